@@ -1,0 +1,128 @@
+"""Cycles: which dates a run looks at, and on which date its alerts are dispatched."""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import StrEnum
+
+from jobs.kernel.errors import CycleError, Issue
+
+
+class CycleKind(StrEnum):
+    """How fast a need passes."""
+
+    daily = "daily"
+    weekly = "weekly"
+    monthly = "monthly"
+
+
+@dataclass(frozen=True, order=True)
+class Cycle:
+    """One cycle: the state of the world at the end of as_of, as known at the end of cutoff.
+
+    Attributes:
+        kind: daily, weekly or monthly.
+        as_of: Last business date it looks at.
+        cutoff: Last date on which a delivery may have become available to count.
+    """
+
+    kind: CycleKind
+    as_of: date
+    cutoff: date
+
+    @property
+    def dispatch_date(self) -> date:
+        """The date its alerts are dispatched on: the date of its cutoff."""
+        return self.cutoff
+
+
+@dataclass(frozen=True)
+class CycleCalendar:
+    """When cycles are due.
+
+    Attributes:
+        grace_days: Days after as_of at whose end the cycle's inputs are taken as complete.
+        week_ends_on: ISO weekday of a week's last day, 7 is Sunday.
+        snapshot: The single date of a source that delivers once; every cycle is due on it.
+    """
+
+    grace_days: Mapping[CycleKind, int]
+    week_ends_on: int = 7
+    snapshot: date | None = None
+
+    def ends(self, kind: CycleKind, as_of: date) -> bool:
+        """Whether a cycle of this kind ends on as_of."""
+        if self.snapshot is not None:
+            return as_of == self.snapshot
+        if kind is CycleKind.weekly:
+            return as_of.isoweekday() == self.week_ends_on
+        if kind is CycleKind.monthly:
+            return as_of == month_end(as_of)
+        return True
+
+    def cycle(self, kind: CycleKind, as_of: date) -> Cycle:
+        """The cycle of this kind that ends on as_of."""
+        return Cycle(kind, as_of, as_of + timedelta(days=self.grace_days[kind]))
+
+    def due(self, dispatch_date: date) -> list[Cycle]:
+        """All cycles whose alerts are dispatched on a date, daily first.
+
+        Example:
+            >>> every = {kind: 1 for kind in CycleKind}
+            >>> [str(c.kind) for c in CycleCalendar(every).due(date(2026, 6, 1))]
+            ['daily', 'weekly', 'monthly']
+        """
+        found = []
+        for kind in CycleKind:
+            as_of = dispatch_date - timedelta(days=self.grace_days[kind])
+            if self.ends(kind, as_of):
+                found.append(self.cycle(kind, as_of))
+        return found
+
+
+def month_start(day: date) -> date:
+    """First day of the month of a date."""
+    return day.replace(day=1)
+
+
+def month_end(day: date) -> date:
+    """Last day of the month of a date.
+
+    Example:
+        >>> month_end(date(2028, 2, 3))
+        datetime.date(2028, 2, 29)
+    """
+    return day.replace(day=calendar.monthrange(day.year, day.month)[1])
+
+
+def add_months(first: date, months: int) -> date:
+    """The first day of the month that lies so many months away."""
+    index = first.year * 12 + first.month - 1 + months
+    return date(index // 12, index % 12 + 1, 1)
+
+
+def last_complete_month(as_of: date) -> date:
+    """First day of the last calendar month that has ended by the end of as_of.
+
+    Example:
+        >>> last_complete_month(date(2026, 5, 31)), last_complete_month(date(2026, 5, 30))
+        (datetime.date(2026, 5, 1), datetime.date(2026, 4, 1))
+    """
+    start = month_start(as_of)
+    return start if as_of == month_end(as_of) else add_months(start, -1)
+
+
+def parse_date(text: str) -> date:
+    """Reads YYYY-MM-DD.
+
+    Raises:
+        CycleError: When it is not a calendar date.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        message = f"'{text}' is not a calendar date of the form YYYY-MM-DD"
+        raise CycleError(Issue("CYCLE_BAD_DATE", message)) from None

@@ -1,0 +1,131 @@
+"""One kind of problem report, a catalogue of its codes, and one exception for each party who must act."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+CODES: dict[str, str] = {
+    "CONF_MISSING_FILE": "A file or folder that the configuration needs is not there.",
+    "CONF_UNKNOWN_REFERENCE": "A name in the configuration refers to nothing.",
+    "CONF_UNSAFE_KEY": "The development key is used outside local runs, or a key is not set.",
+    "CONTRACT_BAD_FIELD": "A contract names a field that it does not define.",
+    "CYCLE_BAD_DATE": "A date is not a calendar date, or the cycle is not due on it.",
+    "EXPR_BAD_LITERAL": "A literal cannot be used here.",
+    "EXPR_BAD_WINDOW": "A window is not of the form Nd, Nm, mtd or ever, with an optional 'before Nd'.",
+    "EXPR_NOT_ALLOWED": "An expression uses something outside the closed language.",
+    "EXPR_SYNTAX": "An expression cannot be parsed.",
+    "EXPR_TYPE": "An expression combines types that do not fit.",
+    "EXPR_UNIT": "An expression compares or adds different units.",
+    "EXPR_UNKNOWN_FUNCTION": "An expression calls a function outside the closed list.",
+    "EXPR_UNKNOWN_NAME": "An expression uses a name that is not defined.",
+    "FILE_BAD_HEADER": "The header of an extract lacks a column, repeats one, or cannot be read.",
+    "FILE_BAD_NAME": "The name of an extract does not follow the pattern of its mapping.",
+    "FILE_BAD_ROW": "A row of an extract breaks its contract.",
+    "FILE_MISSING": "An extract, or the folder of extracts, is not there.",
+    "FILE_REFUSED": "An extract has more bad rows than its contract allows.",
+    "FILE_UNDECODABLE": "An extract cannot be decoded as its mapping says.",
+    "ITEM_CYCLE": "Items of the customer view refer to each other in a circle.",
+    "ITEM_DUPLICATE": "An item or measure of the customer view is defined twice.",
+    "LEDGER_SUM": "Rows read are not rows loaded + quarantined + duplicates.",
+    "LOCKED": "Another run holds the warehouse.",
+    "RULE_BAD_PARAMETER": "A parameter is out of its bounds, unused or undefined.",
+    "RULE_BAD_TEMPLATE": "A description has a placeholder that cannot be filled.",
+    "RULE_DUPLICATE_ID": "Two rules carry the same id, or the file is not named for its rule.",
+    "RULE_UNKNOWN_ITEM": "A rule uses something that is not an item of the customer view.",
+    "RULE_UNKNOWN_REFERENCE": "A rule names an audience, plan or rule that does not exist.",
+    "TABLE_MISMATCH": "A table in the warehouse does not fit its schema file.",
+    "TABLE_MISSING": "A table or partition that a stage needs has not been written yet.",
+    "YAML_BAD_VALUE": "A value in a YAML file is of the wrong kind or outside its set.",
+    "YAML_DUPLICATE_KEY": "A YAML mapping has the same key twice.",
+    "YAML_MISSING_KEY": "A YAML mapping lacks a key.",
+    "YAML_SYNTAX": "A YAML file cannot be parsed.",
+    "YAML_UNKNOWN_KEY": "A YAML mapping has a key that is not known here.",
+}
+
+EXIT_USER_ERROR = 2
+EXIT_LOCKED = 4
+
+
+@dataclass(frozen=True, order=True)
+class Location:
+    """A place in a file; line and column count from one, 0 means the file as a whole."""
+
+    path: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}" if self.line else self.path
+
+
+@dataclass(frozen=True, order=True)
+class Issue:
+    """One problem that somebody must mend: where, which code, what was found and expected.
+
+    Example:
+        >>> print(Issue("RULE_UNKNOWN_ITEM", "'bil' is not an item", Location("rules/x.yaml", 14, 9)))
+        rules/x.yaml:14:9 RULE_UNKNOWN_ITEM 'bil' is not an item
+    """
+
+    code: str
+    message: str
+    location: Location = field(default_factory=lambda: Location(""))
+
+    def __post_init__(self) -> None:
+        if self.code not in CODES:
+            raise ValueError(f"{self.code} is not in the catalogue of codes")
+
+    def __str__(self) -> str:
+        where = f"{self.location} " if self.location.path else ""
+        return f"{where}{self.code} {self.message}"
+
+
+class KeyMomentsError(Exception):
+    """Root of all errors that a user can mend; carries every issue found, not only the first."""
+
+    exit_code = EXIT_USER_ERROR
+
+    def __init__(self, issues: Issue | Iterable[Issue]) -> None:
+        found = [issues] if isinstance(issues, Issue) else list(issues)
+        self.issues = sorted(found, key=lambda issue: (issue.location, issue.code, issue.message))
+        super().__init__("\n".join(str(issue) for issue in self.issues))
+
+    @property
+    def codes(self) -> list[str]:
+        """The codes of the issues, in order of place."""
+        return [issue.code for issue in self.issues]
+
+
+class ConfigError(KeyMomentsError):
+    """Whoever owns conf/, schemas/ or rules/ must act."""
+
+
+class SourceError(KeyMomentsError):
+    """Whoever delivers the extracts must act."""
+
+
+class CycleError(KeyMomentsError):
+    """Whoever started the run must act: a wrong date, or a step before its time."""
+
+
+class StorageError(KeyMomentsError):
+    """Whoever runs the warehouse must act."""
+
+
+class LockedError(KeyMomentsError):
+    """Another run is at work; wait for it."""
+
+    exit_code = EXIT_LOCKED
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Returns " (did you mean 'x'?)" for the nearest known word, or an empty string.
+
+    Example:
+        >>> did_you_mean("bil_total", ["bill_total", "brand"])
+        " (did you mean 'bill_total'?)"
+    """
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" (did you mean '{near[0]}'?)" if near else ""
