@@ -1,0 +1,205 @@
+"""Extract contracts (schemas/extracts/*.yaml): what an operator delivers, field by field."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import Field as Setting
+
+from jobs.contracts.columns import Column, Table, ddl_type
+from jobs.kernel.errors import ConfigError, Issue
+from jobs.kernel.ids import fingerprint
+from jobs.kernel.located_yaml import Document, StrictModel, validate
+from jobs.kernel.project import Project, collect
+
+FOLDER = "schemas/extracts"
+
+Grain = Literal["event", "month", "state"]
+FieldType = Literal["string", "integer", "decimal", "date", "timestamp", "boolean"]
+Personal = Literal["number", "name", "birth_date", "device"]
+Derivation = Literal["date_of", "operator_of", "segment_of", "month_day_of", "year_of", "tac_of"]
+
+
+class Field(StrictModel):
+    """One field of an extract.
+
+    Attributes:
+        personal: What kind of personal data it is. A number becomes a keyed pseudonym, everything
+            else leaves only its derived parts behind.
+        identity: Its clear value is kept in the restricted identity table.
+    """
+
+    type: FieldType
+    zh: str
+    en: str
+    required: bool = False
+    scale: int = 2
+    unit: str | None = None
+    min: float | None = None
+    max: float | None = None
+    values: tuple[str, ...] | None = None
+    pattern: str | None = None
+    personal: Personal | None = None
+    identity: bool = False
+
+    @property
+    def kept(self) -> bool:
+        """Whether the field (or its pseudonym) is a column of our tables."""
+        return self.personal in (None, "number")
+
+
+class Derived(StrictModel):
+    """A field made from another on the way in, before personal data is replaced."""
+
+    type: FieldType
+    derive: Derivation
+    from_: str = Setting(alias="from")
+    zh: str
+    en: str
+
+
+class ExtractContract(StrictModel):
+    """One kind of delivery.
+
+    Attributes:
+        grain: event (a row happened on a date), month (a row sums a month up) or state (a row holds
+            from its date on).
+        key: Fields that name a row; of rows alike in them the last in delivery order is kept.
+        available_after_days: Days after the event date at which a row counts as known, where the
+            delivery itself carries no date.
+        freshness_days: Age of the newest row beyond which items of this source are unknown.
+        partition_unit: Unit of the clean table that a re-opened date replaces: day for sources with
+            very many rows, month or year for sparse ones.
+        max_bad_share: Share of bad rows up to which a delivery is loaded and the bad rows quarantined;
+            beyond it the delivery is refused as a whole.
+    """
+
+    contract: str
+    version: int
+    zh: str
+    en: str
+    grain: Grain
+    key: tuple[str, ...]
+    event_date: str | None = None
+    effective_date: str | None = None
+    month: str | None = None
+    available_after_days: int
+    freshness_days: int
+    partition_unit: Literal["day", "month", "year"] = "month"
+    max_bad_share: float = Setting(default=0.02, ge=0, le=1)
+    fields: dict[str, Field]
+    derived: dict[str, Derived] = {}
+
+    @property
+    def date_field(self) -> str:
+        """The field that dates a row."""
+        return self.event_date or self.effective_date or self.month or ""
+
+    @property
+    def row_key(self) -> tuple[str, ...]:
+        """The fields that name a row of the clean table; states are kept by date."""
+        return (*self.key, self.date_field) if self.grain == "state" else self.key
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when anything about the contract does."""
+        return fingerprint(self.model_dump(by_alias=True))
+
+    @property
+    def kept_columns(self) -> tuple[Column, ...]:
+        """The contract's columns as they are stored: personal data replaced, derived parts added."""
+        fields = [
+            Column(name, "STRING" if field.personal else ddl_type(field.type, field.scale), field.zh, field.en)
+            for name, field in self.fields.items()
+            if field.kept
+        ]
+        parts = [Column(name, ddl_type(part.type), part.zh, part.en) for name, part in self.derived.items()]
+        return (*fields, *parts)
+
+    @property
+    def column_types(self) -> dict[str, str]:
+        """Contract type by column name, of fields and derived parts."""
+        return {name: field.type for name, field in (*self.fields.items(), *self.derived.items())}
+
+    @property
+    def units(self) -> dict[str, str | None]:
+        """Unit by field name."""
+        return {name: field.unit for name, field in self.fields.items()}
+
+    def raw_table(self) -> Table:
+        """Rows of all active deliveries, partitioned by delivery."""
+        lineage = (
+            Column("row_date", "DATE", "业务日期", "Business date that places the row in time"),
+            Column("available_at", "DATE", "可用日期", "Date from which the row counts as known"),
+            Column("delivery_id", "STRING", "交付编号", "Delivery the row came with"),
+            Column("line", "BIGINT", "行号", "Physical line of the file where the record starts"),
+            Column("period", "STRING", "交付账期", "Period of the delivery"),
+            Column("part", "STRING", "交付分片", "Part of the delivery"),
+        )
+        return Table(
+            name=f"raw_{self.contract}",
+            columns=(*self.kept_columns, *lineage),
+            partition_by=("period", "part"),
+            sort_by=self.key,
+        )
+
+    def clean_table(self) -> Table:
+        """One row a key: a function of the active raw rows, partitioned by the unit a late row re-opens."""
+        extra = (
+            Column("row_date", "DATE", "业务日期", "Business date that places the row in time"),
+            Column("available_at", "DATE", "可用日期", "Date from which the row counts as known"),
+            Column("delivery_id", "STRING", "交付编号", "Delivery the row came with"),
+        )
+        day = Column("row_day", "DATE", "分区日期", "Partition: the row's date, or the first of its month")
+        return Table(
+            name=f"clean_{self.contract}",
+            columns=(*self.kept_columns, *extra, day),
+            partition_by=("row_day",),
+            sort_by=self.key,
+            key=self.row_key,
+        )
+
+
+def load_contracts(project: Project) -> dict[str, ExtractContract]:
+    """All extract contracts by name.
+
+    Raises:
+        ConfigError: With all problems of all files.
+    """
+    contracts = collect(lambda name: read_contract(project.load(name)), project.files(FOLDER))
+    return {contract.contract: contract for contract in contracts}
+
+
+def read_contract(document: Document) -> ExtractContract:
+    """Reads and checks one contract."""
+    contract = validate(document, ExtractContract)
+    issues = [
+        Issue("CONTRACT_BAD_FIELD", message, document.at(*keys)) for keys, message in _problems(contract)
+    ]
+    if issues:
+        raise ConfigError(issues)
+    return contract
+
+
+def _problems(contract: ExtractContract) -> list[tuple[tuple[str, ...], str]]:
+    """What a contract says about fields it does not have, as (place, sentence)."""
+    found: list[tuple[tuple[str, ...], str]] = []
+    known = {*contract.fields, *contract.derived}
+    dates = {"event": contract.event_date, "state": contract.effective_date, "month": contract.month}
+    if dates[contract.grain] is None:
+        wanted = {"event": "event_date", "state": "effective_date", "month": "month"}[contract.grain]
+        found.append((("grain",), f"grain {contract.grain} needs '{wanted}'"))
+    elif contract.date_field not in known:
+        found.append((("grain",), f"'{contract.date_field}' is not a field"))
+    found += [(("key",), f"key '{key}' is not a field") for key in contract.key if key not in known]
+    for name, part in contract.derived.items():
+        if part.from_ not in contract.fields:
+            found.append((("derived", name), f"'{part.from_}' is not a field"))
+    for name, field in contract.fields.items():
+        if field.pattern is not None:
+            try:
+                re.compile(field.pattern)
+            except re.error as error:
+                found.append((("fields", name, "pattern"), f"pattern is not a regular expression: {error}"))
+    return found

@@ -1,0 +1,108 @@
+"""What a source can supply: which items can have a value, and why the others cannot.
+
+Two kinds of absence are kept apart. An item is unsupplied when the source never delivers what it needs,
+or only in too coarse a grain: rules are told so. It is unknown for now when its source is stale or does
+not reach back far enough: rules count that, and nobody is phoned on last week's balance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import StrEnum
+
+from jobs.contracts.extracts import ExtractContract
+from jobs.contracts.view import MEASURE, CustomerView, split_measure
+from jobs.contracts.windows import Window
+from jobs.expressions.nodes import Name, is_supplied, names
+from jobs.expressions.parse import parse
+
+
+class ItemStatus(StrEnum):
+    """Whether an item can have a value in a cycle, or why not; worst first."""
+
+    not_supplied = "not_supplied"
+    too_coarse = "too_coarse"
+    stale_input = "stale_input"
+    short_history = "short_history"
+    supplied = "supplied"
+
+    @property
+    def is_for_ever(self) -> bool:
+        """Whether the source itself, not the moment, is the reason."""
+        return self in (ItemStatus.not_supplied, ItemStatus.too_coarse)
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What a source delivers under one contract, as known at a cutoff.
+
+    Attributes:
+        fields: Contract fields that its mapping fills, with those derived from them.
+        data_from: First date its rows speak for; None before the first delivery.
+        data_until: Last date its rows speak for.
+        row_covers_days: Days one row sums up; 1 for events and daily rows.
+    """
+
+    fields: frozenset[str]
+    data_from: date | None = None
+    data_until: date | None = None
+    row_covers_days: int = 1
+
+
+@dataclass(frozen=True)
+class Supply:
+    """What all contracts of a source supply at one as_of."""
+
+    view: CustomerView
+    contracts: Mapping[str, ExtractContract]
+    delivered: Mapping[str, Delivered]
+    as_of: date
+
+    def leaf(self, name: Name) -> ItemStatus:
+        """Status of a contract field or a measure over a window."""
+        if name.table == MEASURE:
+            measure_id, window = split_measure(name)
+            measure = self.view.measures[measure_id]
+            texts = [text for text in (measure.of, measure.where) if text]
+            return self._status(measure.from_, texts, window)
+        return self._status(name.table or "", [f"`{name.name}`"], None)
+
+    def _status(self, contract: str, texts: list[str], window: Window | None) -> ItemStatus:
+        delivered = self.delivered.get(contract)
+        if delivered is None or not all(
+            is_supplied(parse(text), lambda name: name.name in delivered.fields) for text in texts
+        ):
+            return ItemStatus.not_supplied
+        if delivered.data_from is None or delivered.data_until is None:
+            return ItemStatus.short_history
+        if window is not None:
+            start, end = window.span(self.as_of)
+            if start is not None and (end - start).days + 1 < delivered.row_covers_days:
+                return ItemStatus.too_coarse
+            if start is not None and start < delivered.data_from:
+                return ItemStatus.short_history
+        limit = timedelta(days=self.contracts[contract].freshness_days)
+        if self.as_of - delivered.data_until > limit:
+            return ItemStatus.stale_input
+        return ItemStatus.supplied
+
+    def statuses(self) -> dict[str, ItemStatus]:
+        """Status of every item of the view."""
+        found: dict[str, ItemStatus] = {}
+        for item, tree in self.view.trees.items():
+
+            def status(name: Name) -> ItemStatus:
+                if name.table is not None:
+                    return self.leaf(name)
+                return found.get(name.name, ItemStatus.supplied)
+
+            if is_supplied(tree, lambda name: status(name) is ItemStatus.supplied):
+                found[item] = ItemStatus.supplied
+            elif not is_supplied(tree, lambda name: not status(name).is_for_ever):
+                found[item] = min((status(name) for name in names(tree)), key=list(ItemStatus).index)
+            else:
+                waiting = [status(name) for name in names(tree) if not status(name).is_for_ever]
+                found[item] = min(waiting, key=list(ItemStatus).index)
+        return found

@@ -1,0 +1,353 @@
+"""The catalogue of the unified customer view (schemas/customer_view/*.yaml): measures, items, scores.
+
+An item's value is one expression over contract.field (the latest state), measure(name, 'window'), other
+items and as_of. Items are declared here and compiled by the domain layer; nothing is coded an item.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal as Choice
+
+from pydantic import Field as Setting
+
+from jobs.contracts.columns import Column, ddl_type
+from jobs.contracts.extracts import ExtractContract, FieldType
+from jobs.contracts.windows import Window
+from jobs.expressions.check import type_of
+from jobs.expressions.nodes import Call, Literal, Name, Node, names, substitute
+from jobs.expressions.parse import ExpressionProblem, parse
+from jobs.expressions.types import Type
+from jobs.kernel.errors import ConfigError, Issue, Location, did_you_mean
+from jobs.kernel.ids import fingerprint
+from jobs.kernel.located_yaml import Document, StrictModel, validate
+from jobs.kernel.project import Project, collect
+
+FOLDER = "schemas/customer_view"
+MEASURE = "measure"
+
+Aggregate = Choice["sum", "count", "mean", "min", "max", "last", "distinct"]
+
+
+class Measure(StrictModel):
+    """An aggregate over the rows of one event or month source.
+
+    Attributes:
+        of: What is aggregated; nothing for count.
+        where: Which rows count.
+        missing: What no rows in a window mean where the source is delivered: zero or unknown.
+    """
+
+    from_: str = Setting(alias="from")
+    aggregate: Aggregate
+    of: str | None = None
+    where: str | None = None
+    unit: str | None = None
+    missing: Choice["zero", "unknown"] = "unknown"
+
+
+class Item(StrictModel):
+    """One item of the view; null means unknown.
+
+    Attributes:
+        scale: Digits behind the point of a decimal; values are rounded half up once, when computed.
+    """
+
+    type: FieldType
+    value: str
+    zh: str
+    en: str
+    unit: str | None = None
+    scale: int = 2
+    example: object = None
+
+
+class Score(StrictModel):
+    """An item that a later stage computes from the view, kept in a table of its own."""
+
+    type: FieldType
+    table: Choice["risk_scores", "health_scores"]
+    zh: str
+    en: str
+    unit: str | None = None
+    scale: int = 2
+    example: object = None
+
+
+class ViewClass(StrictModel):
+    """One of the 15 classes of items."""
+
+    class_: str = Setting(alias="class")
+    number: int
+    zh: str
+    en: str
+    measures: dict[str, Measure] = {}
+    items: dict[str, Item]
+    scores: dict[str, Score] = {}
+
+
+@dataclass(frozen=True)
+class CustomerView:
+    """All classes, checked: every name resolves, types and units fit, items are in order of need.
+
+    Attributes:
+        classes: In order of their numbers.
+        measures: By name.
+        items: By id, each after the items it uses.
+        trees: Parsed value of each item; measure calls are names of the table 'measure'.
+        scores: By id.
+        parameters: Names of the amounts that conf gives, such as value_tier_mid.
+    """
+
+    classes: tuple[ViewClass, ...]
+    measures: dict[str, Measure]
+    items: dict[str, Item]
+    trees: dict[str, Node]
+    scores: dict[str, Score]
+    parameters: dict[str, Type]
+
+    @property
+    def types(self) -> dict[str, Type]:
+        """Type of everything a rule may name."""
+        return {name: Type(item.type, item.unit) for name, item in (*self.items.items(), *self.scores.items())}
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The items as columns, in order of class."""
+        return tuple(
+            Column(name, ddl_type(item.type, item.scale), item.zh, item.en)
+            for one in self.classes
+            for name, item in one.items.items()
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when any definition does."""
+        return fingerprint([one.model_dump(by_alias=True) for one in self.classes])
+
+    def measures_of(self, contract: str) -> dict[str, Measure]:
+        """The measures over one source."""
+        return {name: measure for name, measure in self.measures.items() if measure.from_ == contract}
+
+    def leaves(self, item: str) -> list[Name]:
+        """The contract fields and measure windows an item rests on, through other items."""
+        found: dict[Name, None] = {}
+        for name in names(self.trees[item]):
+            if name.table is not None:
+                found[name] = None
+            elif name.name in self.trees:
+                found.update(dict.fromkeys(self.leaves(name.name)))
+        return list(found)
+
+
+def split_measure(name: Name) -> tuple[str, Window]:
+    """Measure and window of a name of the table 'measure', whose form is measure@window."""
+    measure, _, text = name.name.partition("@")
+    window = Window.parse(text)
+    assert window is not None, name
+    return measure, window
+
+
+def load_view(
+    project: Project, contracts: dict[str, ExtractContract], parameters: dict[str, Type]
+) -> CustomerView:
+    """Loads and checks the catalogue.
+
+    Args:
+        project: Where the files are.
+        contracts: The extract contracts the items rest on.
+        parameters: Types of the amounts from conf that values may use as :name.
+
+    Raises:
+        ConfigError: With all problems of all files.
+    """
+    documents = [project.load(name) for name in project.files(FOLDER)]
+    classes = collect(lambda path: validate(_by_path(documents, path), ViewClass), [d.path for d in documents])
+    return _Checker(documents, classes, contracts, parameters).checked()
+
+
+def _by_path(documents: list[Document], path: str) -> Document:
+    return next(document for document in documents if document.path == path)
+
+
+class _Checker:
+    """Resolves and type-checks the catalogue, collecting all issues."""
+
+    def __init__(
+        self,
+        documents: list[Document],
+        classes: list[ViewClass],
+        contracts: dict[str, ExtractContract],
+        parameters: dict[str, Type],
+    ) -> None:
+        self.pairs = sorted(zip(classes, documents, strict=True), key=lambda pair: pair[0].number)
+        self.contracts = contracts
+        self.parameters = parameters
+        self.issues: list[Issue] = []
+        self.measures: dict[str, Measure] = {}
+        self.items: dict[str, Item] = {}
+        self.scores: dict[str, Score] = {}
+        self.trees: dict[str, Node] = {}
+        self.places: dict[str, Location] = {}
+
+    def checked(self) -> CustomerView:
+        for one, document in self.pairs:
+            self._declare(one, document)
+        for one, document in self.pairs:
+            for name, measure in one.measures.items():
+                self._check_measure(measure, document.at("measures", name))
+            for name, item in one.items.items():
+                self._parse_item(name, item, document.at("items", name, "value"))
+        order = self._in_order()
+        for name in order:
+            self._check_item(name)
+        if self.issues:
+            raise ConfigError(self.issues)
+        return CustomerView(
+            classes=tuple(one for one, _ in self.pairs),
+            measures=self.measures,
+            items={name: self.items[name] for name in order},
+            trees={name: self.trees[name] for name in order},
+            scores=self.scores,
+            parameters=self.parameters,
+        )
+
+    def _declare(self, one: ViewClass, document: Document) -> None:
+        for kind, found, into in (
+            ("measures", one.measures, self.measures),
+            ("items", one.items, self.items),
+            ("scores", one.scores, self.scores),
+        ):
+            for name, definition in found.items():
+                place = document.at(kind, name)
+                if name in self.places:
+                    message = f"'{name}' is defined twice, also at {self.places[name]}"
+                    self.issues.append(Issue("ITEM_DUPLICATE", message, place))
+                self.places[name] = place
+                into[name] = definition  # type: ignore[index]
+
+    def _check_measure(self, measure: Measure, place: Location) -> None:
+        contract = self.contracts.get(measure.from_)
+        if contract is None or contract.grain == "state":
+            usable = [name for name, other in self.contracts.items() if other.grain != "state"]
+            hint = did_you_mean(measure.from_, usable)
+            message = f"'{measure.from_}' is not an event or month extract{hint}"
+            self.issues.append(Issue("CONF_UNKNOWN_REFERENCE", message, place))
+            return
+        if (measure.of is None) != (measure.aggregate == "count"):
+            self.issues.append(Issue("YAML_BAD_VALUE", "'of' is needed, except for count", place))
+        for text in (measure.of, measure.where):
+            if text is not None:
+                try:
+                    type_of(parse(text), lambda name: field_type(contract, name))
+                except ExpressionProblem as problem:
+                    self.issues.append(Issue(problem.code, str(problem), place))
+
+    def _parse_item(self, name: str, item: Item, place: Location) -> None:
+        try:
+            self.trees[name] = substitute(parse(item.value), self._measure_name)
+        except ExpressionProblem as problem:
+            self.issues.append(Issue(problem.code, str(problem), place))
+
+    def _measure_name(self, node: Node) -> Node | None:
+        """measure(calls, '7d') becomes the name measure.calls@7d."""
+        if not isinstance(node, Call) or node.function != MEASURE:
+            return None
+        if len(node.arguments) != 2:
+            raise ExpressionProblem("EXPR_NOT_ALLOWED", "measure takes a measure and a window")
+        measure, window = node.arguments
+        if not isinstance(measure, Name) or measure.name not in self.measures:
+            known = did_you_mean(str(measure), self.measures) if isinstance(measure, Name) else ""
+            shown = measure if isinstance(measure, Name) else "its first argument"
+            raise ExpressionProblem("EXPR_UNKNOWN_NAME", f"{shown} is not a measure{known}")
+        text = window.value if isinstance(window, Literal) else None
+        if not isinstance(text, str) or Window.parse(text) is None:
+            message = f"'{text}' is not a window such as '7d', '28d before 7d', '1m', 'mtd' or 'ever'"
+            raise ExpressionProblem("EXPR_BAD_WINDOW", message)
+        return Name(f"{measure.name}@{text}", MEASURE)
+
+    def _in_order(self) -> list[str]:
+        """Items after those they use; circles are issues."""
+        done: dict[str, None] = {}
+        path: list[str] = []
+
+        def visit(name: str) -> None:
+            if name in done or name not in self.trees:
+                return
+            if name in path:
+                circle = " -> ".join([*path[path.index(name) :], name])
+                message = f"refers to itself: {circle}"
+                self.issues.append(Issue("ITEM_CYCLE", message, self.places[name]))
+                return
+            path.append(name)
+            for used in names(self.trees[name]):
+                if used.table is None:
+                    visit(used.name)
+            path.pop()
+            done[name] = None
+
+        for name in self.items:
+            visit(name)
+        return list(done)
+
+    def _check_item(self, name: str) -> None:
+        item, place = self.items[name], self.places[name]
+        try:
+            found = type_of(self.trees[name], self._name_type, self._parameter_type)
+        except ExpressionProblem as problem:
+            self.issues.append(Issue(problem.code, f"{name}: {problem}", place))
+            return
+        number = ("integer", "decimal")
+        fits = found.kind in ("null", item.type) or (found.kind in number and item.type in number)
+        if not fits:
+            message = f"{name} is declared {item.type} but its value is {found.kind}"
+            self.issues.append(Issue("EXPR_TYPE", message, place))
+
+    def _parameter_type(self, name: str) -> Type:
+        if name not in self.parameters:
+            hint = did_you_mean(name, self.parameters)
+            raise ExpressionProblem("EXPR_UNKNOWN_NAME", f":{name} is not given in conf{hint}")
+        return self.parameters[name]
+
+    def _name_type(self, name: Name) -> Type:
+        if name.table == MEASURE:
+            measure, _ = split_measure(name)
+            return measure_type(self.measures[measure], self.contracts)
+        if name.table is not None:
+            contract = self.contracts.get(name.table)
+            if contract is None or contract.grain != "state":
+                states = [key for key, other in self.contracts.items() if other.grain == "state"]
+                hint = did_you_mean(name.table, states)
+                raise ExpressionProblem("EXPR_UNKNOWN_NAME", f"'{name.table}' is not a state extract{hint}")
+            return field_type(contract, Name(name.name))
+        if name.name == "as_of":
+            return Type("date")
+        if name.name not in self.items:
+            hint = did_you_mean(name.name, self.items)
+            raise ExpressionProblem("EXPR_UNKNOWN_NAME", f"'{name}' is not an item{hint}")
+        item = self.items[name.name]
+        return Type(item.type, item.unit)
+
+
+def field_type(contract: ExtractContract, name: Name) -> Type:
+    """Type of a contract's field as stored.
+
+    Raises:
+        ExpressionProblem: When there is no such field.
+    """
+    if name.table is not None or name.name not in {column.name for column in contract.kept_columns}:
+        if name == Name("row_date"):
+            return Type("date")
+        hint = did_you_mean(name.name, contract.column_types)
+        message = f"'{name}' is not a field of {contract.contract}{hint}"
+        raise ExpressionProblem("EXPR_UNKNOWN_NAME", message)
+    return Type(contract.column_types[name.name], contract.units.get(name.name))
+
+
+def measure_type(measure: Measure, contracts: dict[str, ExtractContract]) -> Type:
+    """Type of a measure over any window."""
+    if measure.aggregate in ("count", "distinct"):
+        return Type("integer", measure.unit)
+    contract = contracts[measure.from_]
+    kind = type_of(parse(measure.of or "null"), lambda name: field_type(contract, name)).kind
+    return Type("decimal" if measure.aggregate == "mean" else kind, measure.unit)
