@@ -1,0 +1,1 @@
+"""Settings of a project (conf/*.yaml) and source mappings (conf/sources/*.yaml)."""

@@ -1,0 +1,129 @@
+"""The churn-risk formula (conf/risk.yaml) and the health causes (conf/health.yaml)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from jobs.contracts.view import CustomerView
+from jobs.expressions.check import type_of
+from jobs.expressions.nodes import Name
+from jobs.expressions.parse import ExpressionProblem, parse
+from jobs.expressions.types import Type
+from jobs.kernel.errors import ConfigError, Issue, did_you_mean
+from jobs.kernel.ids import fingerprint
+from jobs.kernel.located_yaml import Document, StrictModel, validate
+from jobs.kernel.project import Project
+
+Dimension = Literal["brand_tariff", "business", "service", "calling_circle"]
+
+
+class Term(StrictModel):
+    """One term of the formula: customers of one group share a churn rate."""
+
+    zh: str
+    en: str
+    dimension: Dimension
+    group: str
+
+
+class Bands(StrictModel):
+    """Least calibrated probability of each band; below mid is low."""
+
+    high: float = Field(gt=0, le=1)
+    mid: float = Field(gt=0, le=1)
+
+
+class RiskSettings(StrictModel):
+    """Everything of conf/risk.yaml.
+
+    Attributes:
+        label_days: Days after the base date within which leaving counts as churn.
+        smoothing: Pseudo-customers at the average rate added to every group (empirical Bayes).
+    """
+
+    label_days: int = Field(ge=1, le=366)
+    smoothing: int = Field(ge=0)
+    bands: Bands
+    terms: dict[str, Term]
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when any setting does."""
+        return fingerprint(self.model_dump())
+
+
+class DimensionTitle(StrictModel):
+    """A health dimension's name."""
+
+    zh: str
+    en: str
+
+
+class Cause(StrictModel):
+    """Something that costs health points while it is true."""
+
+    dimension: Dimension
+    points: int = Field(ge=1, le=100)
+    when: str
+    zh: str
+    en: str
+
+
+class HealthSettings(StrictModel):
+    """Everything of conf/health.yaml."""
+
+    dimensions: dict[Dimension, DimensionTitle]
+    causes: dict[str, Cause]
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when any setting does."""
+        return fingerprint(self.model_dump())
+
+
+def load_risk(project: Project, view: CustomerView) -> RiskSettings:
+    """Loads conf/risk.yaml and checks its groups against the view.
+
+    Raises:
+        ConfigError: With all its problems.
+    """
+    document = project.load("conf/risk.yaml")
+    settings = validate(document, RiskSettings)
+    texts = {("terms", name, "group"): term.group for name, term in settings.terms.items()}
+    _check(document, texts, view, "string")
+    return settings
+
+
+def load_health(project: Project, view: CustomerView) -> HealthSettings:
+    """Loads conf/health.yaml and checks its conditions against the view.
+
+    Raises:
+        ConfigError: With all its problems.
+    """
+    document = project.load("conf/health.yaml")
+    settings = validate(document, HealthSettings)
+    texts = {("causes", name, "when"): cause.when for name, cause in settings.causes.items()}
+    _check(document, texts, view, "boolean")
+    return settings
+
+
+def _check(document: Document, texts: dict[tuple[str, ...], str], view: CustomerView, kind: str) -> None:
+    def item(name: Name) -> Type:
+        if name.table is not None or name.name not in view.items:
+            hint = did_you_mean(name.name, view.items)
+            raise ExpressionProblem("EXPR_UNKNOWN_NAME", f"'{name}' is not an item of the customer view{hint}")
+        return Type(view.items[name.name].type, view.items[name.name].unit)
+
+    issues: list[Issue] = []
+    for place, text in texts.items():
+        try:
+            found = type_of(parse(text), item)
+        except ExpressionProblem as problem:
+            issues.append(Issue(problem.code, str(problem), document.at(*place)))
+            continue
+        if found.kind != kind:
+            issues.append(Issue("EXPR_TYPE", f"is {found.kind}, not {kind}", document.at(*place)))
+    if issues:
+        raise ConfigError(issues)

@@ -1,0 +1,271 @@
+"""Source mappings (conf/sources/*.yaml): how one operator's files fill the contracts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from functools import cached_property
+from typing import Literal
+
+from pydantic import Field
+
+from jobs.contracts.extracts import ExtractContract
+from jobs.contracts.view import CustomerView
+from jobs.expressions.check import type_of
+from jobs.expressions.nodes import Name, Node, names
+from jobs.expressions.parse import ExpressionProblem, parse
+from jobs.expressions.sql import quote
+from jobs.expressions.types import Type
+from jobs.kernel.errors import ConfigError, Issue, KeyMomentsError, did_you_mean
+from jobs.kernel.ids import fingerprint
+from jobs.kernel.located_yaml import Document, StrictModel, validate
+
+PLACEHOLDERS = {"period": r"(?P<period>\d{6}|\d{8})", "delivered": r"(?P<delivered>\d{8})",
+                "sequence": r"(?P<sequence>\d{1,6})", "part": r"(?P<part>[A-Za-z0-9]+)"}  # fmt: skip
+
+
+class Format(StrictModel):
+    """How a file is written; every setting may be given once for all extracts under defaults.
+
+    Attributes:
+        multiline: Quoted fields may hold line breaks; such a file is read in one piece.
+        null_marks: Texts that mean no value, besides the empty text.
+        max_bad_share: Share of bad rows up to which a delivery is loaded, instead of the contract's.
+    """
+
+    format: Literal["csv"] = "csv"
+    encoding: Literal["utf-8", "gbk", "gb18030"] = "utf-8"
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    quote: str = Field(default='"', min_length=1, max_length=1)
+    header: Literal[True] = True
+    multiline: bool = False
+    null_marks: tuple[str, ...] = ()
+    max_bad_share: float | None = Field(default=None, ge=0, le=1)
+
+
+class ExtractMapping(Format):
+    """How some files fill one contract.
+
+    Attributes:
+        files: File name pattern; {period} (YYYYMM or YYYYMMDD), {delivered}, {sequence}, {part}.
+        period: The period, YYYYMM or YYYYMMDD, where the name does not tell it.
+        part: Name of this share of the contract's period, where several mappings fill one contract.
+        where: Which rows of the file are rows of this contract; all by default.
+        row_covers_days: Days one row sums up.
+        fields: 'same' when columns are named like the contract's fields; else one expression a field.
+    """
+
+    contract: str
+    files: str
+    period: str | None = Field(default=None, pattern=r"^\d{6}(\d{2})?$")
+    part: str = "all"
+    where: str | None = None
+    row_covers_days: int = Field(default=1, ge=1, le=366)
+    fields: Literal["same"] | dict[str, str]
+
+    @cached_property
+    def name_pattern(self) -> re.Pattern[str]:
+        """The file name as a regular expression."""
+        return re.compile(_pattern(self.files))
+
+    @property
+    def glob(self) -> str:
+        """The file name as a glob."""
+        return re.sub(r"\{\w+\}", "*", self.files)
+
+
+class SourceMapping(StrictModel):
+    """One operator's files.
+
+    Attributes:
+        snapshot: Date of a source that delivers once: every cycle is due on it.
+        parameters: Amounts of conf/base.yaml that differ at this operator.
+        rule_parameters: Rule parameters that differ at this operator.
+    """
+
+    source: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    zh: str
+    en: str
+    snapshot: date | None = None
+    defaults: dict[str, object] = {}
+    extracts: tuple[ExtractMapping, ...]
+    parameters: dict[str, Decimal] = {}
+    rule_parameters: dict[str, dict[str, Decimal]] = {}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checked source mapping.
+
+    Attributes:
+        path: File it was read from, for messages.
+        mapping: What it says.
+        contracts: The contracts it fills.
+    """
+
+    path: str
+    mapping: SourceMapping
+    contracts: dict[str, ExtractContract]
+
+    @property
+    def name(self) -> str:
+        """Name of the source."""
+        return self.mapping.source
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the mapping does."""
+        return fingerprint(self.mapping.model_dump())
+
+    def fields_of(self, contract: str) -> frozenset[str]:
+        """The contract fields any mapping fills, with those derived from them."""
+        definition = self.contracts[contract]
+        filled: set[str] = set()
+        for mapping in self.mapping.extracts:
+            if mapping.contract == contract:
+                filled |= set(definition.fields if mapping.fields == "same" else mapping.fields)
+        derived = {name for name, part in definition.derived.items() if part.from_ in filled}
+        return frozenset(filled | derived)
+
+    def row_covers_days(self, contract: str) -> int:
+        """The coarsest rows of a contract."""
+        return max(m.row_covers_days for m in self.mapping.extracts if m.contract == contract)
+
+
+def field_expressions(mapping: ExtractMapping, contract: ExtractContract) -> dict[str, Node]:
+    """One parsed expression for every field the mapping fills."""
+    if mapping.fields == "same":
+        return {name: Name(name) for name in contract.fields}
+    return {name: parse(text) for name, text in mapping.fields.items()}
+
+
+def columns_used(mapping: ExtractMapping, contract: ExtractContract) -> list[str]:
+    """The file columns a mapping needs, in order of use."""
+    trees = list(field_expressions(mapping, contract).values())
+    if mapping.where is not None:
+        trees.append(parse(mapping.where))
+    return list(dict.fromkeys(name.name for tree in trees for name in names(tree)))
+
+
+def load_source(document: Document, contracts: dict[str, ExtractContract]) -> Source:
+    """Checks a source mapping against the contracts.
+
+    Raises:
+        ConfigError: With all its problems.
+    """
+    mapping = validate(_with_defaults(document), SourceMapping)
+    issues: list[Issue] = []
+    for index, extract in enumerate(mapping.extracts):
+        issues += _extract_issues(document, index, extract, contracts)
+    if issues:
+        raise ConfigError(issues)
+    used = {extract.contract for extract in mapping.extracts}
+    return Source(document.path, mapping, {name: contracts[name] for name in contracts if name in used})
+
+
+def _with_defaults(document: Document) -> Document:
+    """Copies the defaults into every extract, so that each stands for itself."""
+    data = document.data
+    if not isinstance(data, dict) or not isinstance(data.get("extracts"), list):
+        return document
+    defaults = data.get("defaults") or {}
+    if not isinstance(defaults, dict):
+        return document
+    issues = [
+        Issue("YAML_UNKNOWN_KEY", f"'{key}' is not known here{did_you_mean(key, Format.model_fields)}",
+              document.at("defaults", key))
+        for key in defaults if key not in Format.model_fields
+    ]  # fmt: skip
+    if issues:
+        raise ConfigError(issues)
+    extracts = [{**defaults, **one} if isinstance(one, dict) else one for one in data["extracts"]]
+    return Document(document.path, {**data, "extracts": extracts}, document.places)
+
+
+def _extract_issues(
+    document: Document, index: int, extract: ExtractMapping, contracts: dict[str, ExtractContract]
+) -> list[Issue]:
+    place = ("extracts", index)
+    contract = contracts.get(extract.contract)
+    if contract is None:
+        message = f"'{extract.contract}' is not a contract{did_you_mean(extract.contract, contracts)}"
+        return [Issue("CONF_UNKNOWN_REFERENCE", message, document.at(*place, "contract"))]
+    issues: list[Issue] = []
+    try:
+        pattern = _pattern(extract.files)
+        if "(?P<period>" not in pattern and extract.period is None:
+            message = "the file name has no {period}; give 'period'"
+            issues.append(Issue("YAML_MISSING_KEY", message, document.at(*place, "files")))
+    except ValueError as error:
+        issues.append(Issue("YAML_BAD_VALUE", str(error), document.at(*place, "files")))
+    if extract.fields != "same":
+        issues += _field_issues(document, index, extract, contract)
+    if extract.where is not None:
+        issues += _expression_issues(extract.where, document, (*place, "where"), "boolean")
+    return issues
+
+
+def _field_issues(
+    document: Document, index: int, extract: ExtractMapping, contract: ExtractContract
+) -> list[Issue]:
+    assert extract.fields != "same"
+    issues: list[Issue] = []
+    for name, text in extract.fields.items():
+        place = ("extracts", index, "fields", name)
+        if name not in contract.fields:
+            hint = did_you_mean(name, contract.fields)
+            message = f"'{name}' is not a field of {contract.contract}{hint}"
+            issues.append(Issue("CONTRACT_BAD_FIELD", message, document.at(*place)))
+        issues += _expression_issues(text, document, place, None)
+    needed = {name for name, field in contract.fields.items() if field.required}
+    for name in sorted(needed - set(extract.fields)):
+        message = f"the required field '{name}' of {contract.contract} is not filled"
+        issues.append(Issue("YAML_MISSING_KEY", message, document.at("extracts", index, "fields")))
+    return issues
+
+
+def _expression_issues(
+    text: str, document: Document, place: tuple[str | int, ...], kind: str | None
+) -> list[Issue]:
+    def column(name: Name) -> Type:
+        if name.table is not None:
+            raise ExpressionProblem("EXPR_UNKNOWN_NAME", f"'{name}': write a column as `{name}`")
+        return Type("string")
+
+    try:
+        found = type_of(parse(text), column)
+    except ExpressionProblem as problem:
+        return [Issue(problem.code, str(problem), document.at(*place))]
+    if kind is not None and found.kind != kind:
+        return [Issue("EXPR_TYPE", f"is {found.kind}, not {kind}", document.at(*place))]
+    return []
+
+
+def _pattern(files: str) -> str:
+    """A file name with placeholders as a regular expression.
+
+    Raises:
+        ValueError: When a placeholder is not known.
+    """
+    result = ""
+    for piece in re.split(r"(\{\w+\}|\*)", files):
+        if piece == "*":
+            result += "[^/]*"
+        elif piece.startswith("{") and piece.endswith("}"):
+            name = piece[1:-1]
+            if name not in PLACEHOLDERS:
+                known = ", ".join(PLACEHOLDERS)
+                raise ValueError(f"{piece} is not one of {known}{did_you_mean(name, PLACEHOLDERS)}")
+            result += PLACEHOLDERS[name]
+        else:
+            result += re.escape(piece)
+    return f"^{result}$"
+
+
+def column_reference(name: str) -> str:
+    """How a column of a file is written in an expression."""
+    return quote(name)
+
+
