@@ -1,0 +1,129 @@
+"""Conditions: named comparisons under all, any and not; their supply, and their SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jobs.expressions.nodes import Name, Node, is_supplied
+from jobs.expressions.parse import ExpressionProblem, parse
+from jobs.expressions.sql import NameSql, ParameterSql, to_sql
+from jobs.kernel.errors import Issue, did_you_mean
+from jobs.kernel.located_yaml import Document
+
+Kind = Literal["all", "any", "not"]
+KINDS: tuple[Kind, ...] = ("all", "any", "not")
+MAX_CONDITIONS = 60
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One named condition; its name becomes evidence in the alert."""
+
+    name: str
+    tree: Node
+    text: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Conditions under all, any or not; the name is empty at the top."""
+
+    name: str
+    kind: Kind
+    members: tuple[Condition, ...]
+
+
+Condition = Leaf | Group
+
+
+def leaves(condition: Condition) -> Iterator[Leaf]:
+    """All named comparisons, in order of writing."""
+    if isinstance(condition, Leaf):
+        yield condition
+    else:
+        for member in condition.members:
+            yield from leaves(member)
+
+
+def supplied_part(condition: Condition, known: Callable[[Name], bool]) -> Condition | None:
+    """The part of a condition that a source can decide.
+
+    Under any, branches that can never have a value are left out; under all and not they take the whole
+    condition with them.
+
+    Returns:
+        The condition, smaller where branches fell away, or None when it cannot be decided.
+    """
+    if isinstance(condition, Leaf):
+        return condition if is_supplied(condition.tree, known) else None
+    parts = [supplied_part(member, known) for member in condition.members]
+    kept = tuple(part for part in parts if part is not None)
+    if condition.kind == "any":
+        return Group(condition.name, "any", kept) if kept else None
+    return Group(condition.name, condition.kind, kept) if len(kept) == len(parts) else None
+
+
+def condition_sql(condition: Condition, name_sql: NameSql, parameter_sql: ParameterSql) -> str:
+    """A condition as SQL with three-valued logic: null is unknown."""
+    if isinstance(condition, Leaf):
+        return to_sql(condition.tree, name_sql, parameter_sql)
+    parts = [condition_sql(member, name_sql, parameter_sql) for member in condition.members]
+    if condition.kind == "not":
+        return f"(NOT ({' AND '.join(parts)}))"
+    return "(" + (" AND " if condition.kind == "all" else " OR ").join(parts) + ")"
+
+
+def read_condition(data: dict[str, Any], document: Document) -> tuple[Condition | None, list[Issue]]:
+    """Reads the when part of a rule, with all its problems."""
+    reader = _Reader(document)
+    condition = reader.group("", data, ("when",))
+    if condition is not None and not reader.issues:
+        named = [leaf.name for leaf in leaves(condition)]
+        if len(named) > MAX_CONDITIONS:
+            message = f"has more than {MAX_CONDITIONS} conditions"
+            reader.issues.append(Issue("YAML_BAD_VALUE", message, document.at("when")))
+        for name in sorted({name for name in named if named.count(name) > 1}):
+            message = f"the condition '{name}' is named twice"
+            reader.issues.append(Issue("YAML_DUPLICATE_KEY", message, document.at("when")))
+    return condition, reader.issues
+
+
+class _Reader:
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.issues: list[Issue] = []
+
+    def group(self, name: str, data: dict[str, Any], at: tuple[str, ...]) -> Condition | None:
+        if len(data) != 1 or next(iter(data)) not in KINDS:
+            wrong = next((key for key in data if key not in KINDS), None)
+            hint = did_you_mean(wrong, KINDS) if wrong else ""
+            found = f", not {', '.join(data)}" if data else ""
+            message = f"needs exactly one of all, any, not{found}{hint}"
+            self.issues.append(Issue("YAML_BAD_VALUE", message, self.document.at(*at)))
+            return None
+        kind: Kind = next(iter(data))  # type: ignore[assignment]
+        members = data[kind]
+        place = (*at, kind)
+        if not isinstance(members, dict) or not members:
+            message = f"'{kind}' needs named conditions, such as 'falls: bill_total_1m < 10'"
+            self.issues.append(Issue("YAML_BAD_VALUE", message, self.document.at(*place)))
+            return None
+        read = [self.member(key, value, (*place, key)) for key, value in members.items()]
+        return Group(name, kind, tuple(one for one in read if one is not None))
+
+    def member(self, name: str, value: Any, at: tuple[str, ...]) -> Condition | None:
+        if isinstance(value, dict):
+            if name in KINDS:
+                return self.group("", {name: value}, at[:-1])
+            return self.group(name, value, at)
+        if not isinstance(value, str):
+            message = f"'{name}' needs an expression, not {value!r}"
+            self.issues.append(Issue("YAML_BAD_VALUE", message, self.document.at(*at)))
+            return None
+        try:
+            return Leaf(name, parse(value), value)
+        except ExpressionProblem as problem:
+            self.issues.append(Issue(problem.code, f"{name}: {problem}", self.document.at(*at)))
+            return None

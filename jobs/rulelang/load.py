@@ -1,0 +1,297 @@
+"""Loads rules/: rules, audiences and plans, checked against each other and the customer view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TypeVar
+
+from jobs.expressions.check import type_of
+from jobs.expressions.nodes import Name, Node, parameters
+from jobs.expressions.parse import ExpressionProblem, parse
+from jobs.expressions.types import Type
+from jobs.kernel.cycle import CycleKind
+from jobs.kernel.errors import ConfigError, Issue, KeyMomentsError, Location, did_you_mean
+from jobs.kernel.ids import fingerprint
+from jobs.kernel.located_yaml import Document, StrictModel, validate
+from jobs.kernel.project import Project
+from jobs.rulelang.conditions import Condition, leaves, read_condition
+from jobs.rulelang.model import Audience, Parameter, Plan, RuleFile
+from jobs.rulelang.templates import Placeholder, Template, read_template
+
+FOLDERS = ("rules/moments", "rules/reminders")
+RESERVED = {"as_of": Type("date"), "dispatch_date": Type("date")}
+LANGUAGES = ("zh", "en")
+
+M = TypeVar("M", bound=StrictModel)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A checked rule.
+
+    Attributes:
+        file: What its file says.
+        condition: Its when part.
+        audience: The audience's condition.
+        templates: Its description by language.
+        fingerprint: Changes when anything that decides its result does.
+    """
+
+    file: RuleFile
+    condition: Condition
+    audience: Node
+    templates: Mapping[str, Template]
+    fingerprint: str
+
+    @property
+    def id(self) -> str:
+        """The rule's id, which is the moment's."""
+        return self.file.id
+
+    @property
+    def is_exempt(self) -> bool:
+        """Whether it keeps customers from being contacted instead of calling for contact."""
+        return self.file.category == "exempt"
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """All rules, in order of id."""
+
+    rules: tuple[Rule, ...]
+    audiences: Mapping[str, Audience]
+    plans: Mapping[str, Plan]
+
+    def of_cycle(self, kind: CycleKind) -> tuple[Rule, ...]:
+        """The rules that a cycle evaluates: active and shadow ones."""
+        return tuple(
+            rule for rule in self.rules if rule.file.cycle is kind and rule.file.status in ("active", "shadow")
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when any rule, audience or plan does."""
+        plans = {name: plan.model_dump() for name, plan in self.plans.items()}
+        return fingerprint([[rule.fingerprint for rule in self.rules], plans])
+
+    def by_id(self, rule_id: str) -> Rule:
+        """The rule of an id."""
+        return next(rule for rule in self.rules if rule.id == rule_id)
+
+
+def load_rules(
+    project: Project,
+    types: Mapping[str, Type],
+    overrides: Mapping[str, Mapping[str, Decimal]] | None = None,
+) -> RuleSet:
+    """Loads all rules.
+
+    Args:
+        project: Where rules/ is.
+        types: Types of everything a rule may name.
+        overrides: Parameter values of an operator, by rule and parameter.
+
+    Raises:
+        ConfigError: With all problems of all files.
+    """
+    return _Loader(project, types, overrides or {}).load()
+
+
+class _Loader:
+    def __init__(
+        self, project: Project, types: Mapping[str, Type], overrides: Mapping[str, Mapping[str, Decimal]]
+    ) -> None:
+        self.project = project
+        self.types = {**types, **RESERVED}
+        self.overrides = overrides
+        self.issues: list[Issue] = []
+
+    def load(self) -> RuleSet:
+        audiences = self._named("rules/audiences.yaml", Audience)
+        plans = self._named("rules/plans.yaml", Plan)
+        self.audience_trees = self._audience_trees(audiences)
+        self.plans = plans
+        files = self._files()
+        rules = [self._rule(document, file, files) for document, file in files]
+        for rule_id in sorted(set(self.overrides) - {file.id for _, file in files}):
+            hint = did_you_mean(rule_id, [file.id for _, file in files])
+            self.issues.append(Issue("RULE_UNKNOWN_REFERENCE", f"rule_parameters: no rule '{rule_id}'{hint}"))
+        if self.issues:
+            raise ConfigError(self.issues)
+        found = sorted((rule for rule in rules if rule is not None), key=lambda rule: rule.id)
+        return RuleSet(tuple(found), audiences, plans)
+
+    def _named(self, path: str, model: type[M]) -> dict[str, M]:
+        try:
+            document = self.project.load(path)
+        except KeyMomentsError as error:
+            self.issues.extend(error.issues)
+            return {}
+        found: dict[str, M] = {}
+        for name in document.data:
+            try:
+                found[name] = validate(document, model, (name,))
+            except KeyMomentsError as error:
+                self.issues.extend(error.issues)
+        return found
+
+    def _audience_trees(self, audiences: Mapping[str, Audience]) -> dict[str, Node]:
+        trees: dict[str, Node] = {}
+        for name, audience in audiences.items():
+            place = Location("rules/audiences.yaml")
+            try:
+                trees[name] = parse(audience.where)
+                self._boolean(trees[name], {}, f"audience {name}", place)
+            except ExpressionProblem as problem:
+                self.issues.append(Issue(problem.code, f"{name}: {problem}", place))
+        return trees
+
+    def _files(self) -> list[tuple[Document, RuleFile]]:
+        files: list[tuple[Document, RuleFile]] = []
+        for folder in FOLDERS:
+            for path in self.project.files(folder):
+                try:
+                    document = self.project.load(path)
+                    files.append((document, validate(document, RuleFile)))
+                except KeyMomentsError as error:
+                    self.issues.extend(error.issues)
+        seen: dict[str, str] = {}
+        for document, file in files:
+            place = document.at("id")
+            if file.id in seen:
+                message = f"'{file.id}' is also the id of {seen[file.id]}"
+                self.issues.append(Issue("RULE_DUPLICATE_ID", message, place))
+            elif document.path.rsplit("/", 1)[-1] != f"{file.id}.yaml":
+                message = f"a rule '{file.id}' belongs into a file {file.id}.yaml"
+                self.issues.append(Issue("RULE_DUPLICATE_ID", message, place))
+            seen.setdefault(file.id, document.path)
+        return files
+
+    def _rule(
+        self, document: Document, written: RuleFile, files: list[tuple[Document, RuleFile]]
+    ) -> Rule | None:
+        before = len(self.issues)
+        file = self._with_overrides(document, written)
+        condition, issues = read_condition(file.when, document)
+        self.issues.extend(issues)
+        self._references(document, file, files)
+        self._parameters(document, file, condition)
+        if condition is not None:
+            for leaf in leaves(condition):
+                place = _leaf_place(document, leaf.name)
+                self._boolean(leaf.tree, file.parameters, leaf.name, place)
+        templates = {language: self._template(document, file, language) for language in LANGUAGES}
+        if file.steps is not None and file.steps.of not in self.types:
+            self._unknown_item(file.steps.of, document.at("steps", "of"))
+        if file.serve_in_days is not None and file.serve_in_days not in self.types:
+            self._unknown_item(file.serve_in_days, document.at("serve_in_days"))
+        if len(self.issues) > before or condition is None:
+            return None
+        audience = self.audience_trees[file.audience]
+        mark = fingerprint([file.model_dump(mode="json"), str(audience)])
+        return Rule(file, condition, audience, templates, mark)
+
+    def _with_overrides(self, document: Document, file: RuleFile) -> RuleFile:
+        changed = dict(file.parameters)
+        for name, value in self.overrides.get(file.id, {}).items():
+            if name not in changed:
+                hint = did_you_mean(name, changed)
+                message = f"rule_parameters: {file.id} has no parameter '{name}'{hint}"
+                self.issues.append(Issue("RULE_BAD_PARAMETER", message, document.at("parameters")))
+                continue
+            changed[name] = changed[name].model_copy(update={"default": value, "by_city": {}})
+        return file.model_copy(update={"parameters": changed})
+
+    def _references(
+        self, document: Document, file: RuleFile, files: list[tuple[Document, RuleFile]]
+    ) -> None:
+        ids = {other.id for _, other in files}
+        exempt = {other.id for _, other in files if other.category == "exempt"}
+        wanted: list[tuple[str, str, Mapping[str, object] | set[str]]] = [
+            ("audience", file.audience, self.audience_trees)
+        ]
+        if file.plan is not None:
+            wanted.append(("plan", file.plan, self.plans))
+        wanted += [("inhibits", other, ids) for other in file.inhibits]
+        wanted += [("ignores_exempt", other, exempt) for other in file.ignores_exempt]
+        for key, name, known in wanted:
+            if name not in known:
+                message = f"{key}: there is no '{name}'{did_you_mean(name, known)}"
+                self.issues.append(Issue("RULE_UNKNOWN_REFERENCE", message, document.at(key)))
+
+    def _parameters(self, document: Document, file: RuleFile, condition: Condition | None) -> None:
+        used = {name for leaf in leaves(condition) for name in parameters(leaf.tree)} if condition else set()
+        for name, parameter in file.parameters.items():
+            place = document.at("parameters", name)
+            values = {"default": parameter.default, **parameter.by_city}
+            for where, value in values.items():
+                if not parameter.min <= value <= parameter.max:
+                    message = f"{name}: {where} {value} is not between {parameter.min} and {parameter.max}"
+                    self.issues.append(Issue("RULE_BAD_PARAMETER", message, place))
+            if name not in used:
+                self.issues.append(Issue("RULE_BAD_PARAMETER", f"'{name}' is not used", place))
+        if condition is None:
+            return
+        for leaf in leaves(condition):
+            for name in parameters(leaf.tree):
+                if name not in file.parameters:
+                    hint = did_you_mean(name, file.parameters)
+                    message = f":{name} is not a parameter of this rule{hint}"
+                    self.issues.append(Issue("RULE_BAD_PARAMETER", message, _leaf_place(document, leaf.name)))
+
+    def _boolean(self, tree: Node, known: Mapping[str, Parameter], what: str, place: Location) -> None:
+        def item(name: Name) -> Type:
+            if name.table is not None or name.name not in self.types:
+                hint = did_you_mean(name.name, self.types)
+                message = f"'{name}' is not an item of the customer view{hint}"
+                raise ExpressionProblem("RULE_UNKNOWN_ITEM", message)
+            return self.types[name.name]
+
+        def parameter(name: str) -> Type:
+            return Type("decimal", known[name].unit) if name in known else Type("decimal")
+
+        try:
+            found = type_of(tree, item, parameter)
+        except ExpressionProblem as problem:
+            self.issues.append(Issue(problem.code, f"{what}: {problem}", place))
+            return
+        if found.kind != "boolean":
+            self.issues.append(Issue("EXPR_TYPE", f"{what}: is {found.kind}, not a condition", place))
+
+    def _unknown_item(self, name: str, place: Location) -> None:
+        message = f"'{name}' is not an item of the customer view{did_you_mean(name, self.types)}"
+        self.issues.append(Issue("RULE_UNKNOWN_ITEM", message, place))
+
+    def _template(self, document: Document, file: RuleFile, language: str) -> Template:
+        place = document.at("description", language)
+        try:
+            template = read_template(getattr(file.description, language))
+        except ValueError as error:
+            self.issues.append(Issue("RULE_BAD_TEMPLATE", str(error), place))
+            return ()
+        for part in template:
+            if not isinstance(part, Placeholder):
+                continue
+            if part.name not in self.types:
+                hint = did_you_mean(part.name, self.types)
+                message = f"'{{{part.name}}}' is not an item of the customer view{hint}"
+                self.issues.append(Issue("RULE_BAD_TEMPLATE", message, place))
+            elif (part.digits is not None or part.absolute) and self.types[part.name].kind not in (
+                "integer",
+                "decimal",
+            ):
+                message = f"'{{{part.name}}}' is {self.types[part.name].kind}, not a number"
+                self.issues.append(Issue("RULE_BAD_TEMPLATE", message, place))
+        return template
+
+
+def _leaf_place(document: Document, name: str) -> Location:
+    """Place of a named condition at any depth below when."""
+    found = [
+        place for keys, place in document.places.items() if keys and keys[0] == "when" and keys[-1] == name
+    ]
+    return found[0] if found else document.at("when")
+
+

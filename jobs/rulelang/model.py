@@ -1,0 +1,129 @@
+"""What stands in rules/*.yaml: the files' form, before anything refers to anything."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from jobs.kernel.cycle import CycleKind
+from jobs.kernel.located_yaml import StrictModel
+
+Category = Literal["first", "anomaly", "special", "reminder", "exempt"]
+Status = Literal["draft", "shadow", "active", "retired"]
+Fire = Literal["on_entry", "while_true", "each_step"]
+Severity = Literal["critical", "high", "medium", "low"]
+Name = str
+
+
+class Text(StrictModel):
+    """A text in both languages."""
+
+    zh: str = Field(min_length=1)
+    en: str = Field(min_length=1)
+
+
+class Parameter(StrictModel):
+    """A threshold that analysts and cities may set.
+
+    Attributes:
+        by_city: Other values for some cities.
+        why: The reason for the default.
+    """
+
+    default: Decimal
+    unit: str | None = None
+    min: Decimal
+    max: Decimal
+    why: str = ""
+    by_city: dict[str, Decimal] = {}
+
+
+class Steps(StrictModel):
+    """Values at which a rule that fires at each step fires again within a month.
+
+    Attributes:
+        of: The item that climbs.
+        at: The first steps, rising.
+        every: Distance of the further steps after the last of at.
+    """
+
+    of: str
+    at: tuple[int, ...] = Field(min_length=1)
+    every: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if list(self.at) != sorted(set(self.at)):
+            raise ValueError("'at' must rise")
+        return self
+
+
+class RuleFile(StrictModel):
+    """One rule as written.
+
+    Attributes:
+        audience: Name of the audience that the rule looks at.
+        fire: on_entry (when the condition becomes true), while_true (every cycle) or each_step.
+        on_first_run: What those already inside mean when a rule runs first: baseline or fire.
+        cooldown_days: Days after a dispatched alert in which the same moment is not dispatched again.
+        urgency_days: Days the moment may wait; after them it is no longer worth serving.
+        plan: Name of the service plan; exempt rules have none.
+        inhibits: Weaker rules that this one mutes for the same subscription.
+        ignores_exempt: Exempt rules that do not stop this one.
+        pending_while_true: A waiting alert is dropped when the condition has ended; otherwise it waits
+            until it is no longer valid.
+        serve_in_days: Item that tells in how many days after as_of the moment itself comes, such as
+            days_to_birthday.
+    """
+
+    id: str = Field(pattern=r"^[a-z][a-z0-9_]{2,60}$")
+    status: Status = "draft"
+    owner: str = "province"
+    title: Text
+    category: Category
+    cycle: CycleKind
+    audience: str
+    when: dict[str, Any]
+    parameters: dict[Name, Parameter] = {}
+    fire: Fire = "on_entry"
+    steps: Steps | None = None
+    on_first_run: Literal["baseline", "fire"] = "baseline"
+    cooldown_days: int = Field(default=0, ge=0, le=366)
+    severity: Severity | None = None
+    urgency_days: int | None = Field(default=None, ge=0, le=62)
+    plan: str | None = None
+    inhibits: tuple[str, ...] = ()
+    ignores_exempt: tuple[str, ...] = ()
+    pending_while_true: bool = False
+    serve_in_days: str | None = None
+    description: Text
+
+    @model_validator(mode="after")
+    def _served_or_exempt(self) -> Self:
+        served = [name for name in ("severity", "urgency_days", "plan") if getattr(self, name) is None]
+        if self.category != "exempt" and served:
+            raise ValueError(f"lacks {', '.join(served)}")
+        if (self.fire == "each_step") != (self.steps is not None):
+            raise ValueError("'steps' and 'fire: each_step' go together")
+        return self
+
+
+class Audience(StrictModel):
+    """A named group of subscriptions."""
+
+    zh: str
+    en: str
+    where: str
+
+
+class Plan(StrictModel):
+    """A service plan: what is done for the customer."""
+
+    zh: str
+    en: str
+    aim: Text
+    channel: str
+    effort_minutes: int = Field(ge=0, le=480)
+    steps: tuple[Text, ...] = Field(min_length=1)
