@@ -1,0 +1,210 @@
+"""From the view to moments: the truth of all rules in one pass, then state, then what fired."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from jobs.expressions.sql import literal, quote
+from jobs.expressions.types import Type
+from jobs.kernel.cycle import Cycle
+from jobs.rulelang.compile import (
+    TRUE,
+    UNKNOWN,
+    EvaluableRule,
+    conditions_met_sql,
+    description_sql,
+    evidence_sql,
+    items_needed,
+    step_sql,
+    truth_array_sql,
+)
+
+CUSTOMER_COLUMNS = (
+    "customer_id", "number", "city", "county", "brand", "tariff_plan", "value_tier", "lifecycle_stage",
+    "manager_id",
+)  # fmt: skip
+RISK_COLUMNS = (
+    "risk_score", "risk_probability", "risk_band", "reasons_zh", "reasons_en", "model_version",
+)  # fmt: skip
+ATTRIBUTES = (
+    "gender", "age_years", "star_level", "tenure_days", "plan_monthly_fee", "bill_total_1m", "balance",
+    "terminal_model", "services_active", "complaints_30d",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass of a cycle's rules over the view.
+
+    Attributes:
+        cycle: as_of, cutoff and dispatch date.
+        rules: The rules the source can decide.
+        first_runs: Ids of rules that have not run in this cycle before.
+        previous: as_of of the cycle's previous run.
+        types: Types of everything rules may name.
+    """
+
+    cycle: Cycle
+    rules: Sequence[EvaluableRule]
+    first_runs: frozenset[str]
+    previous: date | None
+    types: Mapping[str, Type]
+
+    @property
+    def reserved(self) -> dict[str, str]:
+        """SQL of the dates that rules may name."""
+        return {"as_of": literal(self.cycle.as_of), "dispatch_date": literal(self.cycle.dispatch_date)}
+
+    def by_ordinal(self, value: Mapping[int, str]) -> Column:
+        """A column that depends on the rule's ordinal."""
+        branches = " ".join(f"WHEN {ordinal} THEN {sql}" for ordinal, sql in value.items())
+        return F.expr(f"CASE `ordinal` {branches} END" if branches else "NULL")
+
+
+def truths(view: DataFrame, one: Pass) -> DataFrame:
+    """subscription_id, ordinal, truth (1 true, 2 unknown), and row: what alerts show, for true ones.
+
+    One scan of the view; rules that are false leave no row.
+    """
+    shown = {*CUSTOMER_COLUMNS, *RISK_COLUMNS, *ATTRIBUTES, *items_needed(one.rules)} - set(one.reserved)
+    columns = [F.col(quote(name)) for name in sorted(shown)]
+    code = F.explode(F.expr(truth_array_sql(one.rules, one.reserved))).alias("code")
+    exploded = view.select("subscription_id", F.struct(*columns).alias("row"), code)
+    truth = F.expr("code % 10")
+    return exploded.select(
+        "subscription_id",
+        F.expr("cast(floor(code / 10) AS INT)").alias("ordinal"),
+        truth.alias("truth"),
+        F.when(truth == TRUE, F.col("row")).alias("row"),
+    )
+
+
+def transitions(found: DataFrame, prior: DataFrame, one: Pass) -> DataFrame:
+    """Joins truths with the state of the previous run.
+
+    Args:
+        found: The result of truths.
+        prior: moment_id, subscription_id, entered_on, step of the previous run of this cycle.
+        one: The pass.
+
+    Returns:
+        The truths still inside, with moment_id, entered_on, step and fires.
+    """
+    ids = one.by_ordinal({rule.ordinal: literal(rule.rule.id) for rule in one.rules}).alias("moment_id")
+    stepped = found.select("*", ids, *(F.col(f"row.{quote(name)}") for name in _step_items(one)))
+    current = stepped.select("*", F.expr(step_sql(one.rules)).alias("current_step"))
+    # Steps count within a month; the previous run of another month says nothing about them.
+    same_month = one.previous is not None and one.previous.replace(day=1) == one.cycle.as_of.replace(day=1)
+    before = prior.select(
+        "moment_id",
+        "subscription_id",
+        F.col("entered_on").alias("was_entered_on"),
+        (F.col("step") if same_month else F.lit(None).cast("int")).alias("was_step"),
+    )
+    joined = current.join(before, ["moment_id", "subscription_id"], "left")
+    inside = joined.where(f"truth = {TRUE} OR was_entered_on IS NOT NULL")
+    return inside.select(
+        "moment_id",
+        "subscription_id",
+        "ordinal",
+        "truth",
+        "row",
+        F.coalesce("was_entered_on", F.lit(one.cycle.as_of)).alias("entered_on"),
+        F.expr("greatest(current_step, was_step)").alias("step"),
+        _fires(one).alias("fires"),
+    )
+
+
+def _step_items(one: Pass) -> list[str]:
+    return sorted({rule.rule.file.steps.of for rule in one.rules if rule.rule.file.steps is not None})
+
+
+def _fires(one: Pass) -> Column:
+    """When a true rule fires, by its kind; an unknown one never does."""
+    branches = {}
+    for rule in one.rules:
+        file = rule.rule.file
+        if file.category == "exempt" or file.fire == "while_true":
+            condition = "TRUE"
+        elif rule.rule.id in one.first_runs and file.on_first_run == "baseline":
+            condition = "FALSE"
+        elif file.fire == "each_step":
+            condition = "coalesce(current_step > coalesce(was_step, 0), FALSE)"
+        else:
+            condition = "was_entered_on IS NULL"
+        branches[rule.ordinal] = f"(truth = {TRUE} AND {condition})"
+    return one.by_ordinal(branches)
+
+
+def state_rows(inside: DataFrame, one: Pass) -> DataFrame:
+    """Rows of the table moment_state."""
+    return inside.select(
+        F.lit(str(one.cycle.kind)).alias("cycle"),
+        F.lit(one.cycle.as_of).alias("as_of"),
+        "moment_id",
+        "subscription_id",
+        F.expr(f"CASE truth WHEN {UNKNOWN} THEN 'unknown' ELSE 'true' END").alias("truth"),
+        "entered_on",
+        "step",
+    )
+
+
+def moment_rows(inside: DataFrame, one: Pass, run_id: str) -> DataFrame:
+    """Rows of the table moments, from those inside that fire."""
+    fired = inside.where("fires").select("moment_id", "subscription_id", "ordinal", "entered_on", "step", "row.*")
+    month = one.cycle.as_of.strftime("%Y-%m")
+    occurrences = {}
+    for rule in one.rules:
+        if rule.rule.file.fire == "each_step":
+            occurrences[rule.ordinal] = f"concat('{month}:', step)"
+        elif rule.rule.file.fire == "while_true" or rule.rule.is_exempt:
+            occurrences[rule.ordinal] = literal(one.cycle.as_of.isoformat())
+        else:
+            occurrences[rule.ordinal] = "cast(entered_on AS STRING)"
+    known = fired.select("*", one.by_ordinal(occurrences).alias("occurrence"))
+    texts = {
+        "category": {r.ordinal: literal(r.rule.file.category) for r in one.rules},
+        "shadow": {r.ordinal: str(r.rule.file.status == "shadow").upper() for r in one.rules},
+        "rule_fingerprint": {r.ordinal: literal(r.rule.fingerprint) for r in one.rules},
+    }
+    serve_on = {
+        r.ordinal: f"date_add({literal(one.cycle.as_of)}, cast({quote(r.rule.file.serve_in_days)} AS INT))"
+        for r in one.rules
+        if r.rule.file.serve_in_days is not None
+    }
+    attributes = ", ".join(f"{literal(name)}, cast({quote(name)} AS STRING)" for name in ATTRIBUTES)
+    return known.select(
+        F.lit(str(one.cycle.kind)).alias("cycle"),
+        F.lit(one.cycle.as_of).alias("as_of"),
+        F.lit(one.cycle.dispatch_date).alias("dispatch_date"),
+        hash_of("moment_id", "subscription_id", "occurrence").alias("alert_id"),
+        "moment_id",
+        *(one.by_ordinal(values).alias(name) for name, values in texts.items()),
+        "occurrence",
+        one.by_ordinal(serve_on).cast("date").alias("serve_on"),
+        "subscription_id",
+        *CUSTOMER_COLUMNS,
+        F.expr(f"map_filter(map({attributes}), (key, value) -> value IS NOT NULL)").alias("attributes"),
+        F.expr(evidence_sql(one.rules, one.types, one.reserved)).alias("parameters"),
+        F.expr(conditions_met_sql(one.rules, one.reserved)).alias("conditions_met"),
+        F.expr(description_sql(one.rules, "zh")).alias("description_zh"),
+        F.expr(description_sql(one.rules, "en")).alias("description_en"),
+        "risk_score",
+        "risk_probability",
+        "risk_band",
+        F.col("reasons_zh").alias("risk_reasons_zh"),
+        F.col("reasons_en").alias("risk_reasons_en"),
+        "model_version",
+        F.lit(run_id).alias("run_id"),
+    )
+
+
+def hash_of(*columns: str) -> Column:
+    """The SQL twin of jobs.kernel.ids.hash_of: SHA-256 of length-prefixed parts, 32 hex digits."""
+    parts = ", ".join(f"length({quote(name)}), ':', {quote(name)}" for name in columns)
+    return F.expr(f"substring(sha2(concat({parts}), 256), 1, 32)")

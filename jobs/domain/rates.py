@@ -1,0 +1,96 @@
+"""Churn rates of groups and the calibration of their sum: small tables, plain Python, exact numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+
+PLACES = Decimal("0.00000001")
+CALIBRATION_BINS = 20
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Churn of one group in the base period.
+
+    Attributes:
+        term: Term of the formula, or calibration.
+        group: The group; for the calibration the least score of a step.
+        size: Customers in it at the base date.
+        churned: Of these left within the label days.
+        rate: Smoothed rate.
+    """
+
+    term: str
+    group: str
+    size: int
+    churned: int
+    rate: Decimal
+
+
+def smoothed(churned: int, size: int, average: Decimal, smoothing: int) -> Decimal:
+    """Empirical-Bayes rate: so many pseudo-customers at the average rate are added to the group.
+
+    Example:
+        >>> smoothed(3, 50, Decimal("0.02"), 50)
+        Decimal('0.04000000')
+    """
+    if size + smoothing == 0:
+        return average.quantize(PLACES, ROUND_HALF_UP)
+    return ((churned + smoothing * average) / (size + smoothing)).quantize(PLACES, ROUND_HALF_UP)
+
+
+def group_rates(counts: Iterable[tuple[str, str, int, int]], smoothing: int) -> list[Rate]:
+    """Rates of all groups.
+
+    Args:
+        counts: (term, group, size, churned); the groups of one term add up to the population.
+        smoothing: Pseudo-customers at the average rate.
+    """
+    rows = sorted(counts)
+    rates = []
+    for term in dict.fromkeys(row[0] for row in rows):
+        groups = [row for row in rows if row[0] == term]
+        size, churned = sum(row[2] for row in groups), sum(row[3] for row in groups)
+        average = Decimal(churned) / size if size else Decimal(0)
+        rates += [Rate(term, g, n, c, smoothed(c, n, average, smoothing)) for _, g, n, c in groups]
+    return rates
+
+
+def calibration(counts: Mapping[Decimal, tuple[int, int]], smoothing: int) -> list[Rate]:
+    """A rising step function from score to probability (pool adjacent violators, Ayer et al. 1955).
+
+    Scores are first cut into bins of about equal population, whose rates are smoothed, so that a step
+    never rests on a handful of customers.
+
+    Args:
+        counts: (size, churned) by score, of the base population.
+        smoothing: Pseudo-customers at the average rate, added to each bin.
+
+    Returns:
+        One Rate a step, its group being the least score of the step; empty without customers.
+    """
+    size = sum(n for n, _ in counts.values())
+    churned = sum(c for _, c in counts.values())
+    if size == 0:
+        return []
+    average = Decimal(churned) / size
+    bins: list[tuple[Decimal, int, int]] = []
+    room = 0
+    for score in sorted(counts):
+        n, c = counts[score]
+        if not bins or bins[-1][1] >= room:
+            bins.append((score, 0, 0))
+            room = max(1, size // CALIBRATION_BINS)
+        low, have, left = bins[-1]
+        bins[-1] = (low, have + n, left + c)
+    steps: list[tuple[Decimal, int, int, Decimal]] = []
+    for low, n, c in bins:
+        steps.append((low, n, c, smoothed(c, n, average, smoothing)))
+        while len(steps) > 1 and steps[-2][3] >= steps[-1][3]:
+            low_1, n_1, c_1, _ = steps[-2]
+            _, n_2, c_2, _ = steps[-1]
+            pooled = smoothed(c_1 + c_2, n_1 + n_2, average, smoothing)
+            steps[-2:] = [(low_1, n_1 + n_2, c_1 + c_2, pooled)]
+    return [Rate("calibration", str(low), n, c, rate) for low, n, c, rate in steps]

@@ -1,0 +1,150 @@
+"""The churn-risk formula: score = the sum over terms of the customer's group's churn rate, x 100."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.config.scores import RiskSettings, Term
+from jobs.contracts.supply import ItemStatus
+from jobs.domain.rates import Rate
+from jobs.expressions.nodes import is_supplied
+from jobs.expressions.parse import parse
+from jobs.expressions.sql import literal, quote, to_sql
+from jobs.kernel.cycle import Cycle
+
+UNKNOWN_GROUP = "unknown"
+TOP_REASONS = 3
+_TERMS = "ARRAY<STRUCT<term: STRING, dimension: STRING, group: STRING, rate: DECIMAL(18,8), group_size: BIGINT>>"
+
+
+def usable_terms(settings: RiskSettings, statuses: Mapping[str, ItemStatus]) -> dict[str, Term]:
+    """The terms whose items are supplied."""
+    return {
+        name: term
+        for name, term in settings.terms.items()
+        if is_supplied(parse(term.group), lambda one: statuses[one.name] is ItemStatus.supplied)
+    }
+
+
+def grouped(view: DataFrame, terms: Mapping[str, Term]) -> DataFrame:
+    """subscription_id and the group of each term; who is in no group is in the group 'unknown'."""
+    groups = [
+        F.coalesce(F.expr(to_sql(parse(term.group))), F.lit(UNKNOWN_GROUP)).alias(name)
+        for name, term in terms.items()
+    ]
+    return view.where("subscription_status = 'active'").select("subscription_id", *groups)
+
+
+def labelled(groups: DataFrame, churn: DataFrame) -> DataFrame:
+    """Adds churned (0 or 1): left by choice within the label days; forced disconnection is kept apart.
+
+    Args:
+        groups: subscription_id and groups at the base date.
+        churn: subscription_id and kind of those who left within the label days.
+    """
+    left = churn.where("kind = 'left'").select("subscription_id").distinct().withColumn("churned", F.lit(1))
+    forced = churn.where("kind = 'disconnected'").select("subscription_id").distinct()
+    rows = groups.join(forced, "subscription_id", "left_anti").join(left, "subscription_id", "left")
+    return rows.fillna(0, ["churned"])
+
+
+def group_counts(rows: DataFrame, terms: Sequence[str]) -> DataFrame:
+    """term, group, size, churned: all terms in one pass."""
+    pairs = ", ".join(f"struct({literal(name)} AS term, {quote(name)} AS `group`)" for name in terms)
+    exploded = rows.select("churned", F.explode(F.expr(f"array({pairs})")).alias("pair"))
+    return exploded.groupBy("pair.term", "pair.group").agg(
+        F.count("*").alias("size"), F.sum("churned").cast("bigint").alias("churned")
+    )
+
+
+def scored(groups: DataFrame, terms: Mapping[str, Term], rates: Sequence[Rate]) -> DataFrame:
+    """Adds risk_score and the terms it is the sum of.
+
+    A group that was empty in the base period has the average rate of its term.
+    """
+    structs = []
+    for name, term in terms.items():
+        mine = [rate for rate in rates if rate.term == name]
+        size = sum(rate.size for rate in mine)
+        average = sum(rate.rate * rate.size for rate in mine) / size if size else 0
+        rate_sql = _lookup(name, {rate.group: f"{rate.rate}BD" for rate in mine}, f"{average:.8f}BD")
+        size_sql = _lookup(name, {rate.group: f"{rate.size}L" for rate in mine}, "0L")
+        texts = f"{literal(name)} AS term, {literal(term.dimension)} AS dimension, {quote(name)} AS `group`"
+        structs.append(f"struct({texts}, {rate_sql} AS rate, {size_sql} AS group_size)")
+    terms_sql = f"cast(array({', '.join(structs)}) AS {_TERMS})"
+    total = "aggregate(terms, cast(0 AS DECIMAL(18,8)), (sum, one) -> cast(sum + one.rate AS DECIMAL(18,8)))"
+    rows = groups.select("*", F.expr(terms_sql).alias("terms"))
+    return rows.select("*", F.expr(f"cast(round({total} * 100, 4) AS DECIMAL(18,4))").alias("risk_score"))
+
+
+def _lookup(column: str, values: Mapping[str, str], default: str) -> str:
+    branches = " ".join(f"WHEN {literal(key)} THEN {value}" for key, value in sorted(values.items()))
+    return f"CASE {quote(column)} {branches} ELSE {default} END" if branches else default
+
+
+def risk_scores(
+    rows: DataFrame,
+    terms: Mapping[str, Term],
+    rates: Sequence[Rate],
+    settings: RiskSettings,
+    cycle: Cycle,
+    model_version: str,
+) -> DataFrame:
+    """Rows of the table risk_scores.
+
+    Args:
+        rows: The result of scored.
+        terms: The usable terms.
+        rates: Rates of groups and the calibration.
+        settings: Bands.
+        cycle: as_of and cutoff of the rows.
+        model_version: What the risk came from.
+    """
+    steps = sorted((rate for rate in rates if rate.term == "calibration"), key=lambda rate: float(rate.group))
+    branches = " ".join(f"WHEN risk_score >= {step.group}BD THEN {step.rate}BD" for step in reversed(steps))
+    lowest = f"{steps[0].rate}BD" if steps else "NULL"
+    probability = f"CASE {branches} ELSE {lowest} END" if steps else "NULL"
+    bands = settings.bands
+    band = (
+        f"CASE WHEN risk_probability >= {bands.high} THEN 'high' "
+        f"WHEN risk_probability >= {bands.mid} THEN 'mid' WHEN risk_probability >= 0 THEN 'low' END"
+    )
+    with_probability = rows.select("*", F.expr(f"cast({probability} AS DECIMAL(18,6))").alias("risk_probability"))
+    return with_probability.select(
+        F.lit(cycle.as_of).alias("as_of"),
+        F.lit(cycle.cutoff).alias("cutoff"),
+        "subscription_id",
+        "risk_score",
+        "risk_probability",
+        F.expr(band).alias("risk_band"),
+        "terms",
+        _reasons(terms, rates, "zh"),
+        _reasons(terms, rates, "en"),
+        F.lit(model_version).alias("model_version"),
+    )
+
+
+def _reasons(terms: Mapping[str, Term], rates: Sequence[Rate], language: str):  # type: ignore[no-untyped-def]
+    """The terms in which a customer's group churns more than the average, worst first, in words."""
+    averages = []
+    for name in terms:
+        mine = [rate for rate in rates if rate.term == name]
+        size = sum(rate.size for rate in mine)
+        average = sum(rate.rate * rate.size for rate in mine) / size if size else 0
+        averages.append(f"WHEN {literal(name)} THEN {average:.8f}BD")
+    titles = " ".join(f"WHEN {literal(name)} THEN {literal(getattr(term, language))}" for name, term in terms.items())
+    average_sql = f"CASE one.term {' '.join(averages)} END"
+    percent = "cast(cast(round(one.rate * 100, 1) AS DECIMAL(6,1)) AS STRING)"
+    text = (
+        f"concat(CASE one.term {titles} END, '（', one.group, '）', {percent}, '%')"
+        if language == "zh"
+        else f"concat(CASE one.term {titles} END, ' (', one.group, ') ', {percent}, ' %')"
+    )
+    above = f"filter(terms, one -> one.rate > {average_sql})"
+    # Worst first: sorted by the distance from the average, then by term so that the order is total.
+    keyed = f"transform({above}, one -> struct({average_sql} - one.rate AS below, one.term AS term, {text} AS text))"
+    top = f"transform(slice(array_sort({keyed}), 1, {TOP_REASONS}), one -> one.text)"
+    return F.expr(top).alias(f"reasons_{language}")

@@ -1,0 +1,122 @@
+"""Tiles: one aggregate a subscription, row date and availability date, from which any window is merged."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from jobs.contracts.columns import Column as TableColumn
+from jobs.contracts.columns import Table
+from jobs.contracts.extracts import ExtractContract
+from jobs.contracts.view import CustomerView, Measure, measure_type
+from jobs.expressions.parse import parse
+from jobs.expressions.sql import literal, to_sql
+
+KEY = ("subscription_id", "row_date", "available_at")
+_DDL = {
+    "integer": "BIGINT",
+    "decimal": "DECIMAL(28,8)",
+    "string": "STRING",
+    "date": "DATE",
+    "boolean": "BOOLEAN",
+    "timestamp": "TIMESTAMP",
+    "null": "STRING",
+}
+
+
+def value_type(measure: Measure, contract: ExtractContract) -> str:
+    """DDL type of what a measure gives over a window."""
+    return _DDL[measure_type(measure, {contract.contract: contract}).kind]
+
+
+def tile_columns(name: str, measure: Measure, contract: ExtractContract) -> list[TableColumn]:
+    """The columns a measure needs in a tile."""
+    kind = value_type(measure, contract)
+    match measure.aggregate:
+        case "count":
+            return [TableColumn(name, "BIGINT")]
+        case "mean":
+            return [TableColumn(f"{name}__sum", "DECIMAL(28,8)"), TableColumn(f"{name}__count", "BIGINT")]
+        case "distinct":
+            return [TableColumn(name, "ARRAY<STRING>")]
+        case _:
+            return [TableColumn(name, kind)]
+
+
+def tile_table(contract: ExtractContract, view: CustomerView) -> Table:
+    """The tile table of an event or month source."""
+    head = (
+        TableColumn("subscription_id", "STRING"),
+        TableColumn("row_date", "DATE"),
+        TableColumn("available_at", "DATE"),
+    )
+    measures = view.measures_of(contract.contract)
+    columns = [column for name, one in measures.items() for column in tile_columns(name, one, contract)]
+    return Table(
+        name=f"tiles_{contract.contract}",
+        columns=(*head, *columns, TableColumn("row_day", "DATE")),
+        partition_by=("row_day",),
+        sort_by=KEY,
+        key=KEY,
+    )
+
+
+def build_tiles(clean: DataFrame, contract: ExtractContract, view: CustomerView) -> DataFrame:
+    """Aggregates clean rows into tiles; row_day stays the partition."""
+    measures = view.measures_of(contract.contract)
+    aggregates = [
+        column for name, one in measures.items() for column in _aggregates(name, one, contract)
+    ]
+    return clean.groupBy(*KEY, "row_day").agg(*aggregates)
+
+
+def _aggregates(name: str, measure: Measure, contract: ExtractContract) -> list[Column]:
+    value = to_sql(parse(measure.of)) if measure.of is not None else literal(1)
+    if measure.where is not None:
+        value = f"CASE WHEN {to_sql(parse(measure.where))} THEN {value} END"
+    kind = value_type(measure, contract)
+    match measure.aggregate:
+        case "sum":
+            return [F.expr(f"cast(sum({value}) AS {kind})").alias(name)]
+        case "count":
+            return [F.expr(f"count({value})").alias(name)]
+        case "mean":
+            total = F.expr(f"cast(sum({value}) AS DECIMAL(28,8))").alias(f"{name}__sum")
+            return [total, F.expr(f"count({value})").alias(f"{name}__count")]
+        case "min" | "max":
+            return [F.expr(f"cast({measure.aggregate}({value}) AS {kind})").alias(name)]
+        case "distinct":
+            return [F.expr(f"sort_array(collect_set(cast({value} AS STRING)))").alias(name)]
+        case "last":
+            # The order inside a date is that of the contract's key, so it does not depend on the file.
+            order = ", ".join(f"`{key}`" for key in contract.row_key)
+            struct = f"CASE WHEN ({value}) IS NOT NULL THEN struct({order}, {value} AS value) END"
+            return [F.expr(f"max({struct}).value").alias(name)]
+
+
+def merge_sql(name: str, measure: Measure, contract: ExtractContract, inside: str) -> str:
+    """SQL that merges a measure's tiles over a window.
+
+    Args:
+        name: The measure.
+        measure: Its definition.
+        contract: Its source.
+        inside: SQL of the window's condition on row_date.
+    """
+    kind = value_type(measure, contract)
+    match measure.aggregate:
+        case "sum" | "count":
+            merged = f"cast(sum(CASE WHEN {inside} THEN `{name}` END) AS {kind})"
+        case "mean":
+            total = f"sum(CASE WHEN {inside} THEN `{name}__sum` END)"
+            count = f"sum(CASE WHEN {inside} THEN `{name}__count` END)"
+            merged = f"try_divide(cast({total} AS DECIMAL(28,8)), cast({count} AS DECIMAL(20,0)))"
+        case "min" | "max":
+            merged = f"{measure.aggregate}(CASE WHEN {inside} THEN `{name}` END)"
+        case "last":
+            pair = f"CASE WHEN {inside} AND `{name}` IS NOT NULL THEN struct(row_date, `{name}` AS value) END"
+            merged = f"max({pair}).value"
+        case "distinct":
+            sets = f"collect_list(CASE WHEN {inside} THEN `{name}` END)"
+            merged = f"cast(size(array_distinct(flatten({sets}))) AS BIGINT)"
+    return merged

@@ -1,0 +1,1 @@
+"""The only code that reads or writes tables and files, and that makes Spark sessions."""

@@ -1,0 +1,45 @@
+"""One run at a time on a warehouse: an OS file lock, which dies with its process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from jobs.kernel.errors import Issue, LockedError
+
+FILE = ".lock"
+
+
+@contextmanager
+def warehouse_lock(warehouse: str, run_id: str) -> Iterator[None]:
+    """Holds the warehouse for a run.
+
+    A warehouse that is not a local folder (its path has a scheme such as hdfs://) is not locked here; the
+    scheduler must keep runs apart.
+
+    Raises:
+        LockedError: When another run holds it.
+    """
+    if "://" in warehouse:
+        yield
+        return
+    folder = Path(warehouse)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / FILE).open("a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            holder = handle.read().strip() or "unknown"
+            message = f"another run ({holder}) is at work on {warehouse}; this one stops and changes nothing"
+            raise LockedError(Issue("LOCKED", message)) from None
+        handle.truncate(0)
+        handle.write(f"run {run_id}, process {os.getpid()}")
+        handle.flush()
+        try:
+            yield
+        finally:
+            handle.truncate(0)

@@ -1,0 +1,230 @@
+"""Delta tables of a warehouse: created from their schemas, read, replaced by partition, appended to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from delta.tables import DeltaTable
+from pyarrow import fs
+from pyspark import StorageLevel
+from pyspark.sql import Column as SparkColumn
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import MapType, StructField, StructType
+
+from jobs.contracts.columns import Table
+from jobs.expressions.sql import literal, quote
+from jobs.kernel.errors import Issue, StorageError
+
+ROWS_PER_FILE = 1_000_000
+
+Partition = Mapping[str, Sequence[str | date]]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a write did.
+
+    Attributes:
+        rows: Rows that now stand in the replaced partitions.
+        changed: False when they stood there already, so that nothing was committed.
+    """
+
+    rows: int
+    changed: bool
+
+
+class Warehouse:
+    """All tables of one warehouse, by path, so that any Delta reader finds them."""
+
+    def __init__(self, spark: SparkSession, path: str) -> None:
+        self.spark = spark
+        self.path = path.rstrip("/")
+        # A run holds the warehouse's lock, so what it has seen once stays true.
+        self._seen: set[str] = set()
+        self._fitting: set[str] = set()
+
+    def location(self, table: Table | str) -> str:
+        """Folder of a table."""
+        return f"{self.path}/{table if isinstance(table, str) else table.name}"
+
+    def exists(self, table: Table | str) -> bool:
+        """Whether a table has been created."""
+        location = self.location(table)
+        if location not in self._seen and DeltaTable.isDeltaTable(self.spark, location):
+            self._seen.add(location)
+        return location in self._seen
+
+    def version(self, table: Table | str) -> int | None:
+        """Newest version of a table, from the names of its commits, or None before it exists."""
+        log = f"{self.location(table)}/_delta_log"
+        system, inside = fs.FileSystem.from_uri(log) if "://" in log else (fs.LocalFileSystem(), log)
+        entries = system.get_file_info(fs.FileSelector(inside, allow_not_found=True))
+        return max((int(one.base_name[:20]) for one in entries if one.extension == "json"), default=None)
+
+    def read(self, table: Table | str, version: int | None = None) -> DataFrame:
+        """A table's rows.
+
+        Raises:
+            StorageError: When it has not been written yet.
+        """
+        if not self.exists(table):
+            name = table if isinstance(table, str) else table.name
+            raise StorageError(Issue("TABLE_MISSING", f"table '{name}' has not been written in {self.path}"))
+        reader = self.spark.read.format("delta")
+        if version is not None:
+            reader = reader.option("versionAsOf", version)
+        return reader.load(self.location(table))
+
+    def read_or_empty(self, table: Table) -> DataFrame:
+        """A table's rows, none before it exists."""
+        if self.exists(table):
+            return self.read(table)
+        return self.spark.createDataFrame([], struct_type(table))
+
+    def ensure(self, table: Table) -> None:
+        """Creates a table from its schema, or adds columns that the schema has gained.
+
+        Raises:
+            StorageError: When columns went away or changed their type.
+        """
+        if table.name in self._fitting:
+            return
+        if not self.exists(table):
+            self._create(table)
+        else:
+            self._adapt(table)
+        self._fitting.add(table.name)
+
+    def _adapt(self, table: Table) -> None:
+        have = {field.name: field.dataType for field in self.read(table).schema}
+        want = {field.name: field.dataType for field in struct_type(table)}
+        gone = sorted(set(have) - set(want))
+        changed = sorted(name for name in set(have) & set(want) if have[name] != want[name])
+        if gone or changed:
+            parts = [f"no longer in the schema: {', '.join(gone)}"] if gone else []
+            parts += [f"of another type: {', '.join(changed)}"] if changed else []
+            message = f"table '{table.name}' in {self.path} does not fit its schema; {'; '.join(parts)}"
+            raise StorageError(Issue("TABLE_MISMATCH", message))
+        added = [column for column in table.columns if column.name not in have]
+        if added:
+            columns = ", ".join(f"{quote(column.name)} {column.type}" for column in added)
+            self.spark.sql(f"ALTER TABLE delta.{quote(self.location(table))} ADD COLUMNS ({columns})")
+
+    def _create(self, table: Table) -> None:
+        builder = (
+            DeltaTable.createIfNotExists(self.spark)
+            .location(self.location(table))
+            .addColumns(struct_type(table))
+            .property("delta.enableDeletionVectors", "false")
+            .property("keymoments.schemaVersion", str(table.version))
+        )
+        if table.partition_by:
+            builder = builder.partitionedBy(*table.partition_by)
+        if table.change_data_feed:
+            builder = builder.property("delta.enableChangeDataFeed", "true")
+        builder.execute()
+
+    def replace(self, rows: DataFrame, table: Table, partition: Partition) -> Written:
+        """Puts rows in the place of whole partitions, in one commit, or in none when nothing differs.
+
+        Args:
+            rows: The new rows, with all columns of the table in any order.
+            table: The table; created when missing.
+            partition: Values of partition columns that are replaced, whether or not rows has any.
+
+        Raises:
+            StorageError: When the table does not fit its schema.
+        """
+        self.ensure(table)
+        where = predicate(partition)
+        fitted = fit(rows, table).persist(StorageLevel.MEMORY_AND_DISK)
+        try:
+            count, mark = row_fingerprint(fitted, table)
+            if (count, mark) == row_fingerprint(self.read(table).where(where), table):
+                return Written(count, changed=False)
+            self._overwrite(_laid_out(fitted, table, partition, count), table, where)
+        finally:
+            fitted.unpersist()
+        return Written(count, changed=True)
+
+    def replace_changed(self, rows: DataFrame, table: Table, partition: Partition) -> None:
+        """Like replace for rows that are known to differ, such as a new delivery: no comparison."""
+        self.ensure(table)
+        many = _laid_out(fit(rows, table), table, partition, None)
+        self._overwrite(many, table, predicate(partition))
+
+    def overwrite(self, rows: DataFrame, table: Table) -> None:
+        """Puts rows in the place of a whole small table."""
+        self.ensure(table)
+        self._overwrite(fit(rows, table).coalesce(1).sortWithinPartitions(*table.sort_by), table, "true")
+
+    def append(self, rows: DataFrame, table: Table) -> None:
+        """Adds a few rows, as to a ledger."""
+        self.ensure(table)
+        fit(rows, table).coalesce(1).write.format("delta").mode("append").save(self.location(table))
+
+    def _overwrite(self, rows: DataFrame, table: Table, where: str) -> None:
+        writer = rows.write.format("delta").mode("overwrite").option("replaceWhere", where)
+        writer.save(self.location(table))
+
+
+def struct_type(table: Table) -> StructType:
+    """A table's schema as a Spark type, with its meaning as comments."""
+    fields = []
+    for column in table.columns:
+        parsed = StructType.fromDDL(f"`{column.name}` {column.type}").fields[0]
+        comment = {"comment": f"{column.zh} / {column.en}"} if column.en else {}
+        fields.append(StructField(column.name, parsed.dataType, not column.required, comment))
+    return StructType(fields)
+
+
+def fit(rows: DataFrame, table: Table) -> DataFrame:
+    """Selects a table's columns in order, each cast to its type."""
+    return rows.select(*(F.col(quote(c.name)).cast(c.type).alias(c.name) for c in table.columns))
+
+
+def predicate(partition: Partition) -> str:
+    """A partition as a SQL predicate.
+
+    Example:
+        >>> predicate({"as_of": [date(2026, 5, 31)], "part": ["all", "b"]})
+        "`as_of` IN (DATE'2026-05-31') AND `part` IN ('all', 'b')"
+    """
+    parts = [
+        f"{quote(name)} IN ({', '.join(literal(value) for value in values)})" for name, values in partition.items()
+    ]
+    return " AND ".join(parts) or "true"
+
+
+def row_fingerprint(rows: DataFrame, table: Table) -> tuple[int, str]:
+    """Number of rows and a hash of them that does not depend on their order; run metadata left out."""
+    columns = [_hashable(rows, column.name) for column in table.columns if not column.run_metadata]
+    row = F.xxhash64(*columns)
+    result = rows.agg(
+        F.count("*").alias("rows"),
+        F.sum(row.cast("decimal(38,0)")).alias("sum"),
+        F.bit_xor(row).alias("xor"),
+    ).collect()[0]
+    return int(result["rows"]), f"{result['sum']}:{result['xor']}"
+
+
+def _hashable(rows: DataFrame, name: str) -> SparkColumn:
+    column = F.col(quote(name))
+    if isinstance(rows.schema[name].dataType, MapType):
+        column = F.array_sort(F.map_entries(column))
+    # xxhash64 skips nulls: without the flag (null, 1) and (1, null) would be alike.
+    return F.struct(column.isNull(), column)
+
+
+def _laid_out(rows: DataFrame, table: Table, partition: Partition, count: int | None) -> DataFrame:
+    """Few files: one a partition value, more only for very many rows; sorted inside."""
+    varying = [name for name in table.partition_by if len(partition.get(name, ("", ""))) != 1]
+    if varying:
+        rows = rows.repartition(*varying)
+    elif count is not None:
+        rows = rows.coalesce(max(1, math.ceil(count / ROWS_PER_FILE)))
+    return rows.sortWithinPartitions(*varying, *table.sort_by) if varying or table.sort_by else rows
