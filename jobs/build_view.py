@@ -1,0 +1,29 @@
+"""Job: builds the customer view of one cycle."""
+
+from __future__ import annotations
+
+from jobs.kernel.cycle import CycleKind
+from jobs.stages import command as c
+from jobs.stages.view import write_view
+
+
+def main(
+    source: c.SourceOption,
+    as_of: c.AsOfOption,
+    cycle: c.CycleOption = CycleKind.daily,
+    warehouse: c.WarehouseOption = "data/warehouse",
+    project_dir: c.ProjectOption = None,
+    profile: c.ProfileOption = "local",
+) -> None:
+    """Build the customer view as of a date."""
+
+    def check(configuration):  # type: ignore[no-untyped-def]
+        return c.cycle_ending(configuration, cycle, as_of)
+
+    with c.running(source, warehouse, project_dir, profile, check=check) as context:
+        written = write_view(context, c.cycle_ending(context.configuration, cycle, as_of))
+        print(f"{written.rows:,} subscriptions" + ("" if written.changed else ", unchanged"))
+
+
+if __name__ == "__main__":
+    c.run_app(main)

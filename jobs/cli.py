@@ -1,0 +1,41 @@
+"""The console script keymoments: all jobs as commands of one program."""
+
+from __future__ import annotations
+
+import typer
+
+from jobs import (
+    build_view,
+    check_project,
+    dispatch_alerts,
+    identify_moments,
+    ingest,
+    make_province,
+    run_cycle,
+    score_risk,
+)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Finds the key moments of telecom customers and turns them into prioritised alerts.",
+)
+app.command("run")(run_cycle.main)
+app.command("demo")(make_province.demo)
+app.command("make-province")(make_province.main)
+app.command("ingest")(ingest.main)
+app.command("build-view")(build_view.main)
+app.command("score-risk")(score_risk.main)
+app.command("identify-moments")(identify_moments.main)
+app.command("dispatch")(dispatch_alerts.main)
+app.command("check")(check_project.main)
+
+
+def main() -> None:
+    """Runs the program."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""Job: ranks the candidates of all cycles due on a date and writes its alerts."""
+
+from __future__ import annotations
+
+from jobs.stages import command as c
+from jobs.stages.dispatch import dispatch
+from jobs.stages.plan import plan_date
+
+
+def main(
+    source: c.SourceOption,
+    dispatch_date: c.DispatchDateOption,
+    warehouse: c.WarehouseOption = "data/warehouse",
+    project_dir: c.ProjectOption = None,
+    profile: c.ProfileOption = "local",
+) -> None:
+    """Dispatch a date: all cycles due on it together."""
+
+    def check(configuration):  # type: ignore[no-untyped-def]
+        return plan_date(configuration.calendar, c.date_given(dispatch_date))
+
+    with c.running(source, warehouse, project_dir, profile, check=check) as context:
+        for status, count in dispatch(context, c.date_given(dispatch_date)).items():
+            print(f"{count:>9,}  {status}")
+
+
+if __name__ == "__main__":
+    c.run_app(main)

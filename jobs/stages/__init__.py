@@ -1,0 +1,1 @@
+"""Stages: read, call pure code, check, write, and report to the ledger."""

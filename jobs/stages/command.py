@@ -1,0 +1,132 @@
+"""What all commands share: options, opening a run under the lock, and how errors reach people."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from jobs.kernel.errors import CycleError, Issue, KeyMomentsError
+from jobs.kernel.cycle import Cycle, CycleKind, parse_date
+from jobs.kernel.project import Project
+from jobs.stages.context import Configuration, RunContext, configure, open_run
+from jobs.storage.lock import warehouse_lock
+
+SourceOption = Annotated[str, typer.Option("--source", help="Source mapping, such as conf/sources/synthetic.yaml.")]
+WarehouseOption = Annotated[str, typer.Option("--warehouse", help="Folder or URI of the Delta tables.")]
+ExtractsOption = Annotated[str, typer.Option("--extracts", help="Folder of the delivered files.")]
+AsOfOption = Annotated[str, typer.Option("--as-of", help="Last business date the cycle looks at, YYYY-MM-DD.")]
+CycleOption = Annotated[CycleKind, typer.Option("--cycle", help="Kind of cycle.")]
+DispatchDateOption = Annotated[str, typer.Option("--dispatch-date", help="Date of dispatch, YYYY-MM-DD.")]
+ProjectOption = Annotated[
+    str | None,
+    typer.Option("--project-dir", help="Folder or .zip with conf/, schemas/ and rules/; found by itself by default."),
+]
+ProfileOption = Annotated[str, typer.Option("--profile", help="conf/<profile>.yaml overlays conf/base.yaml.")]
+BadShareOption = Annotated[
+    float | None,
+    typer.Option("--max-bad-share", min=0, max=1, help="Refuse a delivery with a larger share of bad rows."),
+]
+
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+
+def progress_printer() -> Callable[[str], None]:
+    """Prints each message with the seconds since the start, on standard error."""
+    start = time.monotonic()
+
+    def show(message: str) -> None:
+        err.print(f"[dim]{time.monotonic() - start:6.1f}s[/dim]  {message}", markup=True)
+
+    return show
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Turns errors a user can mend into lines on standard error and an exit code.
+
+    Raises:
+        SystemExit: With the error's exit code.
+    """
+    try:
+        yield
+    except KeyMomentsError as error:
+        for issue in error.issues:
+            err.print(str(issue), markup=False)
+        raise SystemExit(error.exit_code) from None
+
+
+@contextmanager
+def running(
+    source: str,
+    warehouse: str,
+    project_dir: str | None,
+    profile: str,
+    extracts: str | None = None,
+    max_bad_share: float | None = None,
+    check: Callable[[Configuration], object] | None = None,
+) -> Iterator[RunContext]:
+    """Opens a run under the warehouse's lock, and shows errors as people should see them.
+
+    Args:
+        source: Path of the source mapping.
+        warehouse: Folder or URI of the tables.
+        project_dir: Where conf/, schemas/ and rules/ are.
+        profile: conf/<profile>.yaml.
+        extracts: Folder of the files.
+        max_bad_share: Limit of bad rows instead of the contracts'.
+        check: Looks at the configuration before Spark starts, so that a wrong date costs no time.
+    """
+    with user_errors():
+        configuration = configure(Project.find(project_dir), profile, source)
+        if check is not None:
+            check(configuration)
+        context_args = (configuration, warehouse, extracts, progress_printer(), max_bad_share)
+        with warehouse_lock(warehouse, "starting"):
+            context = open_run(*context_args)
+            try:
+                yield context
+            finally:
+                context.flush_log()
+
+
+def cycle_ending(configuration: Configuration, kind: CycleKind, as_of: str) -> Cycle:
+    """The cycle a user named.
+
+    Raises:
+        CycleError: When the date is none, or no cycle of the kind ends on it.
+    """
+    day = parse_date(as_of)
+    if not configuration.calendar.ends(kind, day):
+        raise CycleError(Issue("CYCLE_BAD_DATE", f"no {kind} cycle ends on {day}{_expected(configuration, kind)}"))
+    return configuration.calendar.cycle(kind, day)
+
+
+def _expected(configuration: Configuration, kind: CycleKind) -> str:
+    calendar = configuration.calendar
+    if calendar.snapshot is not None:
+        return f"; this source has one snapshot, of {calendar.snapshot}"
+    if kind is CycleKind.weekly:
+        return f"; a week ends on ISO weekday {calendar.week_ends_on}"
+    return "; a month ends on its last day" if kind is CycleKind.monthly else ""
+
+
+def date_given(text: str) -> date:
+    """A date from the command line; see parse_date."""
+    return parse_date(text)
+
+
+def run_app(command: Callable[..., None]) -> None:
+    """Runs one command as a program, as python -m jobs.x and spark-submit jobs/x.py do."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command)
+    try:
+        app()
+    finally:
+        sys.stdout.flush()

@@ -1,0 +1,221 @@
+"""What every stage of a run is given: configuration, session, warehouse, run id, clock, progress."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeVar, cast
+
+from pyspark.sql import DataFrame, SparkSession
+
+from jobs.config.dispatch import DispatchSettings, load_dispatch
+from jobs.config.scores import HealthSettings, RiskSettings, load_health, load_risk
+from jobs.config.settings import Keys, Settings, load_keys, load_settings
+from jobs.config.sources import Source, load_source
+from jobs.contracts.columns import Table
+from jobs.contracts.extracts import ExtractContract, load_contracts
+from jobs.contracts.tables import load_tables, view_table
+from jobs.contracts.view import CustomerView, load_view
+from jobs.kernel.cycle import CycleCalendar
+from jobs.kernel.errors import ConfigError, Issue, KeyMomentsError, Location, did_you_mean
+from jobs.kernel.project import Project
+from jobs.rulelang.load import RuleSet, load_rules
+from jobs.storage.ledger import LedgerRow, record
+from jobs.storage.session import make_session
+from jobs.storage.warehouse import Partition, Warehouse
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Everything read from conf/, schemas/ and rules/, checked; needs no Spark."""
+
+    project: Project
+    profile: str
+    settings: Settings
+    contracts: Mapping[str, ExtractContract]
+    view: CustomerView
+    tables: Mapping[str, Table]
+    rules: RuleSet
+    dispatch: DispatchSettings
+    risk: RiskSettings
+    health: HealthSettings
+    source: Source | None
+
+    @property
+    def calendar(self) -> CycleCalendar:
+        """When cycles are due for the source."""
+        calendar = self.settings.calendar
+        snapshot = self.source.mapping.snapshot if self.source else None
+        return CycleCalendar(calendar.grace_days, calendar.week_ends_on, snapshot)
+
+    @property
+    def amounts(self) -> dict[str, object]:
+        """Values of the amounts items use, with the source's own."""
+        amounts: dict[str, object] = {name: one.value for name, one in self.settings.parameters.items()}
+        return {**amounts, **(self.source.mapping.parameters if self.source else {})}
+
+
+def configure(project: Project, profile: str = "local", source: str | None = None) -> Configuration:
+    """Loads and checks all configuration.
+
+    Args:
+        project: Where it is.
+        profile: conf/<profile>.yaml overlays conf/base.yaml.
+        source: Path of a source mapping; rules are then checked with its parameters.
+
+    Raises:
+        ConfigError: With all problems of all files.
+    """
+    gather = _Gather()
+    settings = gather(lambda: load_settings(project, profile))
+    contracts = gather(lambda: load_contracts(project))
+    tables = gather(lambda: load_tables(project))
+    dispatch = gather(lambda: load_dispatch(project))
+    gather.stop()
+    view = gather(lambda: load_view(project, contracts, settings.parameter_types))
+    mapped = gather(lambda: load_source(project.load_at(source), contracts)) if source else None
+    gather.stop()
+    overrides = mapped.mapping.rule_parameters if mapped else {}
+    rules = gather(lambda: load_rules(project, view.types, overrides))
+    risk = gather(lambda: load_risk(project, view))
+    health = gather(lambda: load_health(project, view))
+    if mapped is not None:
+        gather.issues += _unknown_amounts(mapped, settings)
+    gather.stop()
+    gather.issues += _unknown_channels(rules, dispatch)
+    gather.stop()
+    return Configuration(
+        project, profile, settings, contracts, view, tables, rules, dispatch, risk, health, mapped
+    )
+
+
+class _Gather:
+    """Runs loaders and collects their issues, so that a user sees all problems at once."""
+
+    def __init__(self) -> None:
+        self.issues: list[Issue] = []
+
+    def __call__(self, load: Callable[[], T]) -> T:
+        try:
+            return load()
+        except KeyMomentsError as error:
+            self.issues.extend(error.issues)
+            # Never used: stop() raises before anything looks at it.
+            return cast("T", None)
+
+    def stop(self) -> None:
+        """Raises what has been collected."""
+        if self.issues:
+            raise ConfigError(self.issues)
+
+
+def _unknown_amounts(source: Source, settings: Settings) -> list[Issue]:
+    return [
+        Issue(
+            "CONF_UNKNOWN_REFERENCE",
+            f"parameters: '{name}' is not an amount of conf/base.yaml{did_you_mean(name, settings.parameters)}",
+            Location(source.path),
+        )
+        for name in source.mapping.parameters
+        if name not in settings.parameters
+    ]
+
+
+def _unknown_channels(rules: RuleSet, dispatch: DispatchSettings) -> list[Issue]:
+    return [
+        Issue(
+            "RULE_UNKNOWN_REFERENCE",
+            f"{name}: channel '{plan.channel}' is not in conf/dispatch.yaml"
+            f"{did_you_mean(plan.channel, dispatch.channels)}",
+            Location("rules/plans.yaml"),
+        )
+        for name, plan in rules.plans.items()
+        if plan.channel not in dispatch.channels
+    ]
+
+
+def open_run(
+    configuration: Configuration,
+    warehouse: str,
+    extracts: str | None = None,
+    progress: Callable[[str], None] = lambda message: None,
+    max_bad_share: float | None = None,
+) -> RunContext:
+    """Starts Spark and opens the warehouse.
+
+    Raises:
+        ConfigError: When no key of pseudonyms may be used.
+    """
+    keys = load_keys(configuration.settings, configuration.profile)
+    settings = configuration.settings
+    spark = make_session(settings.spark, settings.time_zone, configuration.project.root, "keymoments")
+    path = warehouse if "://" in warehouse else str(Path(warehouse).resolve())
+    return RunContext(
+        configuration,
+        spark,
+        Warehouse(spark, path),
+        keys,
+        extracts,
+        progress=progress,
+        max_bad_share=max_bad_share,
+    )
+
+
+@dataclass
+class RunContext:
+    """A run: its configuration, its session and warehouse, and where it reports to."""
+
+    configuration: Configuration
+    spark: SparkSession
+    warehouse: Warehouse
+    keys: Keys
+    extracts: str | None = None
+    run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    progress: Callable[[str], None] = field(default=lambda message: None)
+    max_bad_share: float | None = None
+    deliveries: list[dict[str, Any]] | None = None
+    _side_lock: Lock = field(default_factory=Lock, repr=False)
+    _log_rows: list[LedgerRow] = field(default_factory=list, repr=False)
+
+    @property
+    def source(self) -> Source:
+        """The source mapping of the run.
+
+        Raises:
+            ConfigError: When the run was started without one.
+        """
+        if self.configuration.source is None:
+            raise ConfigError(Issue("CONF_MISSING_FILE", "this run needs a source mapping; give --source"))
+        return self.configuration.source
+
+    def table(self, name: str) -> Table:
+        """The schema of a table we write."""
+        return self.configuration.tables[name]
+
+    @cached_property
+    def view_table(self) -> Table:
+        """The schema of the customer view."""
+        return view_table(self.configuration.view)
+
+    def side_lock_replace(self, rows: DataFrame, table: Table, partition: Partition) -> None:
+        """Replaces a partition of a table that several contracts write, one at a time."""
+        with self._side_lock:
+            self.warehouse.replace_changed(rows, table, partition)
+
+    def log(self, row: LedgerRow) -> None:
+        """Keeps a row for the run ledger; see flush_log."""
+        self._log_rows.append(row)
+
+    def flush_log(self) -> None:
+        """Appends the kept rows to the run ledger, in one commit."""
+        if self._log_rows:
+            record(self.warehouse, self.table("run_ledger"), self.run_id, self._log_rows)
+            self._log_rows = []

@@ -1,0 +1,219 @@
+"""Which files there are, which of them are new, and which replaces which: exactly once per delivery."""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from jobs.config.sources import ExtractMapping, Source, columns_used
+from jobs.contracts.extracts import ExtractContract
+from jobs.contracts.supply import Delivered
+from jobs.kernel.cycle import Cycle
+from jobs.kernel.errors import Issue, KeyMomentsError, Location, SourceError, did_you_mean
+from jobs.kernel.ids import fingerprint, hash_of
+from jobs.storage.records import FileFacts, look_at
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One file as one delivery of one contract.
+
+    Attributes:
+        delivery_id: Hash of source, contract, period, part, sequence, content and mapping.
+        mapping: How it is read.
+        period: YYYYMM or YYYYMMDD.
+        sequence: Of deliveries of one period and part the highest holds.
+        delivered_on: Date in the file name, where it has one.
+        superseded: A newer delivery of the same period and part is known.
+    """
+
+    delivery_id: str
+    source: str
+    contract: str
+    mapping: ExtractMapping
+    mapping_fingerprint: str
+    path: str
+    name: str
+    period: str
+    part: str
+    sequence: int
+    delivered_on: date | None
+    facts: FileFacts
+    superseded: bool = False
+
+    @property
+    def slot(self) -> tuple[str, str, str]:
+        """What a corrected delivery replaces."""
+        return self.contract, self.period, self.part
+
+
+def find_deliveries(source: Source, folder: str, known: Iterable[dict[str, Any]]) -> list[Delivery]:
+    """Looks through the folder of extracts for deliveries not loaded yet.
+
+    Args:
+        source: The source mapping.
+        folder: Where the files are.
+        known: Rows of the table deliveries.
+
+    Returns:
+        New deliveries; those overtaken by a newer one are marked superseded.
+
+    Raises:
+        SourceError: With all problems: folder or files missing, bad names, headers lacking columns.
+    """
+    base = Path(folder)
+    if not base.is_dir():
+        raise SourceError(Issue("FILE_MISSING", "the folder of extracts is not there", Location(folder)))
+    rows = list(known)
+    issues: list[Issue] = []
+    found: list[Delivery] = []
+    for mapping in source.mapping.extracts:
+        contract = source.contracts[mapping.contract]
+        paths = sorted(path for path in base.glob(mapping.glob) if path.is_file())
+        if not paths and not any(row["contract"] == mapping.contract for row in rows):
+            message = f"no file named {mapping.files} for the contract {mapping.contract}"
+            issues.append(Issue("FILE_MISSING", message, Location(folder)))
+        for path in paths:
+            try:
+                found.append(_delivery(source, mapping, contract, path))
+            except KeyMomentsError as error:
+                issues.extend(error.issues)
+    if issues:
+        raise SourceError(issues)
+    return _new_ones(found, rows)
+
+
+def _delivery(source: Source, mapping: ExtractMapping, contract: ExtractContract, path: Path) -> Delivery:
+    match = mapping.name_pattern.match(path.name)
+    if match is None:
+        message = f"the name does not follow {mapping.files}"
+        raise SourceError(Issue("FILE_BAD_NAME", message, Location(str(path))))
+    parts = match.groupdict()
+    period = parts.get("period") or mapping.period or ""
+    delivered = parts.get("delivered")
+    for text in (period, delivered):
+        if text and _period_end(text) is None:
+            message = f"'{text}' in the name is not a date"
+            raise SourceError(Issue("FILE_BAD_NAME", message, Location(str(path))))
+    facts = look_at(str(path), mapping.encoding, mapping.delimiter, mapping.quote, mapping.multiline)
+    _check_header(facts.header, mapping, contract, path)
+    sequence = int(parts.get("sequence") or 0)
+    part = parts.get("part") or mapping.part
+    mark = fingerprint([mapping.model_dump(), contract.fingerprint])
+    return Delivery(
+        delivery_id=hash_of(source.name, contract.contract, period, part, str(sequence), facts.sha256, mark),
+        source=source.name,
+        contract=contract.contract,
+        mapping=mapping,
+        mapping_fingerprint=mark,
+        path=str(path.resolve()),
+        name=path.name,
+        period=period,
+        part=part,
+        sequence=sequence,
+        delivered_on=_period_end(delivered) if delivered else None,
+        facts=facts,
+    )
+
+
+def _period_end(text: str) -> date | None:
+    try:
+        year, month = int(text[:4]), int(text[4:6])
+        day = int(text[6:8]) if len(text) == 8 else calendar.monthrange(year, month)[1]
+        return date(year, month, day)
+    except (ValueError, calendar.IllegalMonthError):
+        return None
+
+
+def _check_header(
+    header: tuple[str, ...], mapping: ExtractMapping, contract: ExtractContract, path: Path
+) -> None:
+    issues = []
+    needed = columns_used(mapping, contract)
+    if mapping.fields == "same":
+        # An optional field may be left out of a file whose columns are named like the contract's fields.
+        needed = [name for name in needed if contract.fields[name].required]
+    for name in needed:
+        if name not in header:
+            hint = did_you_mean(name, header)
+            issues.append(Issue("FILE_BAD_HEADER", f"column '{name}' is missing{hint}", Location(str(path), 1, 1)))
+        elif header.count(name) > 1:
+            column = header.index(name) + 1
+            message = f"column '{name}' stands there twice"
+            issues.append(Issue("FILE_BAD_HEADER", message, Location(str(path), 1, column)))
+    if mapping.fields == "same":
+        for column, name in enumerate(header, start=1):
+            if name not in contract.fields:
+                message = f"column '{name}' is not a field of {contract.contract}{did_you_mean(name, contract.fields)}"
+                issues.append(Issue("FILE_BAD_HEADER", message, Location(str(path), 1, column)))
+    if issues:
+        raise SourceError(issues)
+
+
+def _new_ones(found: list[Delivery], rows: list[dict[str, Any]]) -> list[Delivery]:
+    """Leaves out what is loaded already, and marks what a newer delivery has overtaken."""
+    loaded = {row["delivery_id"] for row in rows}
+    newest: dict[tuple[str, str, str], tuple[int, str]] = {
+        (row["contract"], row["period"], row["part"]): (row["sequence"], "")
+        for row in rows
+        if row["status"] == "active"
+    }
+    for one in found:
+        if one.delivery_id not in loaded:
+            newest[one.slot] = max(newest.get(one.slot, (-1, "")), (one.sequence, one.name))
+    return [
+        replace(one, superseded=newest[one.slot] != (one.sequence, one.name))
+        for one in found
+        if one.delivery_id not in loaded
+    ]
+
+
+def covered(delivery: Delivery, contract: ExtractContract, first: date | None, last: date | None) -> tuple[date | None, date | None]:
+    """First and last date a delivery speaks for.
+
+    A day's file speaks for its day whether or not it has rows. A month's file may have been cut before
+    the month's end, so its rows tell.
+
+    Args:
+        delivery: The delivery.
+        contract: Its contract.
+        first: Date of its first row.
+        last: Date of its last row.
+    """
+    if len(delivery.period) == 8 and contract.grain == "event":
+        end = _period_end(delivery.period)
+        return end, end
+    if delivery.mapping.row_covers_days > 1 and last is not None:
+        return last - timedelta(days=delivery.mapping.row_covers_days - 1), last
+    if contract.grain == "month" and first is not None:
+        return first.replace(day=1), last
+    return first, last
+
+
+def delivered_at(
+    rows: Iterable[dict[str, Any]], source: Source, contracts: dict[str, ExtractContract], cycle: Cycle
+) -> dict[str, Delivered]:
+    """What each contract of a source has delivered, as known at a cycle's cutoff."""
+    found: dict[str, Delivered] = {}
+    active = [row for row in rows if row["status"] == "active" and row["covers_from"] is not None]
+    for name, contract in contracts.items():
+        wait = timedelta(days=contract.available_after_days)
+        spans = []
+        for row in active:
+            if row["contract"] != name:
+                continue
+            known_until = row["covers_to"] if row["delivered_on"] else min(row["covers_to"], cycle.cutoff - wait)
+            known_from = row["delivered_on"] or row["covers_from"] + wait
+            if known_from <= cycle.cutoff and row["covers_from"] <= cycle.as_of:
+                spans.append((row["covers_from"], min(known_until, cycle.as_of)))
+        found[name] = Delivered(
+            fields=source.fields_of(name),
+            data_from=min((span[0] for span in spans), default=None),
+            data_until=max((span[1] for span in spans), default=None),
+            row_covers_days=source.row_covers_days(name),
+        )
+    return found

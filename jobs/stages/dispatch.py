@@ -1,0 +1,115 @@
+"""Dispatches a date: the candidates of all cycles due on it, ranked together, written in one commit."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.domain import dispatch as chain
+from jobs.domain.view import latest_state
+from jobs.expressions.sql import literal
+from jobs.kernel.cycle import CycleKind
+from jobs.kernel.errors import CycleError, Issue
+from jobs.stages.context import RunContext
+from jobs.storage.ledger import LedgerRow
+
+
+def dispatch(context: RunContext, dispatch_date: date) -> dict[str, int]:
+    """Writes the alerts of a date.
+
+    Returns:
+        Number of alerts by status.
+
+    Raises:
+        CycleError: When nothing is due on the date, or a due cycle's moments have not been identified.
+    """
+    started = context.clock()
+    warehouse, configuration = context.warehouse, context.configuration
+    due = configuration.calendar.due(dispatch_date)
+    if not due:
+        raise CycleError(Issue("CYCLE_BAD_DATE", f"no cycle is due on {dispatch_date}"))
+    _check_identified(context, dispatch_date)
+    plan = chain.DispatchPlan(dispatch_date, configuration.rules, configuration.dispatch)
+    pairs = " OR ".join(f"(cycle = '{c.kind}' AND as_of = {literal(c.as_of)})" for c in due)
+    moments = warehouse.read(context.table("moments")).where(pairs)
+    earlier = warehouse.read_or_empty(context.table("alerts")).where(f"dispatch_date < {literal(dispatch_date)}")
+    rows = chain.candidates(moments, _waiting(context, earlier, dispatch_date, plan), plan)
+    exempt = moments.where("category = 'exempt' AND NOT shadow").select("subscription_id", "moment_id")
+    # Each of the next stages looks at the rows several times.
+    rows = chain.stop_exempt(rows, exempt, plan).persist(StorageLevel.MEMORY_AND_DISK)
+    rows = chain.stop_cooling(rows, earlier.where("status = 'dispatched'"), plan)
+    rows = chain.stop_inhibited(rows, plan)
+    rows = chain.with_priority(rows, plan).persist(StorageLevel.MEMORY_AND_DISK)
+    rows = chain.with_visits(rows, _managers(context, dispatch_date), plan)
+    rows = chain.with_capacity(chain.with_ranks(rows.persist(StorageLevel.MEMORY_AND_DISK)))
+    table = context.table("alerts")
+    now = context.clock()
+    alerts = chain.alert_rows(rows, plan, table.version, now.isoformat(), context.run_id)
+    partition = {"dispatch_cycle": [str(kind) for kind in CycleKind], "dispatch_date": [dispatch_date]}
+    written = warehouse.replace(alerts, table, partition)
+    context.spark.catalog.clearCache()
+    counts = _by_status(context, dispatch_date)
+    context.progress(f"dispatch of {dispatch_date}: " + ", ".join(f"{n:,} {s}" for s, n in counts.items()))
+    result = "complete" if written.changed else "unchanged"
+    suppressed = written.rows - counts.get(chain.DISPATCHED, 0)
+    for stage in ("dispatch", "date"):
+        # The row of the stage 'date' is written last: it makes the date visible to readers.
+        context.log(
+            LedgerRow(
+                stage=stage,
+                result=result,
+                started_at=started,
+                finished_at=context.clock(),
+                source=context.source.name,
+                dispatch_date=dispatch_date,
+                rows_out=written.rows,
+                rows_rejected=suppressed,
+                fingerprint=configuration.dispatch.fingerprint,
+            )
+        )
+    return counts
+
+
+def _check_identified(context: RunContext, dispatch_date: date) -> None:
+    evaluated = context.warehouse.read_or_empty(context.table("rule_evaluations"))
+    done = {(row[0], row[1]) for row in evaluated.select("cycle", "as_of").distinct().collect()}
+    missing = [c for c in context.configuration.calendar.due(dispatch_date) if (str(c.kind), c.as_of) not in done]
+    if missing:
+        issues = [
+            Issue("TABLE_MISSING", f"the {c.kind} moments of {c.as_of} have not been identified yet") for c in missing
+        ]
+        raise CycleError(issues)
+
+
+def _waiting(
+    context: RunContext, earlier: DataFrame, dispatch_date: date, plan: chain.DispatchPlan
+) -> DataFrame:
+    """Alerts of the newest date before this one that still wait."""
+    last = earlier.agg(F.max("dispatch_date")).collect()[0][0]
+    alerts = earlier.where("FALSE" if last is None else f"dispatch_date = {literal(last)}")
+    state = context.warehouse.read_or_empty(context.table("moment_state"))
+    until = {c.kind: c.as_of for c in context.configuration.calendar.due(dispatch_date)}
+    newest = state.where(f"as_of < {literal(dispatch_date)}").groupBy("cycle").agg(F.max("as_of")).collect()
+    for cycle, as_of in newest:
+        until.setdefault(CycleKind(cycle), as_of)
+    here = " OR ".join(f"(cycle = '{kind}' AND as_of = {literal(day)})" for kind, day in until.items())
+    return chain.waiting(alerts, state.where(here or "FALSE"), plan)
+
+
+def _managers(context: RunContext, dispatch_date: date) -> DataFrame:
+    """manager_id and daily_visits as known on the date; none where managers are not delivered."""
+    contract = context.source.contracts.get("managers")
+    if contract is None:
+        return context.spark.createDataFrame([], "manager_id STRING, daily_visits BIGINT")
+    daily = context.configuration.calendar.due(dispatch_date)[0]
+    rows = context.warehouse.read(contract.clean_table())
+    latest = latest_state(rows, contract, daily, ["daily_visits"])
+    return latest.select("manager_id", "_state.daily_visits")
+
+
+def _by_status(context: RunContext, dispatch_date: date) -> dict[str, int]:
+    alerts = context.warehouse.read(context.table("alerts")).where(f"dispatch_date = {literal(dispatch_date)}")
+    return {row[0]: row[1] for row in alerts.groupBy("status").count().orderBy("status").collect()}

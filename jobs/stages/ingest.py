@@ -1,0 +1,410 @@
+"""Ingest: files -> raw rows, quarantine, identity -> tiles -> clean, each delivery exactly once.
+
+Everything is read and judged before anything is written, so that a refused delivery leaves all tables as
+they were. The deliveries table is written last; a run killed before it does its work again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.config.sources import columns_used
+from jobs.contracts.extracts import ExtractContract
+from jobs.domain.extract_rows import RowContext, latest_wins, row_day, typed_rows
+from jobs.domain.tiles import build_tiles, tile_table
+from jobs.kernel.errors import Issue, Location, SourceError
+from jobs.stages.context import RunContext
+from jobs.stages.deliveries import Delivery, covered, find_deliveries
+from jobs.storage.ledger import LedgerRow
+from jobs.storage.records import RecordFile, read_records
+
+SEGMENTS = "number_segments"
+SHOWN_BAD_ROWS = 20
+PARALLEL_CONTRACTS = 3
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What one delivery holds.
+
+    Attributes:
+        records: Records in the file.
+        not_applicable: Records that are none of the contract.
+        rejected: Records with reasons.
+        first: Date of the first accepted row.
+        last: Date of the last.
+    """
+
+    records: int
+    not_applicable: int
+    rejected: int
+    first: date | None
+    last: date | None
+
+    @property
+    def accepted(self) -> int:
+        """Rows for the raw table."""
+        return self.records - self.not_applicable - self.rejected
+
+
+@dataclass(frozen=True)
+class Batch:
+    """All new deliveries of one contract, read and judged."""
+
+    contract: ExtractContract
+    deliveries: list[Delivery]
+    rows: DataFrame
+    counts: dict[str, Counts]
+
+
+def ingest(context: RunContext) -> list[dict[str, Any]]:
+    """Loads every new delivery in the folder of extracts.
+
+    Returns:
+        The rows of the table deliveries that this run added.
+
+    Raises:
+        SourceError: When files are missing or misnamed, headers lack columns, or a delivery has more bad
+            rows than its contract allows; no table is touched then.
+    """
+    started = context.clock()
+    known = known_deliveries(context)
+    new = find_deliveries(context.source, context.extracts or ".", known)
+    current = [one for one in new if not one.superseded]
+    if not new:
+        _log(context, started, "unchanged", [], "no new delivery")
+        return []
+    context.progress(f"ingest: {len(current)} new files of {len({d.contract for d in current})} contracts")
+    batches = _judged(context, current)
+    try:
+        _refuse_bad(context, batches)
+        with ThreadPoolExecutor(PARALLEL_CONTRACTS) as pool:
+            added = list(pool.map(lambda batch: _write(context, batch, known), batches))
+    finally:
+        for batch in batches:
+            batch.rows.unpersist()
+    rows = [row for group in added for row in group]
+    rows += [_superseded_row(context, one) for one in new if one.superseded]
+    _record(context, known, rows)
+    _log(context, started, "complete", rows, None)
+    return rows
+
+
+def known_deliveries(context: RunContext) -> list[dict[str, Any]]:
+    """All rows of the table deliveries of the run's source."""
+    if context.deliveries is not None:
+        return context.deliveries
+    table = context.warehouse.read_or_empty(context.table("deliveries"))
+    rows = [row.asDict() for row in table.collect()]
+    others = sorted({row["source"] for row in rows} - {context.source.name})
+    if others:
+        message = f"{context.warehouse.path} holds the source '{others[0]}'; give each source a warehouse of its own"
+        raise SourceError(Issue("TABLE_MISMATCH", message))
+    context.deliveries = rows
+    return rows
+
+
+def _judged(context: RunContext, deliveries: list[Delivery]) -> list[Batch]:
+    """Reads all deliveries; number segments first, since they tell a counterpart's operator."""
+    by_contract: dict[str, list[Delivery]] = defaultdict(list)
+    for one in deliveries:
+        by_contract[one.contract].append(one)
+    order = sorted(by_contract, key=lambda name: (name != SEGMENTS, name))
+    operators = _known_operators(context)
+    batches: list[Batch] = []
+    if order and order[0] == SEGMENTS:
+        batch = _judge(context, by_contract[order.pop(0)], RowContext(context.keys.pseudonym, {}))
+        batches.append(batch)
+        accepted = batch.rows.where("applicable AND size(reasons) = 0").orderBy("row_date")
+        operators |= {row["prefix"]: row["operator"] for row in accepted.select("prefix", "operator").collect()}
+    lookups = RowContext(context.keys.pseudonym, operators)
+    with ThreadPoolExecutor(PARALLEL_CONTRACTS) as pool:
+        batches += pool.map(lambda name: _judge(context, by_contract[name], lookups), order)
+    return batches
+
+
+def _known_operators(context: RunContext) -> dict[str, str]:
+    contract = context.configuration.contracts[SEGMENTS]
+    rows = context.warehouse.read_or_empty(contract.clean_table()).orderBy("row_date")
+    return {row["prefix"]: row["operator"] for row in rows.select("prefix", "operator").collect()}
+
+
+def _judge(context: RunContext, deliveries: list[Delivery], lookups: RowContext) -> Batch:
+    contract = context.source.contracts[deliveries[0].contract]
+    groups: dict[tuple[Any, ...], list[Delivery]] = defaultdict(list)
+    for one in deliveries:
+        groups[one.mapping_fingerprint, one.facts.header].append(one)
+    frames = [_typed(context, group, contract, lookups) for group in groups.values()]
+    rows = frames[0]
+    for frame in frames[1:]:
+        rows = rows.unionByName(frame)
+    rows = rows.persist(StorageLevel.MEMORY_AND_DISK)
+    counts = {one.delivery_id: Counts(0, 0, 0, None, None) for one in deliveries}
+    good = "applicable AND size(reasons) = 0"
+    for row in (
+        rows.groupBy("delivery_id")
+        .agg(
+            F.count("*").alias("records"),
+            F.expr("count_if(NOT applicable)").alias("not_applicable"),
+            F.expr("count_if(applicable AND size(reasons) > 0)").alias("rejected"),
+            F.expr(f"min(CASE WHEN {good} THEN row_date END)").alias("first"),
+            F.expr(f"max(CASE WHEN {good} THEN row_date END)").alias("last"),
+        )
+        .collect()
+    ):
+        values = row.asDict()
+        delivery_id = values.pop("delivery_id")
+        counts[delivery_id] = Counts(**values)
+    for one in deliveries:
+        if counts[one.delivery_id].records != one.facts.records:
+            message = f"has {one.facts.records} records but {counts[one.delivery_id].records} were read"
+            raise SourceError(Issue("LEDGER_SUM", message, Location(one.path)))
+    return Batch(contract, deliveries, rows, counts)
+
+
+def _typed(
+    context: RunContext, group: list[Delivery], contract: ExtractContract, lookups: RowContext
+) -> DataFrame:
+    first = group[0]
+    mapping = first.mapping
+    files = [
+        RecordFile(d.delivery_id, d.path, mapping.encoding, mapping.multiline, mapping.quote, mapping.delimiter)
+        for d in group
+    ]
+    if mapping.fields == "same":
+        # Optional fields that these files lack stay null.
+        present = {name: f"`{name}`" for name in contract.fields if name in first.facts.header}
+        mapping = mapping.model_copy(update={"fields": present})
+    typed = typed_rows(read_records(context.spark, files), first.facts.header, mapping, contract, lookups)
+    info = context.spark.createDataFrame(
+        [(d.delivery_id, d.name, d.period, d.part, d.delivered_on) for d in group],
+        "delivery_id STRING, file STRING, period STRING, part STRING, delivered_on DATE",
+    )
+    available = F.expr(f"coalesce(delivered_on, date_add(row_date, {contract.available_after_days}))")
+    return typed.join(F.broadcast(info), "delivery_id").withColumn("available_at", available)
+
+
+def _refuse_bad(context: RunContext, batches: list[Batch]) -> None:
+    """Raises the bad rows of deliveries that have more of them than their contract allows."""
+    issues: list[Issue] = []
+    for batch in batches:
+        for one in batch.deliveries:
+            counts = batch.counts[one.delivery_id]
+            limit = batch.contract.max_bad_share if context.max_bad_share is None else context.max_bad_share
+            mapped = one.mapping.max_bad_share
+            if context.max_bad_share is None and mapped is not None:
+                limit = mapped
+            read = counts.records - counts.not_applicable
+            if counts.rejected > limit * read:
+                issues += _bad_rows(batch, one, counts, limit)
+    if issues:
+        raise SourceError(issues)
+
+
+def _bad_rows(batch: Batch, delivery: Delivery, counts: Counts, limit: float) -> list[Issue]:
+    bad = batch.rows.where(f"delivery_id = '{delivery.delivery_id}' AND applicable AND size(reasons) > 0")
+    issues = []
+    for row in bad.select("line", "reasons").orderBy("line").limit(SHOWN_BAD_ROWS).collect():
+        for reason in row["reasons"]:
+            kind, _, field = reason.partition(":")
+            code = "FILE_UNDECODABLE" if kind == "undecodable" else "FILE_BAD_ROW"
+            place = Location(delivery.path, row["line"], _column_of(delivery, batch.contract, field))
+            issues.append(Issue(code, _sentence(kind, field, delivery, batch.contract), place))
+    share = f"{counts.rejected} of {counts.records - counts.not_applicable} rows are bad"
+    message = f"{share}, more than the {limit:.1%} allowed; nothing was loaded"
+    return [*issues, Issue("FILE_REFUSED", message, Location(delivery.path))]
+
+
+def _column_of(delivery: Delivery, contract: ExtractContract, field: str) -> int:
+    """Number of the field's column in the file, counted from one; 1 when several make the field up."""
+    mapping = delivery.mapping
+    if mapping.fields != "same" and field in mapping.fields:
+        narrowed = mapping.model_copy(update={"fields": {field: mapping.fields[field]}, "where": None})
+        used = columns_used(narrowed, contract)
+        field = used[0] if used else field
+    return delivery.facts.header.index(field) + 1 if field in delivery.facts.header else 1
+
+
+def _sentence(kind: str, field: str, delivery: Delivery, contract: ExtractContract) -> str:
+    if kind == "undecodable":
+        return f"the row has bytes that are not {delivery.mapping.encoding}"
+    if kind == "malformed":
+        return f"the row does not have the {len(delivery.facts.header)} fields of the header"
+    spec = contract.fields[field]
+    match kind:
+        case "type":
+            return f"{field} is not a valid {spec.type}"
+        case "missing":
+            return f"{field} is required"
+        case "range":
+            return f"{field} is not between {spec.min} and {spec.max}"
+        case "set":
+            return f"{field} is not one of {', '.join(spec.values or ())}"
+        case _:
+            return f"{field} does not look like {spec.pattern}"
+
+
+def _write(context: RunContext, batch: Batch, known: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Writes one contract's deliveries; the clean table last, since it tells what must be redone."""
+    contract, warehouse = batch.contract, context.warehouse
+    slots = {(d.period, d.part) for d in batch.deliveries}
+    place = {"period": sorted({p for p, _ in slots}), "part": sorted({p for _, p in slots})}
+    raw_table, clean_table = contract.raw_table(), contract.clean_table()
+    accepted = batch.rows.where("applicable AND size(reasons) = 0")
+    kept = _other_parts(warehouse, raw_table, place, slots, accepted)
+    warehouse.replace_changed(kept, raw_table, place)
+    _write_side_tables(context, batch, place)
+    replaced = [row["delivery_id"] for row in known if _is_replaced(row, contract.contract, slots)]
+    days = _touched_days(warehouse, contract, accepted, replaced)
+    if days:
+        unit = {"row_day": days}
+        raw = warehouse.read(raw_table).withColumn("row_day", row_day(contract)).where(F.col("row_day").isin(days))
+        clean = latest_wins(raw, contract).persist(StorageLevel.MEMORY_AND_DISK)
+        if context.configuration.view.measures_of(contract.contract):
+            table = tile_table(contract, context.configuration.view)
+            warehouse.replace_changed(build_tiles(clean, contract, context.configuration.view), table, unit)
+        warehouse.replace_changed(clean, clean_table, unit)
+        clean.unpersist()
+    else:
+        warehouse.ensure(clean_table)
+        if context.configuration.view.measures_of(contract.contract):
+            warehouse.ensure(tile_table(contract, context.configuration.view))
+    context.progress(f"  {contract.contract}: {sum(c.accepted for c in batch.counts.values()):,} rows")
+    ids = [one.delivery_id for one in batch.deliveries]
+    winners = warehouse.read(clean_table).where(F.col("delivery_id").isin(ids)).groupBy("delivery_id").count()
+    loaded = {row["delivery_id"]: row["count"] for row in winners.collect()}
+    return [
+        _delivery_row(context, one, contract, batch.counts[one.delivery_id], loaded.get(one.delivery_id, 0))
+        for one in batch.deliveries
+    ]
+
+
+def _other_parts(warehouse, table, place, slots, accepted):  # type: ignore[no-untyped-def]
+    """Adds the rows that stand in the replaced rectangle of periods and parts but are no new delivery's."""
+    crossed = {(period, part) for period in place["period"] for part in place["part"]} - slots
+    if not crossed or not warehouse.exists(table):
+        return accepted
+    pairs = F.struct("period", "part").isin([F.struct(F.lit(a), F.lit(b)) for a, b in sorted(crossed)])
+    old = warehouse.read(table).where(pairs)
+    return accepted.select(*table.names).unionByName(old.select(*table.names))
+
+
+def _write_side_tables(context: RunContext, batch: Batch, place: dict[str, list[str]]) -> None:
+    """Quarantine and identity; only deliveries' own slots are replaced."""
+    contract = batch.contract
+    run = F.lit(context.run_id).alias("run_id")
+    name = F.lit(contract.contract).alias("contract")
+    bad = batch.rows.where("applicable AND size(reasons) > 0")
+    slot = {"contract": [contract.contract], **place}
+    quarantine = context.table("quarantine")
+    anything = any(counts.rejected for counts in batch.counts.values())
+    if anything or context.warehouse.exists(quarantine):
+        rows = bad.select(name, "period", "part", "delivery_id", "file", "line", "raw", "reasons", run)
+        context.side_lock_replace(rows.withColumnRenamed("raw", "original"), quarantine, slot)
+    clear = [column.removeprefix("clear__") for column in batch.rows.columns if column.startswith("clear__")]
+    if not clear:
+        return
+    subject = F.col(contract.key[0]).alias("subject")
+    good = batch.rows.where("applicable AND size(reasons) = 0")
+    parts = [
+        good.where(F.col(f"clear__{field}").isNotNull()).select(
+            name,
+            "period",
+            "part",
+            subject,
+            F.lit(field).alias("field"),
+            (F.col(field) if contract.fields[field].personal == "number" else F.lit(None)).alias("pseudonym"),
+            F.col(f"clear__{field}").alias("clear"),
+        )
+        for field in clear
+    ]
+    people = parts[0]
+    for part in parts[1:]:
+        people = people.unionByName(part)
+    context.side_lock_replace(people.distinct(), context.table("identity"), slot)
+
+
+def _is_replaced(row: dict[str, Any], contract: str, slots: set[tuple[str, str]]) -> bool:
+    return row["contract"] == contract and row["status"] == "active" and (row["period"], row["part"]) in slots
+
+
+def _touched_days(warehouse, contract, accepted, replaced):  # type: ignore[no-untyped-def]
+    """Units of the clean table to redo: those of new rows, and those that hold rows of replaced deliveries."""
+    days = {row[0] for row in accepted.select(row_day(contract)).distinct().collect()}
+    table = contract.clean_table()
+    if replaced and warehouse.exists(table):
+        old = warehouse.read(table).where(F.col("delivery_id").isin(replaced)).select("row_day").distinct()
+        days |= {row[0] for row in old.collect()}
+    return sorted(days)
+
+
+def _delivery_row(
+    context: RunContext, one: Delivery, contract: ExtractContract, counts: Counts, loaded: int
+) -> dict[str, Any]:
+    first, last = covered(one, contract, counts.first, counts.last)
+    return {
+        "delivery_id": one.delivery_id,
+        "source": one.source,
+        "contract": one.contract,
+        "period": one.period,
+        "part": one.part,
+        "sequence": one.sequence,
+        "file": one.name,
+        "sha256": one.facts.sha256,
+        "mapping_fingerprint": one.mapping_fingerprint,
+        "status": "superseded" if one.superseded else "active",
+        "rows_in_file": one.facts.records,
+        "rows_not_applicable": counts.not_applicable,
+        "rows_read": counts.records - counts.not_applicable,
+        "rows_loaded": loaded,
+        "rows_quarantined": counts.rejected,
+        "rows_duplicate": counts.accepted - loaded,
+        "covers_from": first,
+        "covers_to": last,
+        "delivered_on": one.delivered_on,
+        "run_id": context.run_id,
+    }
+
+
+def _superseded_row(context: RunContext, one: Delivery) -> dict[str, Any]:
+    contract = context.source.contracts[one.contract]
+    return {**_delivery_row(context, one, contract, Counts(0, 0, 0, None, None), 0), "rows_read": 0}
+
+
+def _record(context: RunContext, known: list[dict[str, Any]], added: list[dict[str, Any]]) -> None:
+    """Writes the deliveries table: the commit point of the ingest."""
+    new_slots = {(r["contract"], r["period"], r["part"]) for r in added if r["status"] == "active"}
+    for row in known:
+        if (row["contract"], row["period"], row["part"]) in new_slots:
+            row["status"] = "superseded"
+    table = context.table("deliveries")
+    rows = [tuple(row[name] for name in table.names) for row in [*known, *added]]
+    frame = context.spark.createDataFrame(rows, table.ddl)
+    context.warehouse.overwrite(frame, table)
+    context.deliveries = [*known, *added]
+
+
+def _log(context: RunContext, started, result: str, rows: list[dict[str, Any]], message: str | None) -> None:  # type: ignore[no-untyped-def]
+    context.log(
+        LedgerRow(
+            stage="ingest",
+            result=result,
+            started_at=started,
+            finished_at=context.clock(),
+            source=context.source.name,
+            rows_in=sum(row["rows_read"] for row in rows),
+            rows_out=sum(row["rows_loaded"] for row in rows),
+            rows_rejected=sum(row["rows_quarantined"] for row in rows),
+            inputs={row["file"]: row["sha256"] for row in rows},
+            fingerprint=context.source.fingerprint,
+            message=message,
+        )
+    )

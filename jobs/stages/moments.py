@@ -1,0 +1,143 @@
+"""Identifies the moments of a cycle: evaluates its rules, moves the state on, writes what fired."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.contracts.supply import ItemStatus
+from jobs.domain.moments import RISK_COLUMNS, Pass, moment_rows, state_rows, transitions, truths
+from jobs.expressions.sql import literal
+from jobs.kernel.cycle import Cycle
+from jobs.rulelang.compile import EvaluableRule, evaluable
+from jobs.stages.context import RunContext
+from jobs.stages.scores import view_of
+from jobs.stages.snapshot import supply_at
+from jobs.storage.ledger import LedgerRow
+
+
+@dataclass(frozen=True)
+class Identified:
+    """What a cycle's rules gave.
+
+    Attributes:
+        fired: Moments that fired, by rule.
+        not_supplied: Items lacking, by rule that could not be evaluated.
+    """
+
+    fired: dict[str, int]
+    not_supplied: dict[str, tuple[str, ...]]
+
+
+def identify_moments(context: RunContext, cycle: Cycle) -> Identified:
+    """Evaluates the rules of a cycle over its view and writes state, moments and evaluations."""
+    started = context.clock()
+    configuration, warehouse = context.configuration, context.warehouse
+    statuses = _statuses(context, cycle)
+    rules, lacking = evaluable(configuration.rules.of_cycle(cycle.kind), statuses)
+    evaluations = warehouse.read_or_empty(context.table("rule_evaluations"))
+    history = evaluations.where(f"cycle = '{cycle.kind}' AND as_of < {literal(cycle.as_of)}").cache()
+    previous = history.agg(F.max("as_of")).collect()[0][0]
+    ran = {row[0] for row in history.where("result = 'evaluated'").select("moment_id").distinct().collect()}
+    history.unpersist()
+    first_runs = frozenset(one.rule.id for one in rules if one.rule.id not in ran)
+    one = Pass(cycle, rules, first_runs, previous, configuration.view.types)
+    found = truths(_scored_view(context, cycle), one).persist(StorageLevel.MEMORY_AND_DISK)
+    inside = transitions(found, _prior(context, cycle, previous), one).persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        tally = _tally(found, inside, rules)
+        partition = {"cycle": [str(cycle.kind)], "as_of": [cycle.as_of]}
+        warehouse.replace(state_rows(inside, one), context.table("moment_state"), partition)
+        moments = moment_rows(inside, one, context.run_id)
+        written = warehouse.replace(moments, context.table("moments"), partition)
+        table = context.table("rule_evaluations")
+        warehouse.replace(_evaluation_rows(context, cycle, one, lacking, tally), table, partition)
+    finally:
+        inside.unpersist()
+        found.unpersist()
+    context.progress(
+        f"{cycle.kind} moments of {cycle.as_of}: {written.rows:,} fired by {len(rules)} rules"
+        + (f"; {len(lacking)} rules not supplied by this source" if lacking else "")
+    )
+    context.log(
+        LedgerRow(
+            stage="identify_moments",
+            result="complete" if written.changed else "unchanged",
+            started_at=started,
+            finished_at=context.clock(),
+            source=context.source.name,
+            cycle=str(cycle.kind),
+            as_of=cycle.as_of,
+            dispatch_date=cycle.dispatch_date,
+            rows_out=written.rows,
+            inputs={"previous": previous, "view": warehouse.version(context.view_table)},
+            fingerprint=configuration.rules.fingerprint,
+        )
+    )
+    return Identified({rule: counts["fired"] for rule, counts in tally.items()}, dict(lacking))
+
+
+def _statuses(context: RunContext, cycle: Cycle) -> dict[str, ItemStatus]:
+    """Status of items and scores; scores are not supplied where none were written."""
+    statuses = supply_at(context, cycle).statuses()
+    here = f"as_of = {literal(cycle.as_of)} AND cutoff = {literal(cycle.cutoff)}"
+    scores = context.configuration.view.scores
+    for table in {score.table for score in scores.values()}:
+        written = context.warehouse.read_or_empty(context.table(table)).where(here).limit(1).count()
+        status = ItemStatus.supplied if written else ItemStatus.not_supplied
+        statuses |= {name: status for name, score in scores.items() if score.table == table}
+    return statuses
+
+
+def _scored_view(context: RunContext, cycle: Cycle) -> DataFrame:
+    """The view with its scores beside it."""
+    here = f"as_of = {literal(cycle.as_of)} AND cutoff = {literal(cycle.cutoff)}"
+    risk = context.warehouse.read_or_empty(context.table("risk_scores")).where(here)
+    health = context.warehouse.read_or_empty(context.table("health_scores")).where(here)
+    names = [name for name, score in context.configuration.view.scores.items() if score.table == "health_scores"]
+    view = view_of(context, cycle)
+    scored = view.join(risk.select("subscription_id", *RISK_COLUMNS), "subscription_id", "left")
+    return scored.join(health.select("subscription_id", *names), "subscription_id", "left")
+
+
+def _prior(context: RunContext, cycle: Cycle, previous: date | None) -> DataFrame:
+    state = context.warehouse.read_or_empty(context.table("moment_state"))
+    when = "FALSE" if previous is None else f"cycle = '{cycle.kind}' AND as_of = {literal(previous)}"
+    return state.where(when)
+
+
+def _tally(found: DataFrame, inside: DataFrame, rules: list[EvaluableRule]) -> dict[str, dict[str, int]]:
+    ids = {one.ordinal: one.rule.id for one in rules}
+    tally = {rule: {"true": 0, "unknown": 0, "fired": 0} for rule in ids.values()}
+    for row in found.groupBy("ordinal", "truth").count().collect():
+        tally[ids[row["ordinal"]]]["true" if row["truth"] == 1 else "unknown"] = row["count"]
+    for row in inside.where("fires").groupBy("moment_id").count().collect():
+        tally[row["moment_id"]]["fired"] = row["count"]
+    return tally
+
+
+def _evaluation_rows(
+    context: RunContext,
+    cycle: Cycle,
+    one: Pass,
+    lacking: dict[str, tuple[str, ...]],
+    tally: dict[str, dict[str, int]],
+) -> DataFrame:
+    head = (str(cycle.kind), cycle.as_of)
+    data: list[tuple[Any, ...]] = []
+    for rule in one.rules:
+        counts = tally[rule.rule.id]
+        first = rule.rule.id in one.first_runs
+        numbers = (counts["true"], counts["unknown"], counts["fired"])
+        data.append(
+            (*head, rule.rule.id, "evaluated", [], list(rule.left_out), first, *numbers, rule.rule.fingerprint)
+        )
+    for rule_id, items in lacking.items():
+        mark = context.configuration.rules.by_id(rule_id).fingerprint
+        data.append((*head, rule_id, "not_supplied", list(items), [], False, None, None, None, mark))
+    return context.spark.createDataFrame(data, context.table("rule_evaluations").ddl)

@@ -1,0 +1,137 @@
+"""Scores a view: churn risk by the formula, and health."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.contracts.supply import Supply
+from jobs.domain.health import health_scores
+from jobs.domain.rates import Rate, calibration, group_rates
+from jobs.domain.risk import group_counts, grouped, labelled, risk_scores, scored, usable_terms
+from jobs.domain.view import known_at
+from jobs.expressions.sql import literal
+from jobs.kernel.cycle import Cycle
+from jobs.stages.context import RunContext
+from jobs.stages.snapshot import supply_at
+from jobs.stages.view import write_view
+from jobs.storage.ledger import LedgerRow
+
+LABELS = "churn_labels"
+
+
+def write_scores(context: RunContext, cycle: Cycle) -> None:
+    """Writes risk_rates, risk_scores and health_scores of a view."""
+    supply = supply_at(context, cycle)
+    _write_health(context, cycle, supply)
+    _write_risk(context, cycle, supply)
+
+
+def view_of(context: RunContext, cycle: Cycle) -> DataFrame:
+    """The view's partition of a cycle."""
+    rows = context.warehouse.read(context.view_table)
+    return rows.where(f"as_of = {literal(cycle.as_of)} AND cutoff = {literal(cycle.cutoff)}")
+
+
+def base_of(context: RunContext, cycle: Cycle) -> Cycle:
+    """The base of the rates: an earlier date whose label days have passed by as_of."""
+    days = timedelta(days=context.configuration.risk.label_days)
+    return Cycle(cycle.kind, cycle.as_of - days, cycle.cutoff - days)
+
+
+def _write_health(context: RunContext, cycle: Cycle, supply: Supply) -> None:
+    started = context.clock()
+    settings = context.configuration.health
+    rows = health_scores(view_of(context, cycle), settings, supply.statuses())
+    partition = {"as_of": [cycle.as_of], "cutoff": [cycle.cutoff]}
+    written = context.warehouse.replace(rows, context.table("health_scores"), partition)
+    result = "complete" if written.changed else "unchanged"
+    _log(context, cycle, started, result, written.rows, settings.fingerprint, "health")
+
+
+def _write_risk(context: RunContext, cycle: Cycle, supply: Supply) -> None:
+    started = context.clock()
+    settings, warehouse = context.configuration.risk, context.warehouse
+    partition = {"as_of": [cycle.as_of], "cutoff": [cycle.cutoff]}
+    reason = _why_not(context, cycle, supply)
+    scores, rates_table = context.table("risk_scores"), context.table("risk_rates")
+    if reason is not None:
+        for table in (scores, rates_table):
+            warehouse.replace(context.spark.createDataFrame([], table.ddl), table, partition)
+        context.progress(f"risk of {cycle.as_of}: none, {reason}")
+        _log(context, cycle, started, "complete", 0, settings.fingerprint, f"no risk: {reason}")
+        return
+    base = base_of(context, cycle)
+    write_view(context, base)
+    # A term counts when both the base period and today can tell the group.
+    then = supply_at(context, base).statuses()
+    now = supply.statuses()
+    terms = {n: t for n, t in usable_terms(settings, now).items() if n in usable_terms(settings, then)}
+    churn = warehouse.read(context.source.contracts[LABELS].clean_table())
+    leavers = known_at(churn, cycle).where(f"row_date > {literal(base.as_of)}")
+    groups = labelled(grouped(view_of(context, base), terms), leavers).persist()
+    try:
+        counts = [tuple(row) for row in group_counts(groups, list(terms)).collect()]
+        rates = group_rates(counts, settings.smoothing)
+        tallied = (
+            scored(groups, terms, rates)
+            .groupBy("risk_score")
+            .agg(F.count("*"), F.sum("churned").cast("bigint"))
+            .collect()
+        )
+        rates += calibration({row[0]: (row[1], row[2]) for row in tallied}, settings.smoothing)
+    finally:
+        groups.unpersist()
+    version = f"formula@{base.as_of}"
+    rows = scored(grouped(view_of(context, cycle), terms), terms, rates)
+    final = risk_scores(rows, terms, rates, settings, cycle, version)
+    warehouse.replace(_rate_rows(context, cycle, base, rates), rates_table, partition)
+    written = warehouse.replace(final, scores, partition)
+    left_out = sorted(set(settings.terms) - set(terms))
+    note = f"terms left out: {', '.join(left_out)}" if left_out else None
+    context.progress(f"risk of {cycle.as_of}: {written.rows:,} scored from churn since {base.as_of}")
+    result = "complete" if written.changed else "unchanged"
+    _log(context, cycle, started, result, written.rows, settings.fingerprint, note)
+
+
+def _why_not(context: RunContext, cycle: Cycle, supply: Supply) -> str | None:
+    """Why no risk can be given, if so."""
+    labels = supply.delivered.get(LABELS)
+    if labels is None:
+        return "the source delivers no churn labels"
+    base = base_of(context, cycle)
+    if labels.data_until is None or labels.data_from is None:
+        return "no churn labels are known yet"
+    subscriptions = supply_at(context, base).delivered["subscriptions"]
+    if subscriptions.data_from is None:
+        return f"nothing is known of the base date {base.as_of}"
+    return None
+
+
+def _rate_rows(context: RunContext, cycle: Cycle, base: Cycle, rates: list[Rate]) -> DataFrame:
+    settings = context.configuration.risk
+    head = (cycle.as_of, cycle.cutoff, base.as_of, settings.label_days)
+    data = [
+        (*head, rate.term, rate.group, rate.size, rate.churned, settings.smoothing, rate.rate) for rate in rates
+    ]
+    return context.spark.createDataFrame(data, context.table("risk_rates").ddl)
+
+
+def _log(context, cycle, started, result, rows, fingerprint, message):  # type: ignore[no-untyped-def]
+    context.log(
+        LedgerRow(
+            stage="score_risk",
+            result=result,
+            started_at=started,
+            finished_at=context.clock(),
+            source=context.source.name,
+            cycle=str(cycle.kind),
+            as_of=cycle.as_of,
+            dispatch_date=cycle.dispatch_date,
+            rows_out=rows,
+            fingerprint=fingerprint,
+            message=message,
+        )
+    )

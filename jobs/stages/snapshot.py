@@ -1,0 +1,16 @@
+"""What a cycle may know: what its source had supplied by the cutoff."""
+
+from __future__ import annotations
+
+from jobs.contracts.supply import Supply
+from jobs.kernel.cycle import Cycle
+from jobs.stages.context import RunContext
+from jobs.stages.deliveries import delivered_at
+from jobs.stages.ingest import known_deliveries
+
+
+def supply_at(context: RunContext, cycle: Cycle) -> Supply:
+    """The supply of the run's source at a cycle."""
+    source = context.source
+    delivered = delivered_at(known_deliveries(context), source, source.contracts, cycle)
+    return Supply(context.configuration.view, context.configuration.contracts, delivered, cycle.as_of)
