@@ -23,7 +23,9 @@ SOURCE = "conf/sources/synthetic.yaml"
 DISPATCH_DATES = (date(2026, 5, 31), date(2026, 6, 1))
 
 
-def main(out: OutOption = Path("data/province"), customers: CustomersOption = 20_000, seed: SeedOption = 1) -> None:
+def main(
+    out: OutOption = Path("data/province"), customers: CustomersOption = 20_000, seed: SeedOption = 1
+) -> None:
     """Make a synthetic province: extracts, and the truth of every planted moment beside them."""
     report = make_province(out, customers, seed, c.progress_printer())
     print(f"{sum(report.files.values()):,} rows in {len(report.files)} files under {out}")

@@ -113,7 +113,9 @@ def _check(document: Document, texts: dict[tuple[str, ...], str], view: Customer
     def item(name: Name) -> Type:
         if name.table is not None or name.name not in view.items:
             hint = did_you_mean(name.name, view.items)
-            raise ExpressionProblem("EXPR_UNKNOWN_NAME", f"'{name}' is not an item of the customer view{hint}")
+            raise ExpressionProblem(
+                "EXPR_UNKNOWN_NAME", f"'{name}' is not an item of the customer view{hint}"
+            )
         return Type(view.items[name.name].type, view.items[name.name].unit)
 
     issues: list[Issue] = []

@@ -12,13 +12,12 @@ from typing import Literal
 from pydantic import Field
 
 from jobs.contracts.extracts import ExtractContract
-from jobs.contracts.view import CustomerView
 from jobs.expressions.check import type_of
 from jobs.expressions.nodes import Name, Node, names
 from jobs.expressions.parse import ExpressionProblem, parse
 from jobs.expressions.sql import quote
 from jobs.expressions.types import Type
-from jobs.kernel.errors import ConfigError, Issue, KeyMomentsError, did_you_mean
+from jobs.kernel.errors import ConfigError, Issue, did_you_mean
 from jobs.kernel.ids import fingerprint
 from jobs.kernel.located_yaml import Document, StrictModel, validate
 
@@ -267,5 +266,3 @@ def _pattern(files: str) -> str:
 def column_reference(name: str) -> str:
     """How a column of a file is written in an expression."""
     return quote(name)
-
-

@@ -110,7 +110,9 @@ class ExtractContract(StrictModel):
     def kept_columns(self) -> tuple[Column, ...]:
         """The contract's columns as they are stored: personal data replaced, derived parts added."""
         fields = [
-            Column(name, "STRING" if field.personal else ddl_type(field.type, field.scale), field.zh, field.en)
+            Column(
+                name, "STRING" if field.personal else ddl_type(field.type, field.scale), field.zh, field.en
+            )
             for name, field in self.fields.items()
             if field.kept
         ]

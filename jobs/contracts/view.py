@@ -109,7 +109,9 @@ class CustomerView:
     @property
     def types(self) -> dict[str, Type]:
         """Type of everything a rule may name."""
-        return {name: Type(item.type, item.unit) for name, item in (*self.items.items(), *self.scores.items())}
+        return {
+            name: Type(item.type, item.unit) for name, item in (*self.items.items(), *self.scores.items())
+        }
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -162,7 +164,9 @@ def load_view(
         ConfigError: With all problems of all files.
     """
     documents = [project.load(name) for name in project.files(FOLDER)]
-    classes = collect(lambda path: validate(_by_path(documents, path), ViewClass), [d.path for d in documents])
+    classes = collect(
+        lambda path: validate(_by_path(documents, path), ViewClass), [d.path for d in documents]
+    )
     return _Checker(documents, classes, contracts, parameters).checked()
 
 

@@ -9,7 +9,9 @@ from typing import Literal
 
 from jobs.kernel.cycle import add_months, last_complete_month, month_end, month_start
 
-_FORM = re.compile(r"^(?:(?P<n>\d{1,3})(?P<unit>[dm])|(?P<word>ever|mtd))(?: before (?P<m>\d{1,3})(?P<by>[dm]))?$")
+_FORM = re.compile(
+    r"^(?:(?P<n>\d{1,3})(?P<unit>[dm])|(?P<word>ever|mtd))(?: before (?P<m>\d{1,3})(?P<by>[dm]))?$"
+)
 
 
 @dataclass(frozen=True)

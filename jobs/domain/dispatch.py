@@ -96,9 +96,11 @@ def waiting(alerts: DataFrame, state: DataFrame, plan: DispatchPlan) -> DataFram
     inside = state.select("moment_id", "subscription_id").distinct().withColumn("inside", F.lit(True))
     joined = still.join(inside, ["moment_id", "subscription_id"], "left")
     kept = joined.where(F.col("inside") | ~F.col("moment_id").isin(needs_truth)).drop("inside")
-    return kept.drop("carried_from").select(
-        "*", F.col("dispatch_date").alias("carried_from")
-    ).withColumn("dispatch_date", F.lit(plan.dispatch_date))
+    return (
+        kept.drop("carried_from")
+        .select("*", F.col("dispatch_date").alias("carried_from"))
+        .withColumn("dispatch_date", F.lit(plan.dispatch_date))
+    )
 
 
 def stop_exempt(rows: DataFrame, exempt: DataFrame, plan: DispatchPlan) -> DataFrame:
@@ -129,7 +131,9 @@ def stop_cooling(rows: DataFrame, dispatched: DataFrame, plan: DispatchPlan) -> 
     earlier = dispatched.select(
         "moment_id", "subscription_id", F.col("dispatch_date").alias("was"), F.col("alert_id").alias("by")
     )
-    hits = rows.select("alert_id", "moment_id", "subscription_id").join(earlier, ["moment_id", "subscription_id"])
+    hits = rows.select("alert_id", "moment_id", "subscription_id").join(
+        earlier, ["moment_id", "subscription_id"]
+    )
     recent = f"alert_id = by OR datediff({literal(plan.dispatch_date)}, was) < {plan.by_rule(days)}"
     hits = hits.where(recent).groupBy("alert_id").agg(F.max_by("by", F.struct("was", "by")).alias("by"))
     return _stop(rows, hits, "cooldown")
@@ -194,7 +198,9 @@ def with_visits(rows: DataFrame, managers: DataFrame, plan: DispatchPlan) -> Dat
     known = managers.select(F.col("manager_id").alias("_lead_manager_id"), "daily_visits")
     joined = visits.join(known, "_lead_manager_id", "left")
     teams = plan.settings.teams
-    cities = " ".join(f"WHEN {literal(city)} THEN {count}" for city, count in sorted(teams.daily_visits_by_city.items()))
+    cities = " ".join(
+        f"WHEN {literal(city)} THEN {count}" for city, count in sorted(teams.daily_visits_by_city.items())
+    )
     team = f"CASE _lead_city {cities} ELSE {teams.daily_visits_default} END"
     if not cities:
         team = str(teams.daily_visits_default)
@@ -244,8 +250,12 @@ def with_capacity(rows: DataFrame) -> DataFrame:
     full = "resource IS NOT NULL AND rank_manager > capacity"
     return rows.withColumns(
         {
-            "suppressed_by": F.expr(f"CASE WHEN status IS NULL AND {full} THEN resource ELSE suppressed_by END"),
-            "status_reason": F.expr(f"CASE WHEN status IS NULL AND {full} THEN 'capacity' ELSE status_reason END"),
+            "suppressed_by": F.expr(
+                f"CASE WHEN status IS NULL AND {full} THEN resource ELSE suppressed_by END"
+            ),
+            "status_reason": F.expr(
+                f"CASE WHEN status IS NULL AND {full} THEN 'capacity' ELSE status_reason END"
+            ),
             "status": F.expr(
                 f"CASE WHEN status IS NOT NULL THEN status WHEN {full} THEN {literal(OVERFLOW)} "
                 f"ELSE {literal(DISPATCHED)} END"
@@ -254,7 +264,9 @@ def with_capacity(rows: DataFrame) -> DataFrame:
     )
 
 
-def alert_rows(rows: DataFrame, plan: DispatchPlan, schema_version: int, generated_at: str, run_id: str) -> DataFrame:
+def alert_rows(
+    rows: DataFrame, plan: DispatchPlan, schema_version: int, generated_at: str, run_id: str
+) -> DataFrame:
     """Rows of the table alerts."""
     titles = {
         f"title_{language}": {rule.id: literal(getattr(rule.file.title, language)) for rule in plan.served}

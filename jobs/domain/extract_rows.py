@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.config.sources import ExtractMapping, columns_used, field_expressions
+from jobs.config.sources import ExtractMapping, field_expressions
 from jobs.contracts.columns import ddl_type
 from jobs.contracts.extracts import Derived, ExtractContract, Field
 from jobs.domain.privacy import pseudonym
@@ -18,8 +18,6 @@ from jobs.expressions.sql import literal, quote, to_sql
 
 _TRUE = "('true', '1', 'yes', 'y', '是')"
 _FALSE = "('false', '0', 'no', 'n', '否')"
-_DATE = r"^\\d{4}-\\d{2}-\\d{2}$"
-_TIMESTAMP = r"^\\d{4}-\\d{2}-\\d{2}[ T]\\d{2}:\\d{2}(:\\d{2}(\\.\\d{1,6})?)?$"
 _CONVERSIONS = ("number", "date", "parse_date")
 
 
@@ -113,7 +111,9 @@ def _checked(rows: DataFrame, mapping: ExtractMapping, contract: ExtractContract
     """Casts every field to its type and collects the reasons why a row cannot be loaded."""
     filled = field_expressions(mapping, contract)
     typed = [
-        (_typed(name, field) if name in filled else F.lit(None).cast(ddl_type(field.type, field.scale))).alias(name)
+        (
+            _typed(name, field) if name in filled else F.lit(None).cast(ddl_type(field.type, field.scale))
+        ).alias(name)
         for name, field in contract.fields.items()
     ]
     carried = [f"v__{name}" for name in filled] + [f"f__{name}" for name in filled]
@@ -138,9 +138,10 @@ def _typed(name: str, field: Field) -> Column:
     text = f"cast({value} AS STRING)"
     match field.type:
         case "date":
-            sql = f"CASE WHEN {text} RLIKE '{_DATE}' THEN try_cast({value} AS DATE) END"
+            # Spark would read '2026' as a date too; ten characters are YYYY-MM-DD.
+            sql = f"CASE WHEN length({text}) = 10 THEN try_cast({value} AS DATE) END"
         case "timestamp":
-            sql = f"CASE WHEN {text} RLIKE '{_TIMESTAMP}' THEN try_cast({value} AS TIMESTAMP) END"
+            sql = f"CASE WHEN length({text}) >= 16 THEN try_cast({value} AS TIMESTAMP) END"
         case "boolean":
             lower = f"lower({text})"
             sql = f"CASE WHEN {lower} IN {_TRUE} THEN TRUE WHEN {lower} IN {_FALSE} THEN FALSE END"
@@ -173,7 +174,9 @@ def _reasons(name: str, field: Field) -> list[tuple[str, str]]:
 
 def _stored(rows: DataFrame, contract: ExtractContract, context: RowContext) -> DataFrame:
     """Adds derived parts and the row's date, and replaces personal data."""
-    columns: list[Column] = [F.col(name) for name in ("delivery_id", "line", "raw", "applicable", "reasons")]
+    columns: list[Column] = [F.col(name) for name in ("delivery_id", "line", "applicable", "reasons")]
+    # Only a refused row needs its original text.
+    columns.append(F.expr("CASE WHEN size(reasons) > 0 THEN raw END").alias("raw"))
     day = quote(contract.date_field)
     if contract.grain == "month":
         columns.append(F.expr(f"last_day({day})").alias("row_date"))
@@ -215,8 +218,6 @@ def _derived(part: Derived, context: RowContext) -> Column:
 
 def latest_wins(raw: DataFrame, contract: ExtractContract) -> DataFrame:
     """One row a key: of rows alike in it, the one delivered last, then the one further down the file."""
-    from pyspark.sql import Window
-
     order = [F.col(name).desc() for name in ("available_at", "period", "part", "delivery_id", "line")]
     window = Window.partitionBy(*contract.row_key).orderBy(*order)
     return raw.withColumn("_rank", F.row_number().over(window)).where("_rank = 1").drop("_rank")
@@ -227,6 +228,3 @@ def row_day(contract: ExtractContract) -> Column:
     unit = contract.partition_unit
     day = F.col("row_date")
     return day if unit == "day" else F.trunc(day, "month" if unit == "month" else "year")
-
-
-__all__ = ["RowContext", "columns_used", "latest_wins", "row_day", "typed_rows"]

@@ -16,9 +16,7 @@ from jobs.expressions.sql import literal, to_sql
 _CAUSES = "ARRAY<STRUCT<cause: STRING, dimension: STRING, points: INT, zh: STRING, en: STRING>>"
 
 
-def health_scores(
-    view: DataFrame, settings: HealthSettings, statuses: Mapping[str, ItemStatus]
-) -> DataFrame:
+def health_scores(view: DataFrame, settings: HealthSettings, statuses: Mapping[str, ItemStatus]) -> DataFrame:
     """Scores every row of a view.
 
     Args:

@@ -156,7 +156,9 @@ def state_rows(inside: DataFrame, one: Pass) -> DataFrame:
 
 def moment_rows(inside: DataFrame, one: Pass, run_id: str) -> DataFrame:
     """Rows of the table moments, from those inside that fire."""
-    fired = inside.where("fires").select("moment_id", "subscription_id", "ordinal", "entered_on", "step", "row.*")
+    fired = inside.where("fires").select(
+        "moment_id", "subscription_id", "ordinal", "entered_on", "step", "row.*"
+    )
     month = one.cycle.as_of.strftime("%Y-%m")
     occurrences = {}
     for rule in one.rules:

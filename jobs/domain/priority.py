@@ -18,7 +18,9 @@ def factors_sql(priority: Priority) -> str:
     # greatest and least skip nulls, so a missing probability has to be asked for by name.
     scaled = f"greatest(least(risk_probability / {risk.full_at}D, 1.0D), {risk.floor}D)"
     tiers = " ".join(f"WHEN {literal(tier)} THEN {share}D" for tier, share in value.by_tier.items())
-    levels = " ".join(f"WHEN {literal(level)} THEN {share}D" for level, share in priority.severity.levels.items())
+    levels = " ".join(
+        f"WHEN {literal(level)} THEN {share}D" for level, share in priority.severity.levels.items()
+    )
     half = priority.urgency.half_after_days
     waiting = "greatest(datediff(valid_until, dispatch_date), 0)"
     tier_known = f"value_tier IN ({', '.join(literal(tier) for tier in value.by_tier)})"

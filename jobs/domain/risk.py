@@ -17,7 +17,9 @@ from jobs.kernel.cycle import Cycle
 
 UNKNOWN_GROUP = "unknown"
 TOP_REASONS = 3
-_TERMS = "ARRAY<STRUCT<term: STRING, dimension: STRING, group: STRING, rate: DECIMAL(18,8), group_size: BIGINT>>"
+_TERMS = (
+    "ARRAY<STRUCT<term: STRING, dimension: STRING, group: STRING, rate: DECIMAL(18,8), group_size: BIGINT>>"
+)
 
 
 def usable_terms(settings: RiskSettings, statuses: Mapping[str, ItemStatus]) -> dict[str, Term]:
@@ -112,7 +114,9 @@ def risk_scores(
         f"CASE WHEN risk_probability >= {bands.high} THEN 'high' "
         f"WHEN risk_probability >= {bands.mid} THEN 'mid' WHEN risk_probability >= 0 THEN 'low' END"
     )
-    with_probability = rows.select("*", F.expr(f"cast({probability} AS DECIMAL(18,6))").alias("risk_probability"))
+    with_probability = rows.select(
+        "*", F.expr(f"cast({probability} AS DECIMAL(18,6))").alias("risk_probability")
+    )
     return with_probability.select(
         F.lit(cycle.as_of).alias("as_of"),
         F.lit(cycle.cutoff).alias("cutoff"),
@@ -135,7 +139,9 @@ def _reasons(terms: Mapping[str, Term], rates: Sequence[Rate], language: str):  
         size = sum(rate.size for rate in mine)
         average = sum(rate.rate * rate.size for rate in mine) / size if size else 0
         averages.append(f"WHEN {literal(name)} THEN {average:.8f}BD")
-    titles = " ".join(f"WHEN {literal(name)} THEN {literal(getattr(term, language))}" for name, term in terms.items())
+    titles = " ".join(
+        f"WHEN {literal(name)} THEN {literal(getattr(term, language))}" for name, term in terms.items()
+    )
     average_sql = f"CASE one.term {' '.join(averages)} END"
     percent = "cast(cast(round(one.rate * 100, 1) AS DECIMAL(6,1)) AS STRING)"
     text = (

@@ -64,9 +64,7 @@ def tile_table(contract: ExtractContract, view: CustomerView) -> Table:
 def build_tiles(clean: DataFrame, contract: ExtractContract, view: CustomerView) -> DataFrame:
     """Aggregates clean rows into tiles; row_day stays the partition."""
     measures = view.measures_of(contract.contract)
-    aggregates = [
-        column for name, one in measures.items() for column in _aggregates(name, one, contract)
-    ]
+    aggregates = [column for name, one in measures.items() for column in _aggregates(name, one, contract)]
     return clean.groupBy(*KEY, "row_day").agg(*aggregates)
 
 

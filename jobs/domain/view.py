@@ -77,9 +77,7 @@ def build_view(plan: ViewPlan, clean: ReadTable, tiles: ReadTable) -> DataFrame:
 
 def known_at(rows: DataFrame, cycle: Cycle) -> DataFrame:
     """Rows that a cycle may know: dated by as_of and available by its cutoff."""
-    return rows.where(
-        f"row_date <= {literal(cycle.as_of)} AND available_at <= {literal(cycle.cutoff)}"
-    )
+    return rows.where(f"row_date <= {literal(cycle.as_of)} AND available_at <= {literal(cycle.cutoff)}")
 
 
 def latest_state(rows: DataFrame, contract: ExtractContract, cycle: Cycle, columns: list[str]) -> DataFrame:
@@ -125,7 +123,9 @@ def _join_state(frame: DataFrame, plan: ViewPlan, contract: ExtractContract, cle
     return frame.join(right, F.col(quote(left_key)) == F.col("_key"), "left").drop("_key")
 
 
-def _join_measures(frame: DataFrame, plan: ViewPlan, contract: ExtractContract, tiles: ReadTable) -> DataFrame:
+def _join_measures(
+    frame: DataFrame, plan: ViewPlan, contract: ExtractContract, tiles: ReadTable
+) -> DataFrame:
     wanted = [
         leaf
         for leaf in plan.leaves
@@ -184,7 +184,9 @@ def _with_items(frame: DataFrame, plan: ViewPlan) -> DataFrame:
         depth[item] = 1 + max((depth[name] for name in used), default=-1)
     for layer in range(max(depth.values()) + 1):
         computed = [
-            F.expr(item_sql(plan.view.items[item], to_sql(plan.view.trees[item], name_sql, amount_sql))).alias(item)
+            F.expr(
+                item_sql(plan.view.items[item], to_sql(plan.view.trees[item], name_sql, amount_sql))
+            ).alias(item)
             for item, level in depth.items()
             if level == layer
         ]

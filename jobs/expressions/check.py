@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 
 from jobs.expressions.functions import FUNCTIONS
-from jobs.expressions.nodes import Call, Literal, Name, Node, Parameter
+from jobs.expressions.nodes import Literal, Name, Node, Parameter
 from jobs.expressions.parse import ExpressionProblem
 from jobs.expressions.types import Type, TypeMismatch
 
@@ -60,5 +60,3 @@ def _literal_type(node: Literal) -> Type:
 def is_boolean(node: Node, name_type: NameType, parameter_type: ParameterType = no_parameters) -> bool:
     """Whether an expression is a condition."""
     return type_of(node, name_type, parameter_type).kind == "boolean"
-
-

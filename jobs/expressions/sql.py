@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 
 from jobs.expressions.functions import FUNCTIONS
-from jobs.expressions.nodes import Call, Literal, Name, Node, Parameter, Value
+from jobs.expressions.nodes import Literal, Name, Node, Parameter, Value
 
 NameSql = Callable[[Name], str]
 ParameterSql = Callable[[str], str]
@@ -78,5 +78,3 @@ AND (NOT (`c` IS NULL)))'
         return parameter_sql(node.name)
     arguments = [to_sql(argument, name_sql, parameter_sql) for argument in node.arguments]
     return FUNCTIONS[node.function].sql(arguments)
-
-

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
 from jobs.contracts.supply import ItemStatus
-from jobs.expressions.nodes import Call, Literal, Name, Node, names, parameters
+from jobs.expressions.nodes import Call, Literal, Name, Node, names
 from jobs.expressions.sql import literal, plain_name, quote, to_sql
 from jobs.expressions.types import Type
 from jobs.rulelang.conditions import Condition, Leaf, condition_sql, leaves, supplied_part
@@ -60,7 +59,9 @@ def evaluable(
     for rule in rules:
         condition = supplied_part(rule.condition, known)
         trees = [leaf.tree for leaf in leaves(rule.condition)]
-        lacks = sorted({str(name) for tree in [*trees, rule.audience] for name in names(tree) if not known(name)})
+        lacks = sorted(
+            {str(name) for tree in [*trees, rule.audience] for name in names(tree) if not known(name)}
+        )
         if condition is None or not all(known(name) for name in names(rule.audience)):
             lacking[rule.id] = tuple(lacks)
             continue
@@ -112,7 +113,9 @@ def parameter_sql(known: Mapping[str, Parameter]) -> Callable[[str], str]:
     return sql
 
 
-def evidence_sql(rules: Sequence[EvaluableRule], types: Mapping[str, Type], reserved: Mapping[str, str]) -> str:
+def evidence_sql(
+    rules: Sequence[EvaluableRule], types: Mapping[str, Type], reserved: Mapping[str, str]
+) -> str:
     """What decided a fired rule: an array of (name, value, threshold, unit), by ordinal."""
 
     def evidence(one: EvaluableRule) -> str:
@@ -169,7 +172,11 @@ def description_sql(rules: Sequence[EvaluableRule], language: str) -> str:
 def step_sql(rules: Sequence[EvaluableRule]) -> str:
     """The highest step reached by rules that fire at each step, by ordinal; null for others."""
     stepped = [one for one in rules if one.rule.file.steps is not None]
-    return _by_ordinal(stepped, lambda one: highest_step_sql(one.rule.file.steps)) if stepped else "cast(NULL AS INT)"
+    return (
+        _by_ordinal(stepped, lambda one: highest_step_sql(one.rule.file.steps))
+        if stepped
+        else "cast(NULL AS INT)"
+    )
 
 
 def highest_step_sql(steps: Steps | None) -> str:
@@ -210,5 +217,3 @@ def items_needed(rules: Sequence[EvaluableRule]) -> list[str]:
         if one.rule.file.serve_in_days is not None:
             needed.add(one.rule.file.serve_in_days)
     return sorted(needed)
-
-

@@ -67,7 +67,9 @@ class RuleSet:
     def of_cycle(self, kind: CycleKind) -> tuple[Rule, ...]:
         """The rules that a cycle evaluates: active and shadow ones."""
         return tuple(
-            rule for rule in self.rules if rule.file.cycle is kind and rule.file.status in ("active", "shadow")
+            rule
+            for rule in self.rules
+            if rule.file.cycle is kind and rule.file.status in ("active", "shadow")
         )
 
     @property
@@ -204,9 +206,7 @@ class _Loader:
             changed[name] = changed[name].model_copy(update={"default": value, "by_city": {}})
         return file.model_copy(update={"parameters": changed})
 
-    def _references(
-        self, document: Document, file: RuleFile, files: list[tuple[Document, RuleFile]]
-    ) -> None:
+    def _references(self, document: Document, file: RuleFile, files: list[tuple[Document, RuleFile]]) -> None:
         ids = {other.id for _, other in files}
         exempt = {other.id for _, other in files if other.category == "exempt"}
         wanted: list[tuple[str, str, Mapping[str, object] | set[str]]] = [
@@ -293,5 +293,3 @@ def _leaf_place(document: Document, name: str) -> Location:
         place for keys, place in document.places.items() if keys and keys[0] == "when" and keys[-1] == name
     ]
     return found[0] if found else document.at("when")
-
-

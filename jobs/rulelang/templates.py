@@ -46,7 +46,9 @@ def read_template(text: str) -> Template:
     plain = "".join(part for part in parts if isinstance(part, str))
     if "{" in plain or "}" in plain:
         near = plain[max(plain.find("{"), 0) :][:30]
-        raise ValueError(f"'{near}' is not a placeholder of the form {{name}}, {{name:.2f}} or {{name|abs:.0f}}")
+        raise ValueError(
+            f"'{near}' is not a placeholder of the form {{name}}, {{name:.2f}} or {{name|abs:.0f}}"
+        )
     return tuple(part for part in parts if part != "")
 
 

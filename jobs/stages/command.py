@@ -12,21 +12,27 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from jobs.kernel.errors import CycleError, Issue, KeyMomentsError
 from jobs.kernel.cycle import Cycle, CycleKind, parse_date
+from jobs.kernel.errors import CycleError, Issue, KeyMomentsError
 from jobs.kernel.project import Project
 from jobs.stages.context import Configuration, RunContext, configure, open_run
 from jobs.storage.lock import warehouse_lock
 
-SourceOption = Annotated[str, typer.Option("--source", help="Source mapping, such as conf/sources/synthetic.yaml.")]
+SourceOption = Annotated[
+    str, typer.Option("--source", help="Source mapping, such as conf/sources/synthetic.yaml.")
+]
 WarehouseOption = Annotated[str, typer.Option("--warehouse", help="Folder or URI of the Delta tables.")]
 ExtractsOption = Annotated[str, typer.Option("--extracts", help="Folder of the delivered files.")]
-AsOfOption = Annotated[str, typer.Option("--as-of", help="Last business date the cycle looks at, YYYY-MM-DD.")]
+AsOfOption = Annotated[
+    str, typer.Option("--as-of", help="Last business date the cycle looks at, YYYY-MM-DD.")
+]
 CycleOption = Annotated[CycleKind, typer.Option("--cycle", help="Kind of cycle.")]
 DispatchDateOption = Annotated[str, typer.Option("--dispatch-date", help="Date of dispatch, YYYY-MM-DD.")]
 ProjectOption = Annotated[
     str | None,
-    typer.Option("--project-dir", help="Folder or .zip with conf/, schemas/ and rules/; found by itself by default."),
+    typer.Option(
+        "--project-dir", help="Folder or .zip with conf/, schemas/ and rules/; found by itself by default."
+    ),
 ]
 ProfileOption = Annotated[str, typer.Option("--profile", help="conf/<profile>.yaml overlays conf/base.yaml.")]
 BadShareOption = Annotated[
@@ -104,7 +110,9 @@ def cycle_ending(configuration: Configuration, kind: CycleKind, as_of: str) -> C
     """
     day = parse_date(as_of)
     if not configuration.calendar.ends(kind, day):
-        raise CycleError(Issue("CYCLE_BAD_DATE", f"no {kind} cycle ends on {day}{_expected(configuration, kind)}"))
+        raise CycleError(
+            Issue("CYCLE_BAD_DATE", f"no {kind} cycle ends on {day}{_expected(configuration, kind)}")
+        )
     return configuration.calendar.cycle(kind, day)
 
 

@@ -140,7 +140,9 @@ def _check_header(
     for name in needed:
         if name not in header:
             hint = did_you_mean(name, header)
-            issues.append(Issue("FILE_BAD_HEADER", f"column '{name}' is missing{hint}", Location(str(path), 1, 1)))
+            issues.append(
+                Issue("FILE_BAD_HEADER", f"column '{name}' is missing{hint}", Location(str(path), 1, 1))
+            )
         elif header.count(name) > 1:
             column = header.index(name) + 1
             message = f"column '{name}' stands there twice"
@@ -172,7 +174,9 @@ def _new_ones(found: list[Delivery], rows: list[dict[str, Any]]) -> list[Deliver
     ]
 
 
-def covered(delivery: Delivery, contract: ExtractContract, first: date | None, last: date | None) -> tuple[date | None, date | None]:
+def covered(
+    delivery: Delivery, contract: ExtractContract, first: date | None, last: date | None
+) -> tuple[date | None, date | None]:
     """First and last date a delivery speaks for.
 
     A day's file speaks for its day whether or not it has rows. A month's file may have been cut before
@@ -206,7 +210,9 @@ def delivered_at(
         for row in active:
             if row["contract"] != name:
                 continue
-            known_until = row["covers_to"] if row["delivered_on"] else min(row["covers_to"], cycle.cutoff - wait)
+            known_until = (
+                row["covers_to"] if row["delivered_on"] else min(row["covers_to"], cycle.cutoff - wait)
+            )
             known_from = row["delivered_on"] or row["covers_from"] + wait
             if known_from <= cycle.cutoff and row["covers_from"] <= cycle.as_of:
                 spans.append((row["covers_from"], min(known_until, cycle.as_of)))

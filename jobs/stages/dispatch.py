@@ -35,7 +35,9 @@ def dispatch(context: RunContext, dispatch_date: date) -> dict[str, int]:
     plan = chain.DispatchPlan(dispatch_date, configuration.rules, configuration.dispatch)
     pairs = " OR ".join(f"(cycle = '{c.kind}' AND as_of = {literal(c.as_of)})" for c in due)
     moments = warehouse.read(context.table("moments")).where(pairs)
-    earlier = warehouse.read_or_empty(context.table("alerts")).where(f"dispatch_date < {literal(dispatch_date)}")
+    earlier = warehouse.read_or_empty(context.table("alerts")).where(
+        f"dispatch_date < {literal(dispatch_date)}"
+    )
     rows = chain.candidates(moments, _waiting(context, earlier, dispatch_date, plan), plan)
     exempt = moments.where("category = 'exempt' AND NOT shadow").select("subscription_id", "moment_id")
     # Each of the next stages looks at the rows several times.
@@ -76,10 +78,13 @@ def dispatch(context: RunContext, dispatch_date: date) -> dict[str, int]:
 def _check_identified(context: RunContext, dispatch_date: date) -> None:
     evaluated = context.warehouse.read_or_empty(context.table("rule_evaluations"))
     done = {(row[0], row[1]) for row in evaluated.select("cycle", "as_of").distinct().collect()}
-    missing = [c for c in context.configuration.calendar.due(dispatch_date) if (str(c.kind), c.as_of) not in done]
+    missing = [
+        c for c in context.configuration.calendar.due(dispatch_date) if (str(c.kind), c.as_of) not in done
+    ]
     if missing:
         issues = [
-            Issue("TABLE_MISSING", f"the {c.kind} moments of {c.as_of} have not been identified yet") for c in missing
+            Issue("TABLE_MISSING", f"the {c.kind} moments of {c.as_of} have not been identified yet")
+            for c in missing
         ]
         raise CycleError(issues)
 
@@ -111,5 +116,7 @@ def _managers(context: RunContext, dispatch_date: date) -> DataFrame:
 
 
 def _by_status(context: RunContext, dispatch_date: date) -> dict[str, int]:
-    alerts = context.warehouse.read(context.table("alerts")).where(f"dispatch_date = {literal(dispatch_date)}")
+    alerts = context.warehouse.read(context.table("alerts")).where(
+        f"dispatch_date = {literal(dispatch_date)}"
+    )
     return {row[0]: row[1] for row in alerts.groupBy("status").count().orderBy("status").collect()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from pyspark import StorageLevel
@@ -17,14 +17,17 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.config.sources import columns_used
+from jobs.contracts.columns import Table
 from jobs.contracts.extracts import ExtractContract
 from jobs.domain.extract_rows import RowContext, latest_wins, row_day, typed_rows
 from jobs.domain.tiles import build_tiles, tile_table
+from jobs.expressions.sql import literal
 from jobs.kernel.errors import Issue, Location, SourceError
 from jobs.stages.context import RunContext
 from jobs.stages.deliveries import Delivery, covered, find_deliveries
 from jobs.storage.ledger import LedgerRow
 from jobs.storage.records import RecordFile, read_records
+from jobs.storage.warehouse import Warehouse
 
 SEGMENTS = "number_segments"
 SHOWN_BAD_ROWS = 20
@@ -41,6 +44,7 @@ class Counts:
         rejected: Records with reasons.
         first: Date of the first accepted row.
         last: Date of the last.
+        units: Units of the clean table that accepted rows fall in.
     """
 
     records: int
@@ -48,6 +52,7 @@ class Counts:
     rejected: int
     first: date | None
     last: date | None
+    units: tuple[date, ...] = ()
 
     @property
     def accepted(self) -> int:
@@ -124,7 +129,9 @@ def _judged(context: RunContext, deliveries: list[Delivery]) -> list[Batch]:
         batch = _judge(context, by_contract[order.pop(0)], RowContext(context.keys.pseudonym, {}))
         batches.append(batch)
         accepted = batch.rows.where("applicable AND size(reasons) = 0").orderBy("row_date")
-        operators |= {row["prefix"]: row["operator"] for row in accepted.select("prefix", "operator").collect()}
+        operators |= {
+            row["prefix"]: row["operator"] for row in accepted.select("prefix", "operator").collect()
+        }
     lookups = RowContext(context.keys.pseudonym, operators)
     with ThreadPoolExecutor(PARALLEL_CONTRACTS) as pool:
         batches += pool.map(lambda name: _judge(context, by_contract[name], lookups), order)
@@ -157,11 +164,13 @@ def _judge(context: RunContext, deliveries: list[Delivery], lookups: RowContext)
             F.expr("count_if(applicable AND size(reasons) > 0)").alias("rejected"),
             F.expr(f"min(CASE WHEN {good} THEN row_date END)").alias("first"),
             F.expr(f"max(CASE WHEN {good} THEN row_date END)").alias("last"),
+            F.collect_set(F.when(F.expr(good), row_day(contract))).alias("units"),
         )
         .collect()
     ):
         values = row.asDict()
         delivery_id = values.pop("delivery_id")
+        values["units"] = tuple(values["units"])
         counts[delivery_id] = Counts(**values)
     for one in deliveries:
         if counts[one.delivery_id].records != one.facts.records:
@@ -176,7 +185,9 @@ def _typed(
     first = group[0]
     mapping = first.mapping
     files = [
-        RecordFile(d.delivery_id, d.path, mapping.encoding, mapping.multiline, mapping.quote, mapping.delimiter)
+        RecordFile(
+            d.delivery_id, d.path, mapping.encoding, mapping.multiline, mapping.quote, mapping.delimiter
+        )
         for d in group
     ]
     if mapping.fields == "same":
@@ -261,43 +272,53 @@ def _write(context: RunContext, batch: Batch, known: list[dict[str, Any]]) -> li
     accepted = batch.rows.where("applicable AND size(reasons) = 0")
     kept = _other_parts(warehouse, raw_table, place, slots, accepted)
     warehouse.replace_changed(kept, raw_table, place)
-    _write_side_tables(context, batch, place)
-    replaced = [row["delivery_id"] for row in known if _is_replaced(row, contract.contract, slots)]
-    days = _touched_days(warehouse, contract, accepted, replaced)
+    _write_side_tables(context, batch, known, place)
+    days = _touched_days(warehouse, batch, known, slots)
+    loaded: dict[str, int] = {}
     if days:
         unit = {"row_day": days}
-        raw = warehouse.read(raw_table).withColumn("row_day", row_day(contract)).where(F.col("row_day").isin(days))
+        raw = (
+            warehouse.read(raw_table)
+            .withColumn("row_day", row_day(contract))
+            .where(F.col("row_day").isin(days))
+        )
         clean = latest_wins(raw, contract).persist(StorageLevel.MEMORY_AND_DISK)
         if context.configuration.view.measures_of(contract.contract):
             table = tile_table(contract, context.configuration.view)
             warehouse.replace_changed(build_tiles(clean, contract, context.configuration.view), table, unit)
         warehouse.replace_changed(clean, clean_table, unit)
+        loaded = {row[0]: row[1] for row in clean.groupBy("delivery_id").count().collect()}
         clean.unpersist()
     else:
         warehouse.ensure(clean_table)
         if context.configuration.view.measures_of(contract.contract):
             warehouse.ensure(tile_table(contract, context.configuration.view))
     context.progress(f"  {contract.contract}: {sum(c.accepted for c in batch.counts.values()):,} rows")
-    ids = [one.delivery_id for one in batch.deliveries]
-    winners = warehouse.read(clean_table).where(F.col("delivery_id").isin(ids)).groupBy("delivery_id").count()
-    loaded = {row["delivery_id"]: row["count"] for row in winners.collect()}
     return [
         _delivery_row(context, one, contract, batch.counts[one.delivery_id], loaded.get(one.delivery_id, 0))
         for one in batch.deliveries
     ]
 
 
-def _other_parts(warehouse, table, place, slots, accepted):  # type: ignore[no-untyped-def]
+def _other_parts(
+    warehouse: Warehouse,
+    table: Table,
+    place: dict[str, list[str]],
+    slots: set[tuple[str, str]],
+    accepted: DataFrame,
+) -> DataFrame:
     """Adds the rows that stand in the replaced rectangle of periods and parts but are no new delivery's."""
     crossed = {(period, part) for period in place["period"] for part in place["part"]} - slots
     if not crossed or not warehouse.exists(table):
         return accepted
-    pairs = F.struct("period", "part").isin([F.struct(F.lit(a), F.lit(b)) for a, b in sorted(crossed)])
+    pairs = " OR ".join(f"(period = {literal(a)} AND part = {literal(b)})" for a, b in sorted(crossed))
     old = warehouse.read(table).where(pairs)
     return accepted.select(*table.names).unionByName(old.select(*table.names))
 
 
-def _write_side_tables(context: RunContext, batch: Batch, place: dict[str, list[str]]) -> None:
+def _write_side_tables(
+    context: RunContext, batch: Batch, known: list[dict[str, Any]], place: dict[str, list[str]]
+) -> None:
     """Quarantine and identity; only deliveries' own slots are replaced."""
     contract = batch.contract
     run = F.lit(context.run_id).alias("run_id")
@@ -305,8 +326,8 @@ def _write_side_tables(context: RunContext, batch: Batch, place: dict[str, list[
     bad = batch.rows.where("applicable AND size(reasons) > 0")
     slot = {"contract": [contract.contract], **place}
     quarantine = context.table("quarantine")
-    anything = any(counts.rejected for counts in batch.counts.values())
-    if anything or context.warehouse.exists(quarantine):
+    before = any(row["contract"] == contract.contract and row["rows_quarantined"] for row in known)
+    if before or any(counts.rejected for counts in batch.counts.values()):
         rows = bad.select(name, "period", "part", "delivery_id", "file", "line", "raw", "reasons", run)
         context.side_lock_replace(rows.withColumnRenamed("raw", "original"), quarantine, slot)
     clear = [column.removeprefix("clear__") for column in batch.rows.columns if column.startswith("clear__")]
@@ -336,10 +357,13 @@ def _is_replaced(row: dict[str, Any], contract: str, slots: set[tuple[str, str]]
     return row["contract"] == contract and row["status"] == "active" and (row["period"], row["part"]) in slots
 
 
-def _touched_days(warehouse, contract, accepted, replaced):  # type: ignore[no-untyped-def]
-    """Units of the clean table to redo: those of new rows, and those that hold rows of replaced deliveries."""
-    days = {row[0] for row in accepted.select(row_day(contract)).distinct().collect()}
-    table = contract.clean_table()
+def _touched_days(
+    warehouse: Warehouse, batch: Batch, known: list[dict[str, Any]], slots: set[tuple[str, str]]
+) -> list[date]:
+    """Units of the clean table to redo: those of new rows, and those with rows of replaced deliveries."""
+    days = {day for counts in batch.counts.values() for day in counts.units}
+    replaced = [row["delivery_id"] for row in known if _is_replaced(row, batch.contract.contract, slots)]
+    table = batch.contract.clean_table()
     if replaced and warehouse.exists(table):
         old = warehouse.read(table).where(F.col("delivery_id").isin(replaced)).select("row_day").distinct()
         days |= {row[0] for row in old.collect()}
@@ -392,7 +416,9 @@ def _record(context: RunContext, known: list[dict[str, Any]], added: list[dict[s
     context.deliveries = [*known, *added]
 
 
-def _log(context: RunContext, started, result: str, rows: list[dict[str, Any]], message: str | None) -> None:  # type: ignore[no-untyped-def]
+def _log(
+    context: RunContext, started: datetime, result: str, rows: list[dict[str, Any]], message: str | None
+) -> None:
     context.log(
         LedgerRow(
             stage="ingest",

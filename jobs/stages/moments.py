@@ -99,7 +99,9 @@ def _scored_view(context: RunContext, cycle: Cycle) -> DataFrame:
     here = f"as_of = {literal(cycle.as_of)} AND cutoff = {literal(cycle.cutoff)}"
     risk = context.warehouse.read_or_empty(context.table("risk_scores")).where(here)
     health = context.warehouse.read_or_empty(context.table("health_scores")).where(here)
-    names = [name for name, score in context.configuration.view.scores.items() if score.table == "health_scores"]
+    names = [
+        name for name, score in context.configuration.view.scores.items() if score.table == "health_scores"
+    ]
     view = view_of(context, cycle)
     scored = view.join(risk.select("subscription_id", *RISK_COLUMNS), "subscription_id", "left")
     return scored.join(health.select("subscription_id", *names), "subscription_id", "left")
@@ -135,7 +137,16 @@ def _evaluation_rows(
         first = rule.rule.id in one.first_runs
         numbers = (counts["true"], counts["unknown"], counts["fired"])
         data.append(
-            (*head, rule.rule.id, "evaluated", [], list(rule.left_out), first, *numbers, rule.rule.fingerprint)
+            (
+                *head,
+                rule.rule.id,
+                "evaluated",
+                [],
+                list(rule.left_out),
+                first,
+                *numbers,
+                rule.rule.fingerprint,
+            )
         )
     for rule_id, items in lacking.items():
         mark = context.configuration.rules.by_id(rule_id).fingerprint

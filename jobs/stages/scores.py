@@ -114,7 +114,8 @@ def _rate_rows(context: RunContext, cycle: Cycle, base: Cycle, rates: list[Rate]
     settings = context.configuration.risk
     head = (cycle.as_of, cycle.cutoff, base.as_of, settings.label_days)
     data = [
-        (*head, rate.term, rate.group, rate.size, rate.churned, settings.smoothing, rate.rate) for rate in rates
+        (*head, rate.term, rate.group, rate.size, rate.churned, settings.smoothing, rate.rate)
+        for rate in rates
     ]
     return context.spark.createDataFrame(data, context.table("risk_rates").ddl)
 

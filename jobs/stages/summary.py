@@ -20,7 +20,9 @@ STATUSES = ("dispatched", "overflow", "suppressed", "control", "held")
 def print_summary(context: RunContext, dispatch_date: date) -> None:
     """Prints rows by source, alerts by moment and status, the top alerts, and where everything is."""
     console = Console(highlight=False, width=150)
-    alerts = context.warehouse.read(context.table("alerts")).where(f"dispatch_date = {literal(dispatch_date)}")
+    alerts = context.warehouse.read(context.table("alerts")).where(
+        f"dispatch_date = {literal(dispatch_date)}"
+    )
     console.print()
     console.print(_sources(context))
     console.print(_moments(context, alerts, dispatch_date))
@@ -55,7 +57,9 @@ def _moments(context: RunContext, alerts: DataFrame, dispatch_date: date) -> Gri
     by_moment: dict[tuple[str, str], dict[str, int]] = {}
     for row in counted:
         by_moment.setdefault((row["moment_id"], row["dispatch_cycle"]), {})[row["status"]] = row["count"]
-    for (moment, cycle), counts in sorted(by_moment.items(), key=lambda pair: (-sum(pair[1].values()), pair[0])):
+    for (moment, cycle), counts in sorted(
+        by_moment.items(), key=lambda pair: (-sum(pair[1].values()), pair[0])
+    ):
         size = sum(counts.values())
         title = f"{rules[moment].file.title.zh} {moment}" if moment in rules else moment
         cells = [f"{counts.get(status, 0):,}" for status in used]
@@ -69,12 +73,17 @@ def _moments(context: RunContext, alerts: DataFrame, dispatch_date: date) -> Gri
 
 
 def _top(alerts: DataFrame, dispatch_date: date) -> Grid:
-    grid = Grid(title=f"The {TOP} visits at the top of {dispatch_date} / 优先级最高的服务", title_justify="left")
+    grid = Grid(
+        title=f"The {TOP} visits at the top of {dispatch_date} / 优先级最高的服务", title_justify="left"
+    )
     for name in ("rank", "city", "manager", "customer", "moment", "priority", "why"):
         grid.add_column(name, overflow="fold")
     lead = alerts.where("visit_lead AND status = 'dispatched'").orderBy(F.col("rank_province").asc())
     for row in lead.limit(TOP).collect():
-        factors = " x ".join(f"{one['name']} {one['factor']:.2f}{'*' if one['neutral'] else ''}" for one in row["priority_factors"])
+        factors = " x ".join(
+            f"{one['name']} {one['factor']:.2f}{'*' if one['neutral'] else ''}"
+            for one in row["priority_factors"]
+        )
         why = f"{row['description_zh']}\n{row['description_en']}\n{factors}"
         if row["risk_reasons_zh"]:
             why += f"\n风险: {row['risk_reasons_zh'][0]}"
@@ -94,7 +103,9 @@ def _top(alerts: DataFrame, dispatch_date: date) -> Grid:
 def _not_supplied(context: RunContext, dispatch_date: date, console: Console) -> None:
     due = context.configuration.calendar.due(dispatch_date)
     pairs = " OR ".join(f"(cycle = '{c.kind}' AND as_of = {literal(c.as_of)})" for c in due)
-    rows = context.warehouse.read(context.table("rule_evaluations")).where(pairs).orderBy("moment_id").collect()
+    rows = (
+        context.warehouse.read(context.table("rule_evaluations")).where(pairs).orderBy("moment_id").collect()
+    )
     lacking = [row for row in rows if row["result"] == "not_supplied"]
     if lacking:
         console.print("Not supplied by this source / 来源未提供，未执行:", style="bold")
@@ -111,7 +122,7 @@ def _where(context: RunContext, dispatch_date: date, console: Console) -> None:
     console.print(f"Tables / 数据表: {context.warehouse.path}", soft_wrap=True)
     console.print("Query the alerts / 查询告警:", style="bold")
     console.print(
-        f'  python -c "import polars as pl; print(pl.read_delta(\'{path}\')'
+        f"  python -c \"import polars as pl; print(pl.read_delta('{path}')"
         f".filter(pl.col('dispatch_date') == pl.date({dispatch_date.year}, {dispatch_date.month}, "
         f'{dispatch_date.day})).head())"',
         soft_wrap=True,

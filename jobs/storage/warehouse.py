@@ -13,7 +13,7 @@ from pyspark import StorageLevel
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import MapType, StructField, StructType
+from pyspark.sql.types import DataType, MapType, StructField, StructType
 
 from jobs.contracts.columns import Table
 from jobs.expressions.sql import literal, quote
@@ -115,17 +115,12 @@ class Warehouse:
             self.spark.sql(f"ALTER TABLE delta.{quote(self.location(table))} ADD COLUMNS ({columns})")
 
     def _create(self, table: Table) -> None:
-        builder = (
-            DeltaTable.createIfNotExists(self.spark)
-            .location(self.location(table))
-            .addColumns(struct_type(table))
-            .property("delta.enableDeletionVectors", "false")
-            .property("keymoments.schemaVersion", str(table.version))
-        )
+        builder = DeltaTable.createIfNotExists(self.spark).location(self.location(table))
+        builder = builder.addColumns(struct_type(table))
+        for key, value in _properties(table).items():
+            builder = builder.property(key, value)
         if table.partition_by:
             builder = builder.partitionedBy(*table.partition_by)
-        if table.change_data_feed:
-            builder = builder.property("delta.enableChangeDataFeed", "true")
         builder.execute()
 
     def replace(self, rows: DataFrame, table: Table, partition: Partition) -> Written:
@@ -153,9 +148,17 @@ class Warehouse:
 
     def replace_changed(self, rows: DataFrame, table: Table, partition: Partition) -> None:
         """Like replace for rows that are known to differ, such as a new delivery: no comparison."""
+        laid_out = _laid_out(fit(rows, table), table, partition, None)
+        if not self.exists(table) and not any(column.required for column in table.columns):
+            # The first write creates the table: one commit less than creating it empty.
+            writer = laid_out.write.format("delta").partitionBy(*table.partition_by)
+            for key, value in _properties(table).items():
+                writer = writer.option(key, value)
+            writer.save(self.location(table))
+            self._fitting.add(table.name)
+            return
         self.ensure(table)
-        many = _laid_out(fit(rows, table), table, partition, None)
-        self._overwrite(many, table, predicate(partition))
+        self._overwrite(laid_out, table, predicate(partition))
 
     def overwrite(self, rows: DataFrame, table: Table) -> None:
         """Puts rows in the place of a whole small table."""
@@ -172,14 +175,27 @@ class Warehouse:
         writer.save(self.location(table))
 
 
+def _properties(table: Table) -> dict[str, str]:
+    """Delta properties: no reader feature that other readers lack."""
+    properties = {"delta.enableDeletionVectors": "false", "keymoments.schemaVersion": str(table.version)}
+    return properties | ({"delta.enableChangeDataFeed": "true"} if table.change_data_feed else {})
+
+
 def struct_type(table: Table) -> StructType:
     """A table's schema as a Spark type, with its meaning as comments."""
     fields = []
     for column in table.columns:
-        parsed = StructType.fromDDL(f"`{column.name}` {column.type}").fields[0]
+        kind = data_type(column.type)
         comment = {"comment": f"{column.zh} / {column.en}"} if column.en else {}
-        fields.append(StructField(column.name, parsed.dataType, not column.required, comment))
+        fields.append(StructField(column.name, kind, not column.required, comment))
     return StructType(fields)
+
+
+def data_type(ddl: str) -> DataType:
+    """The Spark type of a DDL type."""
+    struct = StructType.fromDDL(f"value {ddl}")
+    assert isinstance(struct, StructType)
+    return struct.fields[0].dataType
 
 
 def fit(rows: DataFrame, table: Table) -> DataFrame:
@@ -195,7 +211,8 @@ def predicate(partition: Partition) -> str:
         "`as_of` IN (DATE'2026-05-31') AND `part` IN ('all', 'b')"
     """
     parts = [
-        f"{quote(name)} IN ({', '.join(literal(value) for value in values)})" for name, values in partition.items()
+        f"{quote(name)} IN ({', '.join(literal(value) for value in values)})"
+        for name, values in partition.items()
     ]
     return " AND ".join(parts) or "true"
 

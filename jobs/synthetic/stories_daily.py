@@ -1,0 +1,138 @@
+"""Planted stories of the daily moments: first uses, complaints, money running out, birthdays, reminders."""
+
+from typing import Final
+
+from jobs.synthetic.story import (
+    BELOW_MID,
+    BOTH_DAYS,
+    DAY_BEFORE,
+    LAST_DAY,
+    LOW,
+    MID,
+    Balance,
+    Complaint,
+    Contact,
+    Quiet,
+    Service,
+    Story,
+    Suspension,
+    Terminal,
+    in_2026,
+    stories_of,
+)
+from jobs.synthetic.timeline import day
+
+_LAST = in_2026(5, 31)
+_SINCE_MAY = in_2026(5, 1)
+_OLD_HANDSET = Terminal(day(2024, 6, 15), "Mate 40")
+_SUSPENDED = Suspension(in_2026(5, 20))
+_IS_SUSPENDED = (("suspended", BOTH_DAYS),)
+_OPEN_ENDED = Quiet(in_2026(3, 1))
+_IS_QUIET = (("do_not_disturb", BOTH_DAYS),)
+
+
+def _owes(
+    amount: float, suspends_on: int | None, three_months: float = 0.0, since: int = _SINCE_MAY
+) -> tuple[Balance]:
+    return (Balance(since, -amount, amount, three_months, suspends_on),)
+
+
+def _falls_to(balance: float, before: float = 60.0) -> tuple[Balance, Balance]:
+    return (Balance(_SINCE_MAY, before), Balance(_LAST, balance))
+
+
+_arrears = stories_of("arrears_before_suspension")
+_birthday = stories_of("birthday", spend=MID)
+_complaint = stories_of("complaint")
+_data_use = stories_of("data_package_use", plan="P088")
+_bill_query = stories_of("first_bill_query", spend=MID)
+_first_service = stories_of("first_service_activation", spend=MID)
+_intl_roaming = stories_of("intl_roaming_enabled")
+_low_balance = stories_of("low_balance", spend=150.0)
+_handset = stories_of("new_handset")
+
+DAILY: Final[tuple[Story, ...]] = (
+    _arrears("five_days_left", LAST_DAY, balances=_owes(45.60, in_2026(6, 5))),
+    _arrears("five_days_left_a_day_earlier", DAY_BEFORE, balances=_owes(45.60, in_2026(6, 4))),
+    _arrears("long_in_arrears", LAST_DAY, balances=_owes(25.00, None, three_months=25.00, since=_LAST)),
+    _arrears("least_amount", LAST_DAY, balances=_owes(10.00, in_2026(6, 5))),
+    _arrears(
+        "on_suspended",
+        DAY_BEFORE,
+        _IS_SUSPENDED,
+        suspension=_SUSPENDED,
+        balances=_owes(80.00, in_2026(5, 20)),
+    ),
+    _arrears("too_little", balances=_owes(9.99, in_2026(6, 5))),
+    _arrears("six_days_left", balances=_owes(45.60, in_2026(6, 6))),
+    _arrears("no_suspension_planned", balances=_owes(60.00, None)),
+    _birthday("in_three_days", LAST_DAY, birthday=(6, 3)),
+    _birthday("in_three_days_a_day_earlier", DAY_BEFORE, birthday=(6, 2)),
+    _birthday("in_four_days", birthday=(6, 4)),
+    _birthday("of_low_value", spend=BELOW_MID, birthday=(6, 3)),
+    _complaint("opened", LAST_DAY, complaints=(Complaint(_LAST),)),
+    _complaint("opened_a_day_earlier", DAY_BEFORE, complaints=(Complaint(_LAST - 1),)),
+    _complaint("open_for_seven_days", LAST_DAY, complaints=(Complaint(in_2026(5, 24)),)),
+    _complaint("on_both_numbers", LAST_DAY, numbers=2, complaints=(Complaint(_LAST),)),
+    _complaint("on_do_not_disturb", LAST_DAY, _IS_QUIET, quiet=_OPEN_ENDED, complaints=(Complaint(_LAST),)),
+    _complaint(
+        "on_suspended", LAST_DAY, _IS_SUSPENDED, suspension=_SUSPENDED, complaints=(Complaint(_LAST),)
+    ),
+    _complaint("closed_in_time", complaints=(Complaint(in_2026(5, 22), in_2026(5, 30)),)),
+    _complaint("open_for_six_days", complaints=(Complaint(in_2026(5, 25)),)),
+    _data_use("reaches_80", LAST_DAY, data_mb=(15_000, 16_384)),
+    _data_use("reaches_80_by_rounding", LAST_DAY, data_mb=(15_000, 16_383)),
+    _data_use("reaches_100", LAST_DAY, data_mb=(19_000, 20_480)),
+    _data_use("reaches_200", LAST_DAY, data_mb=(40_000, 40_960)),
+    _data_use("jumps_two_steps", LAST_DAY, data_mb=(10_000, 45_000)),
+    _data_use("stays_below_80", data_mb=(15_000, 16_382)),
+    _data_use("no_new_step", data_mb=(16_500, 20_000)),
+    _data_use("of_suspended", also=_IS_SUSPENDED, suspension=_SUSPENDED, data_mb=(15_000, 16_500)),
+    _bill_query("asked", LAST_DAY, contacts=(Contact(_LAST),)),
+    _bill_query("asked_a_day_earlier", DAY_BEFORE, contacts=(Contact(_LAST - 1),)),
+    _bill_query("asked_61_days_before", LAST_DAY, contacts=(Contact(in_2026(3, 31)), Contact(_LAST))),
+    _bill_query("on_do_not_disturb", LAST_DAY, _IS_QUIET, quiet=_OPEN_ENDED, contacts=(Contact(_LAST),)),
+    _bill_query("asked_60_days_before", contacts=(Contact(in_2026(4, 1)), Contact(_LAST))),
+    _bill_query("asked_for_a_plan", contacts=(Contact(_LAST, "plan"),)),
+    _bill_query("of_low_value", spend=BELOW_MID, contacts=(Contact(_LAST),)),
+    _first_service("new_family", LAST_DAY, services=(Service(_LAST, "cloud"),)),
+    _first_service("new_family_a_day_earlier", DAY_BEFORE, services=(Service(_LAST - 1, "video"),)),
+    _first_service(
+        "family_used_before",
+        services=(
+            Service(in_2026(1, 10), "cloud"),
+            Service(in_2026(3, 10), "cloud", "end"),
+            Service(_LAST, "cloud"),
+        ),
+    ),
+    _first_service("of_low_value", spend=BELOW_MID, services=(Service(_LAST, "cloud"),)),
+    _intl_roaming("switched_on", LAST_DAY, services=(Service(_LAST, "intl_roaming"),)),
+    _intl_roaming("switched_on_a_day_earlier", DAY_BEFORE, services=(Service(_LAST - 1, "intl_roaming"),)),
+    _intl_roaming(
+        "of_mid_value",
+        LAST_DAY,
+        (("first_service_activation", LAST_DAY),),
+        spend=MID,
+        services=(Service(_LAST, "intl_roaming"),),
+    ),
+    _intl_roaming("two_days_before", services=(Service(_LAST - 2, "intl_roaming"),)),
+    _intl_roaming(
+        "of_suspended", also=_IS_SUSPENDED, suspension=_SUSPENDED, services=(Service(_LAST, "intl_roaming"),)
+    ),
+    _low_balance("below_three_days", LAST_DAY, city="扬州", balances=_falls_to(14.70)),
+    _low_balance("of_high_value", LAST_DAY, city="南通", spend=360.0, balances=_falls_to(35.00)),
+    _low_balance("four_days_in_nanjing", LAST_DAY, city="南京", balances=_falls_to(17.50)),
+    _low_balance("below_two_days_in_suzhou", LAST_DAY, city="苏州", balances=_falls_to(9.50)),
+    _low_balance("three_days_by_rounding", city="无锡", balances=_falls_to(14.80)),
+    _low_balance("three_days_in_suzhou", city="苏州", balances=_falls_to(12.50)),
+    _low_balance("low_before", city="常州", balances=_falls_to(9.00, before=14.00)),
+    _low_balance("in_arrears", city="徐州", balances=(Balance(_SINCE_MAY, 60.0), Balance(_LAST, 5.0, 0.01))),
+    _handset("second_model", LAST_DAY, terminals=(_OLD_HANDSET, Terminal(_LAST, "Mate 60"))),
+    _handset(
+        "second_model_a_day_earlier", DAY_BEFORE, terminals=(_OLD_HANDSET, Terminal(_LAST - 1, "小米 14"))
+    ),
+    _handset("counted_by_the_operator", LAST_DAY, spend=LOW, terminals=(Terminal(_LAST, "iPhone 15", 3),)),
+    _handset("two_days_old", terminals=(_OLD_HANDSET, Terminal(_LAST - 2, "Mate 60"))),
+    _handset("first_ever", terminals=(Terminal(_LAST, "Mate 60"),)),
+    _handset("same_model_again", terminals=(_OLD_HANDSET, Terminal(_LAST, "Mate 40"))),
+)

@@ -1,0 +1,124 @@
+"""Calls, data and messages day by day from April on, with the monthly totals that follow from them."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from jobs.synthetic.arrays import Floats, Ints, Keys, dates, digits, moments, words
+from jobs.synthetic.circles import Circles, make_circles
+from jobs.synthetic.habits import (
+    DATA_DAYS,
+    DAYS,
+    MESSAGES_A_DAY,
+    call_seconds,
+    data_mb_a_month,
+    habits,
+    spread,
+    times,
+)
+from jobs.synthetic.hashing import below, chance, child_keys, poisson, uniform
+from jobs.synthetic.layout import Batch
+from jobs.synthetic.lines import Lines
+from jobs.synthetic.monthly import MonthlyTotals, estimated
+from jobs.synthetic.timeline import EVENT_DAYS, EVENTS_FROM, LAST, MONTH_LENGTHS, MONTH_STARTS
+
+_MAY: Final = int(MONTH_STARTS[5])
+_FREE: Final = -1
+"""Marks days on which a story leaves the use to chance."""
+
+_DIRECTIONS: Final = ("out", "in")
+
+
+def usage(lines: Lines) -> Iterator[Batch]:
+    """Yields voice, data and message use, and the monthly totals of all three."""
+    circles, habit = make_circles(lines), habits(lines)
+    totals = MonthlyTotals(lines)
+    day_keys = child_keys(child_keys(lines.keys, 0)[:, None], DAYS)
+    yield _voice(lines, circles, habit, day_keys, totals)
+    yield _data(lines, habit, day_keys, totals)
+    yield _messages(lines, circles, habit, day_keys, totals)
+    yield from estimated(lines, circles)
+    yield from totals.batches()
+
+
+def _voice(lines: Lines, circles: Circles, habit: Floats, day_keys: Keys, totals: MonthlyTotals) -> Batch:
+    told = _told_calls(lines)
+    drawn = poisson(day_keys, "calls", lines.call_rate[:, None] * habit)
+    counts = np.where(told == _FREE, drawn, told > 0)
+    line, at, rank = spread(counts)
+    keys = child_keys(day_keys[line, at], rank)
+    seconds = np.where(told[line, at] == _FREE, call_seconds(keys), told[line, at])
+    numbers = circles.someone(keys, line)
+    totals.add_calls(line, at, seconds, numbers)
+    columns = {
+        "subscription_id": lines.ids.take(pa.array(line)),
+        "started_at": moments(DAYS[at], times(keys, rank, counts[line, at])),
+        "direction": words(_DIRECTIONS, below(keys, "direction", 2)),
+        "counterpart": digits(numbers),
+        "duration_s": pa.array(seconds),
+        "roaming": pa.array(chance(keys, "roaming", 0.015)),
+    }
+    return Batch("voice_usage", DAYS[at], columns)
+
+
+def _data(lines: Lines, habit: Floats, day_keys: Keys, totals: MonthlyTotals) -> Batch:
+    told = _told_data(lines)
+    a_day = (data_mb_a_month(lines) / (30 * DATA_DAYS))[:, None]
+    drawn = np.rint(a_day * (0.4 + 1.2 * uniform(day_keys, "data volume")) * habit).astype(np.int64)
+    volume = np.where(chance(day_keys, "data used", DATA_DAYS), drawn, 0)
+    volume = np.where(told == _FREE, volume, told)
+    line, at = np.nonzero(volume)
+    mb = volume[line, at]
+    totals.add_data(line, at, mb)
+    columns = {
+        "subscription_id": lines.ids.take(pa.array(line)),
+        "used_on": dates(DAYS[at]),
+        "mb": pa.array(mb),
+        "roaming_mb": pa.array(np.where(chance(day_keys[line, at], "data roaming", 0.01), mb // 4, 0)),
+    }
+    return Batch("data_usage", DAYS[at], columns)
+
+
+def _messages(lines: Lines, circles: Circles, habit: Floats, day_keys: Keys, totals: MonthlyTotals) -> Batch:
+    counts = poisson(day_keys, "messages", MESSAGES_A_DAY * habit)
+    line, at, rank = spread(counts)
+    keys = child_keys(day_keys[line, at], 1_000 + rank)
+    totals.add_messages(line, at)
+    columns = {
+        "subscription_id": lines.ids.take(pa.array(line)),
+        "sent_at": moments(DAYS[at], times(keys, rank, counts[line, at])),
+        "direction": words(_DIRECTIONS, below(keys, "direction", 2)),
+        "counterpart": digits(circles.someone(keys, line)),
+    }
+    return Batch("message_usage", DAYS[at], columns)
+
+
+def _told_calls(lines: Lines) -> Ints:
+    """Returns call seconds by line and day as stories set them."""
+    told = np.full((len(lines), EVENT_DAYS), _FREE)
+    for line, spells in lines.tellings(lambda story: story.calls):
+        for spell in spells:
+            first, last = spell.first - EVENTS_FROM, spell.last - EVENTS_FROM
+            told[line, first : last + 1] = _evenly(spell.seconds, last - first + 1)
+    return told
+
+
+def _told_data(lines: Lines) -> Ints:
+    """Returns megabytes by line and day as stories set them: before the last day of May, and on it."""
+    told = np.full((len(lines), EVENT_DAYS), _FREE)
+    for line, (before, in_all) in lines.tellings(lambda story: story.data_mb):
+        told[line, _MAY - EVENTS_FROM : -1] = _evenly(before, int(MONTH_LENGTHS[5]) - 1)
+        told[line, LAST - EVENTS_FROM] = in_all - before
+    return told
+
+
+def _evenly(total: int, days: int) -> Ints:
+    """Shares a total out over days, the remainder over the first of them.
+
+    >>> _evenly(7, 3).tolist()
+    [3, 2, 2]
+    """
+    each, rest = divmod(total, days)
+    return each + (np.arange(days) < rest).astype(np.int64)

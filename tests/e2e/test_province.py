@@ -1,0 +1,240 @@
+"""The whole pipeline on a synthetic province, held against independent readings of the same files."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import Counter, defaultdict
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import nbformat
+import polars as pl
+import pytest
+from deltalake import DeltaTable
+from nbclient import NotebookClient
+
+from jobs.kernel.ids import hash_of
+from jobs.stages.plan import run_date
+from tests.e2e.conftest import DATES, ROOT, Province
+from tests.oracle.province_truth import read_truth
+
+pytestmark = pytest.mark.spark
+
+TABLES = ("customer_view", "risk_scores", "risk_rates", "health_scores", "moments", "moment_state",
+          "rule_evaluations", "alerts", "deliveries", "quarantine", "identity")  # fmt: skip
+
+
+def table(province: Province, name: str) -> pl.DataFrame:
+    return pl.read_delta(str(province.warehouse / name))
+
+
+def alerts(province: Province, day: date = DATES[-1]) -> pl.DataFrame:
+    return table(province, "alerts").filter(pl.col("dispatch_date") == day)
+
+
+def test_moments_are_exactly_those_of_the_independent_truth(province: Province) -> None:
+    truth = read_truth(province.folder / "extracts")
+    rows = table(province, "moments").select("subscription_id", "moment_id", "as_of", "category")
+    found = {row[:3] for row in rows.filter(pl.col("category") != "exempt").rows()}
+    inside = {row[:3] for row in rows.filter(pl.col("category") == "exempt").rows()}
+    assert len(found) == rows.filter(pl.col("category") != "exempt").height, "a moment stands there twice"
+    assert found == truth.entered
+    assert inside == truth.exempt
+
+
+def test_every_planted_moment_is_found_and_no_near_miss(province: Province) -> None:
+    rows = table(province, "moments").select("subscription_id", "moment_id", pl.col("as_of").cast(str)).rows()
+    found = set(rows)
+    planted = {(r["subscription_id"], r["moment"], r["date"]) for r in province.truth("planted.csv")}
+    near = {(r["subscription_id"], r["moment"], r["date"]) for r in province.truth("near_misses.csv")}
+    rules = {rule.id for rule in province.configuration.rules.rules}
+    assert {moment for _, moment, _ in planted} == rules, "a rule has no planted story"
+    assert planted <= found
+    assert not near & found
+
+
+def test_bad_rows_are_quarantined_with_file_line_and_reason(province: Province) -> None:
+    rows = table(province, "quarantine").select("file", "line", "contract", "reasons").rows()
+    found = {(file, line, contract, reasons[0].split(":")[0]) for file, line, contract, reasons in rows}
+    expected = {(r["file"], int(r["line"]), r["contract"], r["reason"]) for r in province.truth("bad_rows.csv")}
+    assert found == expected
+    originals = table(province, "quarantine").select("file", "line", "original").rows()
+    for file, line, original in originals:
+        lines = (province.folder / "extracts" / file).read_text(encoding="utf-8").split("\n")
+        assert original == lines[line - 1]
+
+
+def test_rows_read_are_loaded_quarantined_or_duplicate_for_each_file(province: Province) -> None:
+    duplicates = {r["file"]: int(r["count"]) for r in province.truth("duplicates.csv")}
+    rows = table(province, "deliveries").to_dicts()
+    assert len(rows) == len(list((province.folder / "extracts").glob("*.csv")))
+    for row in rows:
+        lines = (province.folder / "extracts" / row["file"]).read_bytes().count(b"\n") - 1
+        assert row["rows_in_file"] == row["rows_read"] == lines
+        assert row["rows_read"] == row["rows_loaded"] + row["rows_quarantined"] + row["rows_duplicate"]
+        assert row["rows_duplicate"] == duplicates.get(row["file"], 0), row["file"]
+    clean = sum(row["rows_loaded"] for row in rows if row["contract"] == "voice_usage")
+    assert table(province, "clean_voice_usage").height == clean
+
+
+def test_a_view_item_agrees_with_the_files(province: Province) -> None:
+    voice = f"{province.folder}/extracts/voice_usage_*.csv"
+    expected = duckdb.execute(
+        f"""select subscription_id, sum(duration_s) from (select distinct * from read_csv('{voice}', all_varchar=false,
+        ignore_errors=true) where started_at >= timestamp '2026-05-25' and started_at < timestamp '2026-06-01'
+        and subscription_id not like 'BAD%') group by 1"""
+    ).fetchall()
+    view = table(province, "customer_view").filter(pl.col("as_of") == date(2026, 5, 31))
+    minutes = dict(view.select("subscription_id", "voice_minutes_7d").rows())
+    checked = 0
+    for subscription, seconds in expected:
+        if subscription in minutes:
+            assert float(minutes[subscription]) == pytest.approx(seconds / 60, abs=0.0051)
+            checked += 1
+    assert checked > 500
+    silent = set(minutes) - {row[0] for row in expected}
+    assert silent and all(minutes[subscription] == 0 for subscription in silent)
+
+
+def test_running_again_changes_nothing_and_commits_nothing(province: Province) -> None:
+    before = {name: DeltaTable(str(province.warehouse / name)).version() for name in TABLES}
+    again = province.reopen()
+    for day in DATES:
+        run_date(again, day)
+    after = {name: DeltaTable(str(province.warehouse / name)).version() for name in TABLES}
+    assert after == before
+    ledger = table(province, "run_ledger").filter(pl.col("run_id") == again.run_id)
+    assert set(ledger["result"]) == {"unchanged"}
+    assert ledger.filter(pl.col("stage") == "date").height == len(DATES)
+
+
+def test_capacity_binds_and_is_filled_in_order(province: Province) -> None:
+    rows = alerts(province).filter(pl.col("visit_lead")).to_dicts()
+    visits = [row for row in rows if row["status"] in ("dispatched", "overflow")]
+    assert {row["status"] for row in visits} == {"dispatched", "overflow"}
+    managers = dict(table(province, "clean_managers").select("manager_id", "daily_visits").rows())
+    by_resource = defaultdict(list)
+    for row in visits:
+        manager = row["manager_id"] if row["manager_id"] in managers else None
+        by_resource[manager or row["city"]].append(row)
+    teams = province.configuration.dispatch.teams
+    for resource, group in by_resource.items():
+        capacity = managers.get(resource)
+        if capacity is None:
+            capacity = teams.daily_visits_by_city.get(resource, teams.daily_visits_default)
+        group.sort(key=lambda row: (-row["priority"], row["alert_id"]))
+        served = [row["status"] == "dispatched" for row in group]
+        assert served == [index < capacity for index in range(len(group))], resource
+    order = sorted(visits, key=lambda row: (-row["priority"], row["alert_id"]))
+    assert [row["rank_province"] for row in order] == list(range(1, len(order) + 1))
+
+
+def test_priority_is_the_product_of_its_stored_factors(province: Province) -> None:
+    for row in alerts(province).to_dicts():
+        product = 1
+        for factor in row["priority_factors"]:
+            assert 0 < factor["factor"] <= 1
+            product *= factor["factor"]
+        assert float(row["priority"]) == pytest.approx(float(product), abs=3e-6)
+        assert [factor["name"] for factor in row["priority_factors"]] == ["risk", "value", "severity", "urgency"]
+
+
+def test_exempt_customers_are_not_contacted(province: Province) -> None:
+    moments = table(province, "moments").filter(pl.col("dispatch_date") == DATES[-1])
+    exempt = defaultdict(set)
+    for subscription, moment in moments.filter(pl.col("category") == "exempt").select(
+        "subscription_id", "moment_id"
+    ).rows():
+        exempt[subscription].add(moment)
+    rules = {rule.id: rule for rule in province.configuration.rules.rules}
+    seen = Counter()
+    for row in alerts(province).to_dicts():
+        stops = exempt[row["subscription_id"]] - set(rules[row["moment_id"]].file.ignores_exempt)
+        if stops:
+            assert row["status"] == "suppressed"
+            assert row["suppressed_by"] in stops
+        seen[bool(stops)] += 1
+    assert seen[True] > 0
+
+
+def test_stronger_moments_mute_weaker_ones_and_say_so(province: Province) -> None:
+    rules = {rule.id: rule for rule in province.configuration.rules.rules}
+    muted = alerts(province).filter(pl.col("status_reason") == "inhibited").to_dicts()
+    assert muted
+    for row in muted:
+        assert row["moment_id"] in rules[row["suppressed_by"]].file.inhibits
+
+
+def test_alert_ids_are_hashes_and_overflow_waits_for_the_next_date(province: Province) -> None:
+    rows = alerts(province).to_dicts()
+    for row in rows:
+        assert row["alert_id"] == hash_of(row["moment_id"], row["subscription_id"], row["occurrence"])
+    assert len({row["alert_id"] for row in rows}) == len(rows)
+    waited = alerts(province, DATES[0]).filter(
+        (pl.col("status") == "overflow") & (pl.col("valid_until") >= DATES[1])
+    )
+    carried = {row["alert_id"] for row in rows if row["carried_from"] == DATES[0]}
+    conditional = {r.id for r in province.configuration.rules.rules if r.file.pending_while_true}
+    must = {row["alert_id"] for row in waited.to_dicts() if row["moment_id"] not in conditional}
+    assert must and must <= carried
+    dispatched = table(province, "alerts").filter(pl.col("status") == "dispatched")
+    assert dispatched["alert_id"].n_unique() == dispatched.height
+
+
+def test_other_readers_see_what_spark_sees(province: Province) -> None:
+    path = str(province.warehouse / "alerts")
+    spark = province.context.warehouse.read("alerts")
+    counts = {(row[0], row[1]): row[2] for row in spark.groupBy("moment_id", "status").count().collect()}
+    polars = {(a, b): n for a, b, n in table(province, "alerts").group_by("moment_id", "status").len().rows()}
+    dataset = DeltaTable(path).to_pyarrow_dataset()
+    rows = duckdb.from_arrow(dataset).aggregate("moment_id, status, count(*)", "moment_id, status")
+    assert polars == counts
+    assert {(a, b): n for a, b, n in rows.fetchall()} == counts
+    assert any("中" in text or "客户" in text for text in table(province, "alerts")["description_zh"])
+
+
+def test_clear_numbers_stand_in_the_restricted_tables_only(province: Province) -> None:
+    clear = set(table(province, "identity").filter(pl.col("field") == "number")["clear"])
+    assert len(clear) > 900
+    for folder in sorted(path.parent for path in province.warehouse.glob("*/_delta_log")):
+        if folder.name in ("identity", "quarantine"):
+            continue
+        frame = pl.read_delta(str(folder))
+        for name, kind in frame.schema.items():
+            if kind == pl.String:
+                assert not clear & set(frame[name].drop_nulls().unique()), f"{folder.name}.{name}"
+
+
+def test_risk_terms_add_up_and_probability_rises_with_the_score(province: Province) -> None:
+    rows = table(province, "risk_scores").filter(pl.col("as_of") == date(2026, 5, 31)).to_dicts()
+    assert len(rows) > 900
+    for row in rows[:200]:
+        total = sum(term["rate"] for term in row["terms"])
+        assert float(row["risk_score"]) == pytest.approx(float(total) * 100, abs=0.0001)
+    ordered = sorted(rows, key=lambda row: row["risk_score"])
+    chances = [row["risk_probability"] for row in ordered]
+    assert chances == sorted(chances)
+    assert {term["dimension"] for term in rows[0]["terms"]} == {
+        "brand_tariff", "business", "service", "calling_circle",
+    }  # fmt: skip
+
+
+def test_the_notebook_runs_on_the_alert_table(province: Province, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEYMOMENTS_WAREHOUSE", str(province.warehouse))
+    (path,) = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    notebook = nbformat.read(path, as_version=4)
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata["kernelspec"] = kernel
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert outputs and not any(output.output_type == "error" for output in outputs)
+    assert str(alerts(province).height) in json.dumps(outputs, default=str).replace(",", "")
+
+
+@pytest.fixture(autouse=True)
+def _same_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels and workers started by tests use this interpreter."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")

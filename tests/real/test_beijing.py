@@ -1,0 +1,259 @@
+"""Beijing Mobile: everything the pipeline makes of the two files is found again by SQL over the files."""
+
+import pytest
+from crosscheck import DATA, CrossCheck
+
+FOLDER = DATA / "beijing-mobile-2022"
+VOICE, USERS_OF_DATA = "attachment1_voice_users.csv", "attachment2_data_users.csv"
+
+pytestmark = [
+    pytest.mark.spark,
+    pytest.mark.real_data,
+    pytest.mark.skipif(not FOLDER.is_dir(), reason="the Beijing Mobile files are not in ../shared/data"),
+]
+
+# What the files say, one row a user. The month is April 2022; billing knows nothing of voice users whose
+# arrears are empty; 0 stands for "none" in the columns of plan and age.
+EXPECTED = """
+create table expected as
+select
+    'V' || "用户id" as id,
+    '北京' as city,
+    null as county,
+    null as gender,
+    null::bigint as age_years,
+    null as tariff_plan,
+    null::decimal(18, 2) as plan_monthly_fee,
+    "客户星级标识" as star_level,
+    null::bigint as tenure_days,
+    null as lifecycle_stage,
+    case when "当月欠费金额" is not null then "当月ARPU"::decimal(18, 2) end as bill_total_1m,
+    case when "当月欠费金额" is not null then "套外流量费（元）"::decimal(18, 2) end as out_of_package_1m,
+    null::decimal(18, 2) as bill_total_mean_3m,
+    null as value_tier,
+    "当月欠费金额"::decimal(18, 2) as arrears_amount,
+    "前第3个月欠费金额"::decimal(18, 2) as arrears_3m_ago,
+    case when "当月欠费金额" is not null then "当月MOU"::decimal(18, 2) end as voice_minutes_1m,
+    case when "当月欠费金额" is not null
+        then round("GPRS总流量（KB）"::double / 1024, 2)::decimal(18, 2) end as data_mb_1m,
+    ("脱网次数"::decimal(18, 2) + "mos质差次数"::int + "未接通掉话次数"::int)::decimal(18, 2)
+        as poor_network_events_30d,
+    "家宽投诉"::bigint + "资费投诉"::bigint as complaints_30d,
+    "语音通话整体满意度"::bigint as satisfaction_last
+from voice
+union all
+select
+    'D' || "用户"[3:],
+    '北京',
+    case when "当月高频通信分公司" <> '不详' then regexp_replace("当月高频通信分公司", '分公司$', '') end,
+    case "性别" when '男' then 'male' when '女' then 'female' when '性别不详' then 'unknown' end,
+    case when "年龄" <> '0' then "年龄"::bigint end,
+    case when "畅享套餐名称" <> '0' then "畅享套餐名称" end,
+    case when "主套餐档位" <> '0' then "主套餐档位"::decimal(18, 2) end,
+    "客户星级标识",
+    date '2022-04-30' - "码号资源-激活时间"::date,
+    case
+        when date '2022-04-30' - "码号资源-激活时间"::date < 90 then 'joining'
+        when date '2022-04-30' - "码号资源-激活时间"::date < 365 then 'growing'
+        when "码号资源-激活时间" is not null then 'stable'
+    end,
+    null,
+    null,
+    "近3个月平均消费（元）"::decimal(18, 2),
+    case
+        when "近3个月平均消费（元）"::decimal(18, 2) >= 300 then 'high'
+        when "近3个月平均消费（元）"::decimal(18, 2) >= 120 then 'mid'
+        else 'low'
+    end,
+    null,
+    null,
+    "当月MOU"::decimal(18, 2),
+    ("当月GPRS资源使用量（GB）"::decimal(18, 4) * 1024)::decimal(18, 2),
+    (coalesce("上网质差次数"::double, 0) + coalesce("微信质差次数"::double, 0)
+        + coalesce("王者荣耀质差次数"::double, 0) + coalesce("脱网次数"::double, 0))::decimal(18, 2),
+    0,
+    "手机上网整体满意度"::bigint
+from users_of_data
+"""
+
+# The users for whom a rule has to fire, from the columns of the files.
+FIRED = {
+    "arrears_before_suspension": """
+        select 'V' || "用户id" from voice
+        where "当月欠费金额"::double >= 10 and "前第3个月欠费金额"::double > 0""",
+    "complaint": """
+        select 'V' || "用户id" from voice where "家宽投诉" <> '0' or "资费投诉" <> '0'""",
+    "package_overrun": """
+        select 'V' || "用户id" from voice where "套外流量费（元）"::double >= 30""",
+    "network_quality_drop": """
+        select 'V' || "用户id" from voice
+        where "脱网次数"::int + "mos质差次数"::int + "未接通掉话次数"::int >= 40
+        union all
+        select 'D' || "用户"[3:] from users_of_data
+        where coalesce("上网质差次数"::double, 0) + coalesce("微信质差次数"::double, 0)
+            + coalesce("王者荣耀质差次数"::double, 0) + coalesce("脱网次数"::double, 0) >= 40""",
+}
+
+# Rules that the source can decide, with the conditions that it cannot.
+EVALUATED = {
+    "arrears_before_suspension": ["suspension_near"],
+    "bill_surge": [],
+    "complaint": [],
+    "monthly_spend_drop": [],
+    "network_quality_drop": ["rises", "enough"],
+    "package_overrun": [],
+    "spend_and_call_drop": [],
+    "suspended": [],
+}
+# Rules that look at an earlier month, of which a single snapshot knows nothing.
+NEVER_KNOWN = {"bill_surge", "monthly_spend_drop", "spend_and_call_drop"}
+NOT_SUPPLIED = {
+    "birthday": ["days_to_birthday"],
+    "data_package_use": ["data_package_used_pct"],
+    "do_not_disturb": ["dnd_from", "dnd_to"],
+    "first_bill_query": ["bill_queries_1d", "bill_queries_60d_before"],
+    "first_service_activation": ["service_families_new_1d"],
+    "intl_roaming_enabled": ["intl_roaming_started_1d"],
+    "low_balance": ["balance_days_left"],
+    "new_handset": ["terminal_age_days", "terminal_models_used"],
+    "weekly_call_drop": ["voice_minutes_change_pct_7d", "voice_minutes_week_mean_4w"],
+}
+
+ITEMS = [
+    "city", "county", "gender", "age_years", "tariff_plan", "plan_monthly_fee", "star_level", "tenure_days",
+    "lifecycle_stage", "bill_total_1m", "out_of_package_1m", "bill_total_mean_3m", "value_tier",
+    "arrears_amount", "arrears_3m_ago", "voice_minutes_1m", "data_mb_1m", "poor_network_events_30d",
+    "complaints_30d", "satisfaction_last",
+]  # fmt: skip
+
+# Where rows of a file are rows of a contract; all of them by default.
+BILLED = '"当月欠费金额" is not null'
+DELIVERED = {
+    ("balances", "voice"): BILLED,
+    ("bills", "voice"): BILLED,
+    ("complaints", "broadband"): "\"家宽投诉\" <> '0'",
+    ("complaints", "tariff"): "\"资费投诉\" <> '0'",
+    ("customers", "data"): "true",
+    ("network_quality", "data"): "true",
+    ("network_quality", "voice"): "true",
+    ("subscriptions", "data"): "true",
+    ("subscriptions", "voice"): "true",
+    ("surveys", "data_coverage"): "true",
+    ("surveys", "data_overall"): "true",
+    ("surveys", "data_speed"): "true",
+    ("surveys", "data_stability"): "true",
+    ("surveys", "voice_clarity"): "true",
+    ("surveys", "voice_coverage"): "true",
+    ("surveys", "voice_overall"): "true",
+    ("surveys", "voice_stability"): "true",
+    ("usage_monthly", "data"): "true",
+    ("usage_monthly", "voice"): BILLED,
+}
+
+
+@pytest.fixture(scope="module")
+def check(tmp_path_factory: pytest.TempPathFactory) -> CrossCheck:
+    found = CrossCheck()
+    found.raw("voice", FOLDER / VOICE)
+    found.raw("users_of_data", FOLDER / USERS_OF_DATA)
+    found.connection.execute(EXPECTED)
+    found.run("beijing_mobile", FOLDER, tmp_path_factory.mktemp("beijing"))
+    return found
+
+
+def test_records_with_line_breaks_are_one_row(check: CrossCheck) -> None:
+    lines = {name: (FOLDER / name).read_bytes().count(b"\n") for name in (VOICE, USERS_OF_DATA)}
+    records = dict(check.rows("select distinct file, rows_in_file from deliveries"))
+    assert records == {VOICE: check.one("select count(*) from voice"),
+                       USERS_OF_DATA: check.one("select count(*) from users_of_data")}  # fmt: skip
+    # Lines less the header: were there no line breaks inside a record, the two would be equal.
+    assert sum(lines.values()) - 2 > sum(records.values())
+
+
+def test_every_row_is_accounted_for(check: CrossCheck) -> None:
+    expected = {}
+    for (contract, part), where in DELIVERED.items():
+        table = "users_of_data" if part.startswith("data") else "voice"
+        records, of_contract = check.rows(f"select count(*), count_if({where}) from {table}")[0]
+        expected[contract, "202204", part] = (
+            records, records - of_contract, of_contract, of_contract, 0, 0,
+        )  # fmt: skip
+    assert check.deliveries() == expected
+
+
+def test_the_month_is_april(check: CrossCheck) -> None:
+    """The snapshot date rests on the data file alone: spend of the year, days of use, newest number."""
+    months = check.one(
+        'select median("本年累计消费（元）"::double / "近3个月平均消费（元）"::double) '
+        'from users_of_data where "近3个月平均消费（元）"::double > 20'
+    )
+    assert months == 4
+    assert check.one('select max("游戏类APP使用天数"::double) from users_of_data') == 30
+    assert check.one('select max("码号资源-激活时间") from users_of_data') == "2022-04-01"
+
+
+@pytest.mark.parametrize("item", ITEMS)
+def test_item_is_what_the_files_say(check: CrossCheck, item: str) -> None:
+    known, different = check.known_and_different(item)
+    assert known > 0
+    assert different == 0
+
+
+def test_survey_answers(check: CrossCheck) -> None:
+    columns = {
+        "overall": ("语音通话整体满意度", "手机上网整体满意度"),
+        "coverage": ("网络覆盖与信号强度", "网络覆盖与信号强度"),
+        "clarity": ("语音通话清晰度", None),
+        "stability": ("语音通话稳定性", "手机上网稳定性"),
+        "speed": (None, "手机上网速度"),
+    }
+    expected = {}
+    for question, (voice, data) in columns.items():
+        parts = [f'select "{voice}"::int as s from voice'] if voice else []
+        parts += [f'select "{data}"::int as s from users_of_data'] if data else []
+        expected[question] = check.rows(f"select count(*), sum(s) from ({' union all '.join(parts)})")[0]
+    found = check.rows("select question, count(*), sum(score) from clean_surveys group by question")
+    assert {question: (count, total) for question, count, total in found} == expected
+
+
+def test_complaints_stand_for_their_counts(check: CrossCheck) -> None:
+    expected = check.rows(
+        "select 'home_broadband', count_if(\"家宽投诉\" <> '0'), sum(\"家宽投诉\"::int) from voice union all "
+        "select 'tariff', count_if(\"资费投诉\" <> '0'), sum(\"资费投诉\"::int) from voice"
+    )
+    found = check.rows(
+        "select category, count(*), sum(count) from clean_complaints group by all order by all"
+    )
+    assert found == expected
+
+
+@pytest.mark.parametrize("moment", FIRED)
+def test_moment_fires_for_exactly_the_right_users(check: CrossCheck, moment: str) -> None:
+    expected = {row[0] for row in check.rows(FIRED[moment])}
+    assert len(expected) >= 100
+    assert check.fired(moment) == expected
+
+
+def test_no_other_moment_fires(check: CrossCheck) -> None:
+    fired = {row["moment_id"]: row["fired_count"] for row in check.evaluations() if row["fired_count"]}
+    assert fired == {moment: len(check.rows(sql)) for moment, sql in FIRED.items()}
+    assert check.alerts() == fired
+
+
+def test_rules_evaluated_and_not_supplied(check: CrossCheck) -> None:
+    rows = list(check.evaluations())
+    evaluated = {row["moment_id"]: row["left_out"] for row in rows if row["result"] == "evaluated"}
+    lacking = {row["moment_id"]: row["not_supplied"] for row in rows if row["result"] == "not_supplied"}
+    assert evaluated == EVALUATED
+    assert lacking == NOT_SUPPLIED
+
+
+def test_unknown_is_counted(check: CrossCheck) -> None:
+    unknown = {row["moment_id"]: row["unknown_count"] for row in check.evaluations() if row["unknown_count"]}
+    everyone = check.one("select count(*) from expected")
+    without_bill = check.one("select count(*) from expected where bill_total_1m is null")
+    assert unknown == {
+        **dict.fromkeys(NEVER_KNOWN, everyone),
+        "package_overrun": without_bill,
+        "arrears_before_suspension": without_bill,
+    }

@@ -1,0 +1,135 @@
+"""Ingest of small files: exactly once, corrections, refusals that leave tables as they were."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from deltalake import DeltaTable
+
+from jobs.kernel.errors import KeyMomentsError
+from jobs.kernel.project import Project
+from jobs.stages.context import RunContext, configure, open_run
+from jobs.stages.ingest import ingest
+
+pytestmark = pytest.mark.spark
+
+ROOT = Path(__file__).parents[2]
+SOURCE = """
+source: little
+zh: 小样本
+en: A small sample
+defaults: {format: csv, encoding: utf-8, delimiter: ',', header: true}
+extracts:
+  - contract: subscriptions
+    files: subscriptions_{period}.csv
+    fields: same
+  - contract: data_usage
+    files: data_usage_{period}_{sequence}.csv
+    fields: same
+"""
+SUBSCRIPTIONS = "subscription_id,customer_id,updated_on,number,status\nS1,C1,2026-05-01,13400000001,active\n"
+HEADER = "subscription_id,used_on,mb\n"
+
+
+class Little:
+    """A warehouse fed with little files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.extracts = folder / "extracts"
+        self.extracts.mkdir()
+        (folder / "little.yaml").write_text(SOURCE, encoding="utf-8")
+        self.put("subscriptions_202605.csv", SUBSCRIPTIONS)
+
+    def put(self, name: str, content: str | bytes) -> Path:
+        path = self.extracts / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+        return path
+
+    def run(self) -> RunContext:
+        configuration = configure(Project(ROOT), "local", str(self.folder / "little.yaml"))
+        context = open_run(configuration, str(self.folder / "warehouse"), str(self.extracts))
+        self.added = ingest(context)
+        return context
+
+    def usage(self) -> list[tuple[str, str, int]]:
+        frame = pl.read_delta(str(self.folder / "warehouse" / "clean_data_usage"))
+        return sorted(frame.select("subscription_id", pl.col("used_on").cast(str), "mb").rows())
+
+    def versions(self) -> dict[str, int]:
+        logs = (self.folder / "warehouse").glob("*/_delta_log")
+        return {log.parent.name: DeltaTable(str(log.parent)).version() for log in logs}
+
+
+@pytest.fixture
+def little(tmp_path: Path) -> Little:
+    return Little(tmp_path)
+
+
+def test_a_file_is_loaded_once_and_a_correction_replaces_it(little: Little) -> None:
+    little.put("data_usage_20260530_1.csv", HEADER + "S1,2026-05-30,10\nS1,2026-05-29,7\n")
+    little.run()
+    assert little.usage() == [("S1", "2026-05-29", 7), ("S1", "2026-05-30", 10)]
+    before = little.versions()
+    little.run()
+    assert little.added == []
+    assert little.versions() == before
+    # The correction has no row for the 29th: that day must be emptied, too.
+    little.put("data_usage_20260530_2.csv", HEADER + "S1,2026-05-30,11\n")
+    little.run()
+    assert little.usage() == [("S1", "2026-05-30", 11)]
+    # An older delivery that comes late never replaces a newer one.
+    little.put("data_usage_20260530_0.csv", HEADER + "S1,2026-05-30,99\n")
+    little.run()
+    assert [row["status"] for row in little.added] == ["superseded"]
+    assert little.usage() == [("S1", "2026-05-30", 11)]
+
+
+def test_of_two_deliveries_with_one_key_the_later_wins_and_the_loser_comes_back(little: Little) -> None:
+    little.put("data_usage_20260530_1.csv", HEADER + "S1,2026-05-30,10\n")
+    little.put("data_usage_20260531_1.csv", HEADER + "S1,2026-05-30,20\nS1,2026-05-31,5\n")
+    little.run()
+    assert little.usage() == [("S1", "2026-05-30", 20), ("S1", "2026-05-31", 5)]
+    assert {row["file"]: row["rows_duplicate"] for row in little.added if row["contract"] == "data_usage"} == {
+        "data_usage_20260530_1.csv": 1,
+        "data_usage_20260531_1.csv": 0,
+    }
+    little.put("data_usage_20260531_2.csv", HEADER + "S1,2026-05-31,6\n")
+    little.run()
+    assert little.usage() == [("S1", "2026-05-30", 10), ("S1", "2026-05-31", 6)]
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "place", "says"),
+    [
+        (HEADER + "S1,2026-05-30,1\nS1,2026-13-41,2\n", "FILE_BAD_ROW", ":3:2", "used_on is not a valid date"),
+        (HEADER + "S1,2026-05-30,-1\n", "FILE_BAD_ROW", ":2:3", "mb is not between"),
+        (HEADER + "S1,2026-05-30,many\n", "FILE_BAD_ROW", ":2:3", "mb is not a valid integer"),
+        (HEADER + "S1,2026-05-30\n", "FILE_BAD_ROW", ":2:1", "does not have the 3 fields"),
+        (HEADER + ",2026-05-30,1\n", "FILE_BAD_ROW", ":2:1", "subscription_id is required"),
+        (HEADER.encode() + b"S\xff1,2026-05-30,1\n", "FILE_UNDECODABLE", ":2:1", "not utf-8"),
+        ("subscription_id,used_on,mbb\nS1,2026-05-30,1\n", "FILE_BAD_HEADER", ":1:1", "did you mean 'mbb'"),
+    ],
+)
+def test_a_refused_delivery_names_its_places_and_leaves_tables_as_they_were(
+    little: Little, content: str | bytes, code: str, place: str, says: str
+) -> None:
+    little.put("data_usage_20260530_1.csv", HEADER + "S1,2026-05-30,10\n")
+    little.run()
+    before, usage = little.versions(), little.usage()
+    path = little.put("data_usage_20260531_1.csv", content)
+    little.put("subscriptions_20260531.csv", SUBSCRIPTIONS.replace("active", "suspended"))
+    with pytest.raises(KeyMomentsError) as caught:
+        little.run()
+    assert caught.value.exit_code == 2
+    lines = [str(issue) for issue in caught.value.issues if issue.code == code]
+    assert any(line.startswith(f"{path}{place} ") and says in line for line in lines), lines
+    assert little.versions() == before
+    assert little.usage() == usage
+    # Nothing is lost: once the file is mended, both deliveries are loaded.
+    little.put("data_usage_20260531_1.csv", HEADER + "S1,2026-05-31,3\n")
+    little.run()
+    assert little.usage() == [("S1", "2026-05-30", 10), ("S1", "2026-05-31", 3)]
+    assert len(little.added) == 2

@@ -1,0 +1,48 @@
+"""Pseudonyms against Python's own HMAC."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from pathlib import Path
+
+import pytest
+from chispa import assert_df_equality
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from jobs.config.settings import load_settings
+from jobs.domain.moments import hash_of as sql_hash_of
+from jobs.domain.privacy import pseudonym
+from jobs.kernel.ids import hash_of
+from jobs.kernel.project import Project
+from jobs.storage.session import make_session
+
+pytestmark = pytest.mark.spark
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def spark() -> SparkSession:
+    settings = load_settings(Project(ROOT))
+    return make_session(settings.spark, settings.time_zone, ROOT, "tests")
+
+
+@pytest.mark.parametrize("key", [b"k", b"a key of some length", bytes(range(100))])
+def test_pseudonyms_are_hmac_sha256(spark: SparkSession, key: bytes) -> None:
+    values = ["13400000001", "", "号码", None]
+    rows = spark.createDataFrame([(value,) for value in values], "value STRING")
+    expected = [
+        (v, None if v is None else hmac.new(key, v.encode(), hashlib.sha256).hexdigest()[:32]) for v in values
+    ]
+    found = rows.select("value", pseudonym(F.col("value"), key).alias("pseudonym"))
+    assert_df_equality(found, spark.createDataFrame(expected, "value STRING, pseudonym STRING"), ignore_nullable=True)
+
+
+def test_alert_ids_in_sql_are_those_of_python(spark: SparkSession) -> None:
+    rows = [("low_balance", "S1", "2026-05-31"), ("a", "bc", "d"), ("ab", "c", "d"), ("中文", "S", "x:y")]
+    frame = spark.createDataFrame(rows, "a STRING, b STRING, c STRING")
+    found = frame.select("a", "b", "c", sql_hash_of("a", "b", "c").alias("id"))
+    expected = spark.createDataFrame([(*row, hash_of(*row)) for row in rows], "a STRING, b STRING, c STRING, id STRING")
+    assert_df_equality(found, expected, ignore_nullable=True)
