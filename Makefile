@@ -20,7 +20,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run run-beijing run-cell2cell test test-slow check format bench docs notebooks lock package clean clean-data
+.PHONY: help setup run run-beijing run-cell2cell test test-slow check format docs notebooks lock package clean clean-data
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,9 +71,6 @@ format: setup ## format the code and fix what lint can fix
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: setup ## measure the stages and print the table
-	$(KEYMOMENTS) bench
-
 docs: setup ## write the reference pages from schemas and rules
 	$(KEYMOMENTS) docs
 
@@ -88,7 +85,7 @@ lock: ## write requirements.lock anew from pyproject.toml (LOCK_FLAGS=--upgrade 
 package: setup ## the wheel, and an archive of conf, schemas and rules, in dist/
 	rm -rf build dist
 	$(BIN)/python -m build --wheel --no-isolation
-	tar -czf dist/keymoments-$(VERSION)-conf.tar.gz conf schemas rules
+	$(BIN)/python -m zipfile -c dist/keymoments-$(VERSION)-project.zip conf schemas rules
 	rm -rf build
 
 clean: ## remove what tools left behind (not the set-up, not the data)

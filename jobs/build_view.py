@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from jobs.kernel.cycle import CycleKind
+from jobs.kernel.cycle import Cycle, CycleKind
 from jobs.stages import command as c
+from jobs.stages.context import Configuration
 from jobs.stages.view import write_view
 
 
@@ -17,7 +18,7 @@ def main(
 ) -> None:
     """Build the customer view as of a date."""
 
-    def check(configuration):  # type: ignore[no-untyped-def]
+    def check(configuration: Configuration) -> Cycle:
         return c.cycle_ending(configuration, cycle, as_of)
 
     with c.running(source, warehouse, project_dir, profile, check=check) as context:

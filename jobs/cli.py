@@ -13,6 +13,7 @@ from jobs import (
     make_province,
     run_cycle,
     score_risk,
+    write_docs,
 )
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app.command("score-risk")(score_risk.main)
 app.command("identify-moments")(identify_moments.main)
 app.command("dispatch")(dispatch_alerts.main)
 app.command("check")(check_project.main)
+app.command("docs")(write_docs.main)
 
 
 def main() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from jobs.stages import command as c
+from jobs.stages.context import Configuration
 from jobs.stages.dispatch import dispatch
-from jobs.stages.plan import plan_date
+from jobs.stages.plan import Step, plan_date
 
 
 def main(
@@ -16,7 +17,7 @@ def main(
 ) -> None:
     """Dispatch a date: all cycles due on it together."""
 
-    def check(configuration):  # type: ignore[no-untyped-def]
+    def check(configuration: Configuration) -> list[Step]:
         return plan_date(configuration.calendar, c.date_given(dispatch_date))
 
     with c.running(source, warehouse, project_dir, profile, check=check) as context:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from jobs.kernel.errors import Issue, StorageError
 from jobs.stages import command as c
 from jobs.stages.plan import run_date
 from jobs.stages.summary import print_summary
@@ -41,19 +42,27 @@ def demo(
 ) -> None:
     """Make a synthetic province and run a day, a week and a month end on it."""
     with c.running(SOURCE, warehouse, project_dir, profile, str(out / "extracts")) as context:
-        # The demo starts afresh: another size or seed is another province.
-        shutil.rmtree(out, ignore_errors=True)
-        _clear(Path(context.warehouse.path))
+        _start_afresh(Path(context.warehouse.path), out)
         make_province(out, customers, seed, context.progress)
         for day in DISPATCH_DATES:
             run_date(context, day)
         print_summary(context, DISPATCH_DATES[-1])
 
 
-def _clear(warehouse: Path) -> None:
-    """Removes the tables of an earlier demo, but nothing that is no Delta table."""
-    for folder in warehouse.glob("*/_delta_log") if warehouse.is_dir() else ():
-        shutil.rmtree(folder.parent)
+def _start_afresh(warehouse: Path, out: Path) -> None:
+    """Removes an earlier demo, since another size or seed is another province; and nothing else.
+
+    Raises:
+        StorageError: When the warehouse holds tables that no demo made.
+    """
+    tables = [log.parent for log in warehouse.glob("*/_delta_log")]
+    marker = warehouse / ".demo"
+    if tables and not marker.exists():
+        message = f"{warehouse} holds tables that are not a demo's; give another --warehouse"
+        raise StorageError(Issue("TABLE_MISMATCH", message))
+    for folder in [*tables, out / "extracts", out / "truth"]:
+        shutil.rmtree(folder, ignore_errors=True)
+    marker.touch()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
@@ -91,7 +92,9 @@ def load_risk(project: Project, view: CustomerView) -> RiskSettings:
     """
     document = project.load("conf/risk.yaml")
     settings = validate(document, RiskSettings)
-    texts = {("terms", name, "group"): term.group for name, term in settings.terms.items()}
+    texts: dict[tuple[str, ...], str] = {
+        ("terms", name, "group"): term.group for name, term in settings.terms.items()
+    }
     _check(document, texts, view, "string")
     return settings
 
@@ -104,12 +107,14 @@ def load_health(project: Project, view: CustomerView) -> HealthSettings:
     """
     document = project.load("conf/health.yaml")
     settings = validate(document, HealthSettings)
-    texts = {("causes", name, "when"): cause.when for name, cause in settings.causes.items()}
+    texts: dict[tuple[str, ...], str] = {
+        ("causes", name, "when"): cause.when for name, cause in settings.causes.items()
+    }
     _check(document, texts, view, "boolean")
     return settings
 
 
-def _check(document: Document, texts: dict[tuple[str, ...], str], view: CustomerView, kind: str) -> None:
+def _check(document: Document, texts: Mapping[tuple[str, ...], str], view: CustomerView, kind: str) -> None:
     def item(name: Name) -> Type:
         if name.table is not None or name.name not in view.items:
             hint = did_you_mean(name.name, view.items)

@@ -25,6 +25,10 @@ PLACEHOLDERS = {"period": r"(?P<period>\d{6}|\d{8})", "delivered": r"(?P<deliver
                 "sequence": r"(?P<sequence>\d{1,6})", "part": r"(?P<part>[A-Za-z0-9]+)"}  # fmt: skip
 
 
+# Whoever has no subscription row is not in the customer view.
+POPULATION = "subscriptions"
+
+
 class Format(StrictModel):
     """How a file is written; every setting may be given once for all extracts under defaults.
 
@@ -82,6 +86,7 @@ class SourceMapping(StrictModel):
         snapshot: Date of a source that delivers once: every cycle is due on it.
         parameters: Amounts of conf/base.yaml that differ at this operator.
         rule_parameters: Rule parameters that differ at this operator.
+        team_daily_visits: Visits a day of a city's team, instead of the default in conf/dispatch.yaml.
     """
 
     source: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -92,6 +97,7 @@ class SourceMapping(StrictModel):
     extracts: tuple[ExtractMapping, ...]
     parameters: dict[str, Decimal] = {}
     rule_parameters: dict[str, dict[str, Decimal]] = {}
+    team_daily_visits: int | None = Field(default=None, ge=0)
 
 
 @dataclass(frozen=True)
@@ -125,6 +131,7 @@ class Source:
         for mapping in self.mapping.extracts:
             if mapping.contract == contract:
                 filled |= set(definition.fields if mapping.fields == "same" else mapping.fields)
+        filled |= {name for name, field in definition.fields.items() if field.default is not None}
         derived = {name for name, part in definition.derived.items() if part.from_ in filled}
         return frozenset(filled | derived)
 
@@ -158,6 +165,9 @@ def load_source(document: Document, contracts: dict[str, ExtractContract]) -> So
     issues: list[Issue] = []
     for index, extract in enumerate(mapping.extracts):
         issues += _extract_issues(document, index, extract, contracts)
+    if not any(extract.contract == POPULATION for extract in mapping.extracts):
+        message = f"no extract fills '{POPULATION}', which says who is in the network"
+        issues.append(Issue("YAML_MISSING_KEY", message, document.at("extracts")))
     if issues:
         raise ConfigError(issues)
     used = {extract.contract for extract in mapping.extracts}

@@ -28,6 +28,7 @@ class Field(StrictModel):
         personal: What kind of personal data it is. A number becomes a keyed pseudonym, everything
             else leaves only its derived parts behind.
         identity: Its clear value is kept in the restricted identity table.
+        default: What an empty or undelivered number stands for, such as one contact for a row of its own.
     """
 
     type: FieldType
@@ -42,6 +43,7 @@ class Field(StrictModel):
     pattern: str | None = None
     personal: Personal | None = None
     identity: bool = False
+    default: int | None = None
 
     @property
     def kept(self) -> bool:
@@ -120,9 +122,10 @@ class ExtractContract(StrictModel):
         return (*fields, *parts)
 
     @property
-    def column_types(self) -> dict[str, str]:
+    def column_types(self) -> dict[str, FieldType]:
         """Contract type by column name, of fields and derived parts."""
-        return {name: field.type for name, field in (*self.fields.items(), *self.derived.items())}
+        fields: dict[str, FieldType] = {name: field.type for name, field in self.fields.items()}
+        return {**fields, **{name: part.type for name, part in self.derived.items()}}
 
     @property
     def units(self) -> dict[str, str | None]:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from jobs.contracts.extracts import ExtractContract
 from jobs.contracts.view import MEASURE, CustomerView, split_measure
 from jobs.contracts.windows import Window
-from jobs.expressions.nodes import Name, is_supplied, names
+from jobs.expressions.nodes import Name, Node, is_supplied, names
 from jobs.expressions.parse import parse
 
 
@@ -51,6 +51,16 @@ class Delivered:
     row_covers_days: int = 1
 
 
+def _is_delivered(tree: Node, fields: frozenset[str]) -> bool:
+    """Whether an expression over a contract's fields says anything about what was delivered.
+
+    coalesce(a, 0) + coalesce(b, 0) needs one of its fields: a sum of mere fallbacks is no value.
+    """
+    used = names(tree)
+    some = not used or any(name.name in fields for name in used)
+    return some and is_supplied(tree, lambda name: name.name in fields)
+
+
 @dataclass(frozen=True)
 class Supply:
     """What all contracts of a source supply at one as_of."""
@@ -71,15 +81,16 @@ class Supply:
 
     def _status(self, contract: str, texts: list[str], window: Window | None) -> ItemStatus:
         delivered = self.delivered.get(contract)
-        if delivered is None or not all(
-            is_supplied(parse(text), lambda name: name.name in delivered.fields) for text in texts
-        ):
+        if delivered is None or not all(_is_delivered(parse(text), delivered.fields) for text in texts):
             return ItemStatus.not_supplied
         if delivered.data_from is None or delivered.data_until is None:
             return ItemStatus.short_history
         if window is not None:
             start, end = window.span(self.as_of)
-            if start is not None and (end - start).days + 1 < delivered.row_covers_days:
+            shortest = [window.before] if window.before and not window.by_month else []
+            if start is not None:
+                shortest.append((end - start).days + 1)
+            if any(days < delivered.row_covers_days for days in shortest):
                 return ItemStatus.too_coarse
             if start is not None and start < delivered.data_from:
                 return ItemStatus.short_history

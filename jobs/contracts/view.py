@@ -6,6 +6,7 @@ items and as_of. Items are declared here and compiled by the domain layer; nothi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal as Choice
 
@@ -109,9 +110,8 @@ class CustomerView:
     @property
     def types(self) -> dict[str, Type]:
         """Type of everything a rule may name."""
-        return {
-            name: Type(item.type, item.unit) for name, item in (*self.items.items(), *self.scores.items())
-        }
+        items = {name: Type(item.type, item.unit) for name, item in self.items.items()}
+        return {**items, **{name: Type(score.type, score.unit) for name, score in self.scores.items()}}
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -130,6 +130,11 @@ class CustomerView:
     def measures_of(self, contract: str) -> dict[str, Measure]:
         """The measures over one source."""
         return {name: measure for name, measure in self.measures.items() if measure.from_ == contract}
+
+    def measures_fingerprint(self, contract: str) -> str:
+        """Changes when a measure over the source does: its tiles must then be made again."""
+        measures = self.measures_of(contract)
+        return fingerprint({name: measure.model_dump(by_alias=True) for name, measure in measures.items()})
 
     def leaves(self, item: str) -> list[Name]:
         """The contract fields and measure windows an item rests on, through other items."""
@@ -217,18 +222,17 @@ class _Checker:
         )
 
     def _declare(self, one: ViewClass, document: Document) -> None:
-        for kind, found, into in (
-            ("measures", one.measures, self.measures),
-            ("items", one.items, self.items),
-            ("scores", one.scores, self.scores),
-        ):
-            for name, definition in found.items():
+        named: dict[str, Iterable[str]] = {"measures": one.measures, "items": one.items, "scores": one.scores}
+        for kind, found in named.items():
+            for name in found:
                 place = document.at(kind, name)
                 if name in self.places:
                     message = f"'{name}' is defined twice, also at {self.places[name]}"
                     self.issues.append(Issue("ITEM_DUPLICATE", message, place))
                 self.places[name] = place
-                into[name] = definition  # type: ignore[index]
+        self.measures.update(one.measures)
+        self.items.update(one.items)
+        self.scores.update(one.scores)
 
     def _check_measure(self, measure: Measure, place: Location) -> None:
         contract = self.contracts.get(measure.from_)

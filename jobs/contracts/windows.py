@@ -40,8 +40,9 @@ class Window:
             return None
         before = int(match["m"] or 0)
         if match["word"]:
+            word: Literal["ever", "mtd"] = "ever" if match["word"] == "ever" else "mtd"
             days_only = match["by"] in (None, "d") and not (match["word"] == "mtd" and before)
-            return cls(match["word"], 0, before) if days_only else None
+            return cls(word, 0, before) if days_only else None
         if match["by"] not in (None, match["unit"]) or int(match["n"]) == 0:
             return None
         return cls("days" if match["unit"] == "d" else "months", int(match["n"]), before)

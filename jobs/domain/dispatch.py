@@ -207,7 +207,8 @@ def with_visits(rows: DataFrame, managers: DataFrame, plan: DispatchPlan) -> Dat
     return joined.select(
         "*",
         F.expr(
-            "CASE WHEN NOT _needs THEN NULL WHEN daily_visits IS NOT NULL THEN concat('manager:', _lead_manager_id) "
+            "CASE WHEN NOT _needs THEN NULL "
+            "WHEN daily_visits IS NOT NULL THEN concat('manager:', _lead_manager_id) "
             "ELSE concat('team:', coalesce(_lead_city, 'unknown')) END"
         ).alias("resource"),
         F.expr(f"CASE WHEN _needs THEN coalesce(daily_visits, {team}) END").alias("capacity"),
@@ -273,7 +274,8 @@ def alert_rows(
         for language in ("zh", "en")
     }
     windows = " ".join(
-        f"WHEN {literal(name)} THEN array(struct({literal(c.contact_from)} AS from_time, {literal(c.contact_to)} AS to_time))"
+        f"WHEN {literal(name)} THEN array(struct("
+        f"{literal(c.contact_from)} AS from_time, {literal(c.contact_to)} AS to_time))"
         for name, c in plan.settings.channels.items()
     )
     return rows.select(

@@ -110,12 +110,7 @@ def _conversion_failed(node: Node) -> Column:
 def _checked(rows: DataFrame, mapping: ExtractMapping, contract: ExtractContract) -> DataFrame:
     """Casts every field to its type and collects the reasons why a row cannot be loaded."""
     filled = field_expressions(mapping, contract)
-    typed = [
-        (
-            _typed(name, field) if name in filled else F.lit(None).cast(ddl_type(field.type, field.scale))
-        ).alias(name)
-        for name, field in contract.fields.items()
-    ]
+    typed = [_field(name, field, name in filled).alias(name) for name, field in contract.fields.items()]
     carried = [f"v__{name}" for name in filled] + [f"f__{name}" for name in filled]
     head = ["delivery_id", "line", "raw", "undecodable", "malformed", "applicable"]
     cast = rows.select(*head, *typed, *carried)
@@ -131,6 +126,17 @@ def _checked(rows: DataFrame, mapping: ExtractMapping, contract: ExtractContract
     found = F.coalesce(whole, F.array_compact(F.array(*reasons)))
     fields = list(contract.fields)
     return cast.select("delivery_id", "line", "raw", "applicable", found.alias("reasons"), *fields)
+
+
+def _field(name: str, field: Field, filled: bool) -> Column:
+    empty = F.lit(field.default).cast(ddl_type(field.type, field.scale))
+    if not filled:
+        return empty
+    value = _typed(name, field)
+    if field.default is None:
+        return value
+    # The default stands for an empty value, never for one that could not be read.
+    return F.when(F.col(quote(f"v__{name}")).isNull(), empty).otherwise(value)
 
 
 def _typed(name: str, field: Field) -> Column:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.config.scores import RiskSettings, Term
@@ -131,7 +131,7 @@ def risk_scores(
     )
 
 
-def _reasons(terms: Mapping[str, Term], rates: Sequence[Rate], language: str):  # type: ignore[no-untyped-def]
+def _reasons(terms: Mapping[str, Term], rates: Sequence[Rate], language: str) -> Column:
     """The terms in which a customer's group churns more than the average, worst first, in words."""
     averages = []
     for name in terms:
@@ -151,6 +151,7 @@ def _reasons(terms: Mapping[str, Term], rates: Sequence[Rate], language: str):  
     )
     above = f"filter(terms, one -> one.rate > {average_sql})"
     # Worst first: sorted by the distance from the average, then by term so that the order is total.
-    keyed = f"transform({above}, one -> struct({average_sql} - one.rate AS below, one.term AS term, {text} AS text))"
+    key = f"{average_sql} - one.rate AS below, one.term AS term"
+    keyed = f"transform({above}, one -> struct({key}, {text} AS text))"
     top = f"transform(slice(array_sort({keyed}), 1, {TOP_REASONS}), one -> one.text)"
     return F.expr(top).alias(f"reasons_{language}")

@@ -11,6 +11,7 @@ from typing import ClassVar
 import sqlglot
 from sqlglot import Dialect, exp, parser, tokens
 from sqlglot.errors import SqlglotError
+from sqlglot.tokenizer_core import TokenType
 
 from jobs.expressions.functions import FUNCTIONS
 from jobs.expressions.nodes import Call, Literal, Name, Node, Parameter, walk
@@ -29,7 +30,7 @@ class ExpressionProblem(Exception):
         self.code = code
 
 
-_BINARY: dict[type[exp.Expression], str] = {
+_BINARY: dict[type[exp.Expr], str] = {
     exp.EQ: "eq",
     exp.NEQ: "ne",
     exp.LT: "lt",
@@ -63,7 +64,7 @@ class _Language(Dialect):
         }
         # A parameter may be named like a keyword: sqlglot alone would refuse `:drop`.
         PLACEHOLDER_PARSERS: ClassVar = {
-            tokens.TokenType.COLON: lambda self: (
+            TokenType.COLON: lambda self: (
                 self.expression(exp.Placeholder(this=self._prev.text)) if self._advance_any() else None
             )
         }
@@ -98,7 +99,7 @@ def _first_sentence(error: Exception) -> str:
     return "cannot be parsed: " + text.split(". Line")[0]
 
 
-def _convert(tree: exp.Expression) -> Node:
+def _convert(tree: exp.Expr) -> Node:
     for kind, convert in _CONVERTERS.items():
         if type(tree) is kind:
             return convert(tree)
@@ -107,7 +108,7 @@ def _convert(tree: exp.Expression) -> Node:
     raise ExpressionProblem("EXPR_NOT_ALLOWED", f"'{_shown(tree)}' is not part of the expression language")
 
 
-def _shown(tree: exp.Expression) -> str:
+def _shown(tree: exp.Expr) -> str:
     text = tree.sql(dialect="spark")
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -132,7 +133,7 @@ def _checked(name: str, arguments: list[Node]) -> Node:
     return Call(name, tuple(arguments))
 
 
-def _binary(operator: str, tree: exp.Expression) -> Node:
+def _binary(operator: str, tree: exp.Expr) -> Node:
     left, right = _convert(tree.this), _convert(tree.expression)
     if operator in ("and", "or"):
         # a AND b AND c is one call of three arguments, which reads better and nests less.
@@ -144,7 +145,7 @@ def _binary(operator: str, tree: exp.Expression) -> Node:
     return Call(operator, (left, right))
 
 
-def _literal(tree: exp.Expression) -> Node:
+def _literal(tree: exp.Expr) -> Node:
     if tree.is_string:
         return Literal(tree.name)
     number = Decimal(tree.name)
@@ -153,7 +154,7 @@ def _literal(tree: exp.Expression) -> Node:
     return Literal(int(number) if number == number.to_integral_value() and "." not in tree.name else number)
 
 
-def _column(tree: exp.Expression) -> Node:
+def _column(tree: exp.Expr) -> Node:
     if tree.args.get("db") or tree.args.get("catalog"):
         raise ExpressionProblem("EXPR_NOT_ALLOWED", f"'{_shown(tree)}' has too many parts")
     if not isinstance(tree.this, exp.Identifier):
@@ -161,31 +162,31 @@ def _column(tree: exp.Expression) -> Node:
     return Name(tree.this.name, tree.args["table"].name if tree.args.get("table") else None)
 
 
-def _parameter(tree: exp.Expression) -> Node:
+def _parameter(tree: exp.Expr) -> Node:
     if not isinstance(tree.this, str) or not tree.this:
         raise ExpressionProblem("EXPR_NOT_ALLOWED", f"'{_shown(tree)}' is not a parameter; write :name")
     return Parameter(tree.this)
 
 
-def _in(tree: exp.Expression) -> Node:
+def _in(tree: exp.Expr) -> Node:
     if tree.args.get("query") is not None or tree.args.get("unnest") is not None:
         raise ExpressionProblem("EXPR_NOT_ALLOWED", "'in' takes a list of values, not a query")
     return _checked("in", [_convert(tree.this), *(_convert(part) for part in tree.expressions)])
 
 
-def _is(tree: exp.Expression) -> Node:
+def _is(tree: exp.Expr) -> Node:
     if not isinstance(tree.expression, exp.Null):
         raise ExpressionProblem("EXPR_NOT_ALLOWED", f"'{_shown(tree)}': only 'is null' is allowed")
     return Call("is_null", (_convert(tree.this),))
 
 
-def _between(tree: exp.Expression) -> Node:
+def _between(tree: exp.Expr) -> Node:
     value = _convert(tree.this)
     low, high = _convert(tree.args["low"]), _convert(tree.args["high"])
     return Call("and", (Call("ge", (value, low)), Call("le", (value, high))))
 
 
-def _case(tree: exp.Expression) -> Node:
+def _case(tree: exp.Expr) -> Node:
     if tree.this is not None:
         raise ExpressionProblem("EXPR_NOT_ALLOWED", "write 'case when <condition> then ...'")
     arguments: list[Node] = []
@@ -195,9 +196,9 @@ def _case(tree: exp.Expression) -> Node:
     return _checked("case", [*arguments, _convert(default) if default is not None else Literal(None)])
 
 
-def _cast(tree: exp.Expression) -> Node:
+def _cast(tree: exp.Expr) -> Node:
     # DATE '2026-05-31' is read by sqlglot as a cast of a text literal.
-    is_date = tree.to.this == exp.DataType.Type.DATE and tree.this.is_string
+    is_date = tree.args["to"].this == exp.DataType.Type.DATE and tree.this.is_string
     if not is_date:
         raise ExpressionProblem("EXPR_NOT_ALLOWED", "casts are not allowed; use number(), text() or date()")
     try:
@@ -206,11 +207,11 @@ def _cast(tree: exp.Expression) -> Node:
         raise ExpressionProblem("EXPR_BAD_LITERAL", f"'{tree.this.name}' is not a date") from None
 
 
-def _anonymous(tree: exp.Expression) -> Node:
+def _anonymous(tree: exp.Expr) -> Node:
     return _checked(tree.name.lower(), [_convert(part) for part in tree.expressions])
 
 
-_CONVERTERS: dict[type[exp.Expression], Callable[[exp.Expression], Node]] = {
+_CONVERTERS: dict[type[exp.Expr], Callable[[exp.Expr], Node]] = {
     exp.Literal: _literal,
     exp.Boolean: lambda tree: Literal(bool(tree.this)),
     exp.Null: lambda tree: Literal(None),

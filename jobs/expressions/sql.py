@@ -24,11 +24,11 @@ def quote(name: str) -> str:
 
 
 def literal(value: Value) -> str:
-    """A SQL literal.
+    r"""A SQL literal.
 
     Example:
         >>> literal("it's"), literal(Decimal("1.50")), literal(date(2026, 5, 31)), literal(None)
-        ("'it\\\\'s'", '1.50BD', "DATE'2026-05-31'", 'NULL')
+        ("'it\\'s'", '1.50BD', "DATE'2026-05-31'", 'NULL')
     """
     match value:
         case None:

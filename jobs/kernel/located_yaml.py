@@ -142,7 +142,7 @@ class _Reader:
 
     def _scalar(self, node: yaml.Node) -> Any:
         try:
-            value = self._scalars.construct_object(node)  # type: ignore[no-untyped-call]
+            value = self._scalars.construct_object(node)
         except (yaml.YAMLError, ValueError, OverflowError) as error:
             reason = str(getattr(error, "problem", None) or error)
             self.issues.append(Issue("YAML_BAD_VALUE", reason, self._place(node)))
@@ -187,15 +187,11 @@ def _issue(document: Document, model: type[BaseModel], at: Path_, detail: Any) -
 
 def _known_keys(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
     """The fields of the model reached by a pydantic location, as far as it can be followed."""
-    current: Any = model
+    current = model
     for step in loc:
-        annotation = current.model_fields[step].annotation if _has(current, step) else current
-        current = _inner_model(annotation) or current
-    return sorted(current.model_fields) if isinstance(current, type) else []
-
-
-def _has(model: Any, step: str | int) -> bool:
-    return isinstance(model, type) and issubclass(model, BaseModel) and step in model.model_fields
+        if isinstance(step, str) and step in current.model_fields:
+            current = _inner_model(current.model_fields[step].annotation) or current
+    return sorted(field.alias or name for name, field in current.model_fields.items())
 
 
 def _inner_model(annotation: Any) -> type[BaseModel] | None:

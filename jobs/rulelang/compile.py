@@ -16,7 +16,7 @@ from jobs.expressions.types import Type
 from jobs.rulelang.conditions import Condition, Leaf, condition_sql, leaves, supplied_part
 from jobs.rulelang.load import Rule
 from jobs.rulelang.model import Parameter, Steps
-from jobs.rulelang.templates import Placeholder, template_sql
+from jobs.rulelang.templates import placeholders, template_sql
 
 TRUE, UNKNOWN = 1, 2
 EVIDENCE_TYPE = "ARRAY<STRUCT<name: STRING, value: STRING, threshold: STRING, unit: STRING>>"
@@ -204,12 +204,7 @@ def items_needed(rules: Sequence[EvaluableRule]) -> list[str]:
     for one in rules:
         trees = [leaf.tree for leaf in leaves(one.condition)] + [one.rule.audience]
         needed |= {name.name for tree in trees for name in names(tree)}
-        needed |= {
-            part.name
-            for template in one.rule.templates.values()
-            for part in template
-            if isinstance(part, Placeholder)
-        }
+        needed |= {part.name for template in one.rule.templates.values() for part in placeholders(template)}
         if any(p.by_city for p in one.rule.file.parameters.values()):
             needed.add("city")
         if one.rule.file.steps is not None:

@@ -96,14 +96,14 @@ class _Reader:
         self.issues: list[Issue] = []
 
     def group(self, name: str, data: dict[str, Any], at: tuple[str, ...]) -> Condition | None:
-        if len(data) != 1 or next(iter(data)) not in KINDS:
+        kind = next((one for one in KINDS if [one] == list(data)), None)
+        if kind is None:
             wrong = next((key for key in data if key not in KINDS), None)
             hint = did_you_mean(wrong, KINDS) if wrong else ""
             found = f", not {', '.join(data)}" if data else ""
             message = f"needs exactly one of all, any, not{found}{hint}"
             self.issues.append(Issue("YAML_BAD_VALUE", message, self.document.at(*at)))
             return None
-        kind: Kind = next(iter(data))  # type: ignore[assignment]
         members = data[kind]
         place = (*at, kind)
         if not isinstance(members, dict) or not members:

@@ -18,7 +18,7 @@ from jobs.kernel.located_yaml import Document, StrictModel, validate
 from jobs.kernel.project import Project
 from jobs.rulelang.conditions import Condition, leaves, read_condition
 from jobs.rulelang.model import Audience, Parameter, Plan, RuleFile
-from jobs.rulelang.templates import Placeholder, Template, read_template
+from jobs.rulelang.templates import Template, placeholders, read_template
 
 FOLDERS = ("rules/moments", "rules/reminders")
 RESERVED = {"as_of": Type("date"), "dispatch_date": Type("date")}
@@ -271,9 +271,7 @@ class _Loader:
         except ValueError as error:
             self.issues.append(Issue("RULE_BAD_TEMPLATE", str(error), place))
             return ()
-        for part in template:
-            if not isinstance(part, Placeholder):
-                continue
+        for part in placeholders(template):
             if part.name not in self.types:
                 hint = did_you_mean(part.name, self.types)
                 message = f"'{{{part.name}}}' is not an item of the customer view{hint}"

@@ -1,4 +1,7 @@
-"""Description templates: text with placeholders such as {bill_total_1m:.2f} or {change|abs:.0f}."""
+"""Description templates: text with placeholders such as {bill_total_1m:.2f} or {change|abs:.0f}.
+
+A part in square brackets is left out when a value in it is unknown: "[, {days_to_suspension} days left]".
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ class Placeholder:
     """A value in a text.
 
     Attributes:
-        name: Item or parameter.
+        name: An item.
         absolute: Shown without its sign.
         digits: Digits behind the point; None shows the value as it is.
     """
@@ -26,15 +29,42 @@ class Placeholder:
     digits: int | None = None
 
 
-Template = tuple[str | Placeholder, ...]
+@dataclass(frozen=True)
+class Optional:
+    """A part that is left out when a value in it is unknown."""
+
+    parts: tuple[str | Placeholder, ...]
+
+
+Part = str | Placeholder | Optional
+Template = tuple[Part, ...]
+
+
+def placeholders(template: Template) -> list[Placeholder]:
+    """All placeholders, also those in optional parts."""
+    found: list[Placeholder] = []
+    for part in template:
+        inner = part.parts if isinstance(part, Optional) else (part,)
+        found += [one for one in inner if isinstance(one, Placeholder)]
+    return found
 
 
 def read_template(text: str) -> Template:
-    """Splits a template into texts and placeholders.
+    """Splits a template into texts, placeholders and optional parts.
 
     Raises:
-        ValueError: When a brace is not part of a placeholder.
+        ValueError: When a brace or bracket does not belong to one.
     """
+    parts: list[Part] = []
+    for index, piece in enumerate(re.split(r"[\[\]]", text)):
+        inner = _read_flat(piece)
+        parts += [Optional(inner)] if index % 2 else inner
+    if text.count("[") != text.count("]") or re.search(r"\[[^\]]*\[|\][^\[]*\]", text):
+        raise ValueError("square brackets must come in pairs and not inside each other")
+    return tuple(part for part in parts if part != Optional(()))
+
+
+def _read_flat(text: str) -> tuple[str | Placeholder, ...]:
     parts: list[str | Placeholder] = []
     position = 0
     for match in _PLACEHOLDER.finditer(text):
@@ -54,8 +84,17 @@ def read_template(text: str) -> Template:
 
 def template_sql(template: Template, language: str) -> str:
     """A template as a SQL text expression over columns of the placeholders' names."""
-    pieces = [literal(part) if isinstance(part, str) else _value(part, language) for part in template]
+    pieces = [_part(part, language) for part in template]
     return f"concat({', '.join(pieces)})" if pieces else "''"
+
+
+def _part(part: Part, language: str) -> str:
+    if isinstance(part, str):
+        return literal(part)
+    if isinstance(part, Placeholder):
+        return _value(part, language)
+    unknown = " OR ".join(f"{quote(one.name)} IS NULL" for one in placeholders(part.parts)) or "FALSE"
+    return f"CASE WHEN {unknown} THEN '' ELSE {template_sql(part.parts, language)} END"
 
 
 def _value(part: Placeholder, language: str) -> str:

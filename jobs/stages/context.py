@@ -91,6 +91,9 @@ def configure(project: Project, profile: str = "local", source: str | None = Non
     gather.stop()
     gather.issues += _unknown_channels(rules, dispatch)
     gather.stop()
+    if mapped is not None and mapped.mapping.team_daily_visits is not None:
+        teams = dispatch.teams.model_copy(update={"daily_visits_default": mapped.mapping.team_daily_visits})
+        dispatch = dispatch.model_copy(update={"teams": teams})
     return Configuration(
         project, profile, settings, contracts, view, tables, rules, dispatch, risk, health, mapped
     )
@@ -120,7 +123,8 @@ def _unknown_amounts(source: Source, settings: Settings) -> list[Issue]:
     return [
         Issue(
             "CONF_UNKNOWN_REFERENCE",
-            f"parameters: '{name}' is not an amount of conf/base.yaml{did_you_mean(name, settings.parameters)}",
+            f"parameters: '{name}' is not an amount of conf/base.yaml"
+            + did_you_mean(name, settings.parameters),
             Location(source.path),
         )
         for name in source.mapping.parameters

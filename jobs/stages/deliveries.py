@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import calendar
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -51,13 +51,17 @@ class Delivery:
         return self.contract, self.period, self.part
 
 
-def find_deliveries(source: Source, folder: str, known: Iterable[dict[str, Any]]) -> list[Delivery]:
+def find_deliveries(
+    source: Source, folder: str, known: Iterable[dict[str, Any]], definitions: Mapping[str, str] | None = None
+) -> list[Delivery]:
     """Looks through the folder of extracts for deliveries not loaded yet.
 
     Args:
         source: The source mapping.
         folder: Where the files are.
         known: Rows of the table deliveries.
+        definitions: By contract, the fingerprint of what is made of its rows; when it changes, the
+            contract's files are loaded again.
 
     Returns:
         New deliveries; those overtaken by a newer one are marked superseded.
@@ -79,7 +83,8 @@ def find_deliveries(source: Source, folder: str, known: Iterable[dict[str, Any]]
             issues.append(Issue("FILE_MISSING", message, Location(folder)))
         for path in paths:
             try:
-                found.append(_delivery(source, mapping, contract, path))
+                definition = (definitions or {}).get(mapping.contract, "")
+                found.append(_delivery(source, mapping, contract, path, definition))
             except KeyMomentsError as error:
                 issues.extend(error.issues)
     if issues:
@@ -87,7 +92,9 @@ def find_deliveries(source: Source, folder: str, known: Iterable[dict[str, Any]]
     return _new_ones(found, rows)
 
 
-def _delivery(source: Source, mapping: ExtractMapping, contract: ExtractContract, path: Path) -> Delivery:
+def _delivery(
+    source: Source, mapping: ExtractMapping, contract: ExtractContract, path: Path, definition: str
+) -> Delivery:
     match = mapping.name_pattern.match(path.name)
     if match is None:
         message = f"the name does not follow {mapping.files}"
@@ -103,7 +110,7 @@ def _delivery(source: Source, mapping: ExtractMapping, contract: ExtractContract
     _check_header(facts.header, mapping, contract, path)
     sequence = int(parts.get("sequence") or 0)
     part = parts.get("part") or mapping.part
-    mark = fingerprint([mapping.model_dump(), contract.fingerprint])
+    mark = fingerprint([mapping.model_dump(), contract.fingerprint, definition])
     return Delivery(
         delivery_id=hash_of(source.name, contract.contract, period, part, str(sequence), facts.sha256, mark),
         source=source.name,
@@ -150,7 +157,8 @@ def _check_header(
     if mapping.fields == "same":
         for column, name in enumerate(header, start=1):
             if name not in contract.fields:
-                message = f"column '{name}' is not a field of {contract.contract}{did_you_mean(name, contract.fields)}"
+                hint = did_you_mean(name, contract.fields)
+                message = f"column '{name}' is not a field of {contract.contract}{hint}"
                 issues.append(Issue("FILE_BAD_HEADER", message, Location(str(path), 1, column)))
     if issues:
         raise SourceError(issues)
@@ -188,11 +196,11 @@ def covered(
         first: Date of its first row.
         last: Date of its last row.
     """
+    if delivery.mapping.row_covers_days > 1 and first is not None:
+        return first - timedelta(days=delivery.mapping.row_covers_days - 1), last
     if len(delivery.period) == 8 and contract.grain == "event":
         end = _period_end(delivery.period)
         return end, end
-    if delivery.mapping.row_covers_days > 1 and last is not None:
-        return last - timedelta(days=delivery.mapping.row_covers_days - 1), last
     if contract.grain == "month" and first is not None:
         return first.replace(day=1), last
     return first, last

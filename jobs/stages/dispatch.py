@@ -15,6 +15,7 @@ from jobs.kernel.cycle import CycleKind
 from jobs.kernel.errors import CycleError, Issue
 from jobs.stages.context import RunContext
 from jobs.storage.ledger import LedgerRow
+from jobs.storage.warehouse import Partition
 
 
 def dispatch(context: RunContext, dispatch_date: date) -> dict[str, int]:
@@ -50,7 +51,10 @@ def dispatch(context: RunContext, dispatch_date: date) -> dict[str, int]:
     table = context.table("alerts")
     now = context.clock()
     alerts = chain.alert_rows(rows, plan, table.version, now.isoformat(), context.run_id)
-    partition = {"dispatch_cycle": [str(kind) for kind in CycleKind], "dispatch_date": [dispatch_date]}
+    partition: Partition = {
+        "dispatch_cycle": [str(kind) for kind in CycleKind],
+        "dispatch_date": [dispatch_date],
+    }
     written = warehouse.replace(alerts, table, partition)
     context.spark.catalog.clearCache()
     counts = _by_status(context, dispatch_date)

@@ -82,7 +82,9 @@ def ingest(context: RunContext) -> list[dict[str, Any]]:
     """
     started = context.clock()
     known = known_deliveries(context)
-    new = find_deliveries(context.source, context.extracts or ".", known)
+    view = context.configuration.view
+    definitions = {name: view.measures_fingerprint(name) for name in context.source.contracts}
+    new = find_deliveries(context.source, context.extracts or ".", known, definitions)
     current = [one for one in new if not one.superseded]
     if not new:
         _log(context, started, "unchanged", [], "no new delivery")
@@ -111,7 +113,8 @@ def known_deliveries(context: RunContext) -> list[dict[str, Any]]:
     rows = [row.asDict() for row in table.collect()]
     others = sorted({row["source"] for row in rows} - {context.source.name})
     if others:
-        message = f"{context.warehouse.path} holds the source '{others[0]}'; give each source a warehouse of its own"
+        path = context.warehouse.path
+        message = f"{path} holds the source '{others[0]}'; give each source a warehouse of its own"
         raise SourceError(Issue("TABLE_MISMATCH", message))
     context.deliveries = rows
     return rows

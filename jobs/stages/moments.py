@@ -19,6 +19,7 @@ from jobs.stages.context import RunContext
 from jobs.stages.scores import view_of
 from jobs.stages.snapshot import supply_at
 from jobs.storage.ledger import LedgerRow
+from jobs.storage.warehouse import Partition
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def identify_moments(context: RunContext, cycle: Cycle) -> Identified:
     inside = transitions(found, _prior(context, cycle, previous), one).persist(StorageLevel.MEMORY_AND_DISK)
     try:
         tally = _tally(found, inside, rules)
-        partition = {"cycle": [str(cycle.kind)], "as_of": [cycle.as_of]}
+        partition: Partition = {"cycle": [str(cycle.kind)], "as_of": [cycle.as_of]}
         warehouse.replace(state_rows(inside, one), context.table("moment_state"), partition)
         moments = moment_rows(inside, one, context.run_id)
         written = warehouse.replace(moments, context.table("moments"), partition)

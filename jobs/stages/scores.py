@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -120,7 +120,15 @@ def _rate_rows(context: RunContext, cycle: Cycle, base: Cycle, rates: list[Rate]
     return context.spark.createDataFrame(data, context.table("risk_rates").ddl)
 
 
-def _log(context, cycle, started, result, rows, fingerprint, message):  # type: ignore[no-untyped-def]
+def _log(
+    context: RunContext,
+    cycle: Cycle,
+    started: datetime,
+    result: str,
+    rows: int,
+    fingerprint: str,
+    message: str | None,
+) -> None:
     context.log(
         LedgerRow(
             stage="score_risk",

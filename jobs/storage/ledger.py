@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+from pyspark.sql.types import StructField, StructType
+
 from jobs.contracts.columns import Table
 from jobs.storage.warehouse import Warehouse, struct_type
 
@@ -61,8 +63,6 @@ def record(warehouse: Warehouse, table: Table, run_id: str, rows: list[LedgerRow
     warehouse.append(warehouse.spark.createDataFrame(data, _nullable(table)), table)
 
 
-def _nullable(table: Table):  # type: ignore[no-untyped-def]
-    schema = struct_type(table)
-    for one in schema:
-        one.nullable = True
-    return schema
+def _nullable(table: Table) -> StructType:
+    """The ledger's schema for rows whose metadata Spark cannot know to be set."""
+    return StructType([StructField(one.name, one.dataType, True) for one in struct_type(table)])

@@ -13,7 +13,7 @@ import hashlib
 import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -78,7 +78,7 @@ def open_stream(path: str) -> IO[bytes]:
     except (OSError, pa.ArrowException) as error:
         reason = getattr(error, "strerror", None) or "cannot be opened"
         raise SourceError(Issue("FILE_MISSING", reason, Location(path))) from None
-    return gzip.open(stream) if path.endswith(".gz") else stream  # type: ignore[return-value, arg-type]
+    return gzip.open(stream) if path.endswith(".gz") else stream  # type: ignore[return-value]
 
 
 def look_at(path: str, encoding: str, delimiter: str, quote: str, multiline: bool) -> FileFacts:
@@ -225,7 +225,7 @@ def _multiline_records(
     """Records whose quoted fields may hold line ends: (first line, text, undecodable)."""
     with open_stream(path) as stream:
         start, number, parts, undecodable, inside = 1, 0, [], False, False
-        for raw in io.BufferedReader(stream):  # type: ignore[arg-type]
+        for raw in io.BufferedReader(cast("io.RawIOBase", stream)):
             number += 1
             if number == 1:
                 raw = raw.removeprefix(codecs.BOM_UTF8)

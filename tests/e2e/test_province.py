@@ -59,7 +59,9 @@ def test_every_planted_moment_is_found_and_no_near_miss(province: Province) -> N
 def test_bad_rows_are_quarantined_with_file_line_and_reason(province: Province) -> None:
     rows = table(province, "quarantine").select("file", "line", "contract", "reasons").rows()
     found = {(file, line, contract, reasons[0].split(":")[0]) for file, line, contract, reasons in rows}
-    expected = {(r["file"], int(r["line"]), r["contract"], r["reason"]) for r in province.truth("bad_rows.csv")}
+    expected = {
+        (r["file"], int(r["line"]), r["contract"], r["reason"]) for r in province.truth("bad_rows.csv")
+    }
     assert found == expected
     originals = table(province, "quarantine").select("file", "line", "original").rows()
     for file, line, original in originals:
@@ -139,15 +141,20 @@ def test_priority_is_the_product_of_its_stored_factors(province: Province) -> No
             assert 0 < factor["factor"] <= 1
             product *= factor["factor"]
         assert float(row["priority"]) == pytest.approx(float(product), abs=3e-6)
-        assert [factor["name"] for factor in row["priority_factors"]] == ["risk", "value", "severity", "urgency"]
+        assert [factor["name"] for factor in row["priority_factors"]] == [
+            "risk",
+            "value",
+            "severity",
+            "urgency",
+        ]
 
 
 def test_exempt_customers_are_not_contacted(province: Province) -> None:
     moments = table(province, "moments").filter(pl.col("dispatch_date") == DATES[-1])
     exempt = defaultdict(set)
-    for subscription, moment in moments.filter(pl.col("category") == "exempt").select(
-        "subscription_id", "moment_id"
-    ).rows():
+    for subscription, moment in (
+        moments.filter(pl.col("category") == "exempt").select("subscription_id", "moment_id").rows()
+    ):
         exempt[subscription].add(moment)
     rules = {rule.id: rule for rule in province.configuration.rules.rules}
     seen = Counter()

@@ -92,7 +92,9 @@ def test_of_two_deliveries_with_one_key_the_later_wins_and_the_loser_comes_back(
     little.put("data_usage_20260531_1.csv", HEADER + "S1,2026-05-30,20\nS1,2026-05-31,5\n")
     little.run()
     assert little.usage() == [("S1", "2026-05-30", 20), ("S1", "2026-05-31", 5)]
-    assert {row["file"]: row["rows_duplicate"] for row in little.added if row["contract"] == "data_usage"} == {
+    assert {
+        row["file"]: row["rows_duplicate"] for row in little.added if row["contract"] == "data_usage"
+    } == {
         "data_usage_20260530_1.csv": 1,
         "data_usage_20260531_1.csv": 0,
     }
@@ -104,7 +106,12 @@ def test_of_two_deliveries_with_one_key_the_later_wins_and_the_loser_comes_back(
 @pytest.mark.parametrize(
     ("content", "code", "place", "says"),
     [
-        (HEADER + "S1,2026-05-30,1\nS1,2026-13-41,2\n", "FILE_BAD_ROW", ":3:2", "used_on is not a valid date"),
+        (
+            HEADER + "S1,2026-05-30,1\nS1,2026-13-41,2\n",
+            "FILE_BAD_ROW",
+            ":3:2",
+            "used_on is not a valid date",
+        ),
         (HEADER + "S1,2026-05-30,-1\n", "FILE_BAD_ROW", ":2:3", "mb is not between"),
         (HEADER + "S1,2026-05-30,many\n", "FILE_BAD_ROW", ":2:3", "mb is not a valid integer"),
         (HEADER + "S1,2026-05-30\n", "FILE_BAD_ROW", ":2:1", "does not have the 3 fields"),

@@ -37,12 +37,16 @@ def test_pseudonyms_are_hmac_sha256(spark: SparkSession, key: bytes) -> None:
         (v, None if v is None else hmac.new(key, v.encode(), hashlib.sha256).hexdigest()[:32]) for v in values
     ]
     found = rows.select("value", pseudonym(F.col("value"), key).alias("pseudonym"))
-    assert_df_equality(found, spark.createDataFrame(expected, "value STRING, pseudonym STRING"), ignore_nullable=True)
+    assert_df_equality(
+        found, spark.createDataFrame(expected, "value STRING, pseudonym STRING"), ignore_nullable=True
+    )
 
 
 def test_alert_ids_in_sql_are_those_of_python(spark: SparkSession) -> None:
     rows = [("low_balance", "S1", "2026-05-31"), ("a", "bc", "d"), ("ab", "c", "d"), ("中文", "S", "x:y")]
     frame = spark.createDataFrame(rows, "a STRING, b STRING, c STRING")
     found = frame.select("a", "b", "c", sql_hash_of("a", "b", "c").alias("id"))
-    expected = spark.createDataFrame([(*row, hash_of(*row)) for row in rows], "a STRING, b STRING, c STRING, id STRING")
+    expected = spark.createDataFrame(
+        [(*row, hash_of(*row)) for row in rows], "a STRING, b STRING, c STRING, id STRING"
+    )
     assert_df_equality(found, expected, ignore_nullable=True)

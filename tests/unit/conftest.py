@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from projectcopy import ProjectCopy
 
 from jobs.config.settings import Settings, load_settings
 from jobs.contracts.extracts import ExtractContract, load_contracts
@@ -12,7 +13,6 @@ from jobs.contracts.view import CustomerView, load_view
 from jobs.kernel.errors import KeyMomentsError
 from jobs.kernel.project import Project
 
-from projectcopy import ProjectCopy
 
 @pytest.fixture
 def project_copy(tmp_path: Path, project: Project) -> ProjectCopy:

@@ -138,8 +138,20 @@ HEAD = "source: x\nzh: 某省\nen: X\n"
 GOOD = HEAD + "extracts:\n  - contract: bills\n    files: bills_{period}.csv\n    fields: same\n"
 
 
+PEOPLE = {"contract": "subscriptions", "files": "subscriptions_{period}.csv", "fields": "same"}
+
+
 def read(text: str, contracts: Contracts) -> Source:
-    return load_source(parse(text.encode(), "x.yaml"), contracts)
+    """Loads a mapping to which the extract every source needs is added."""
+    document = parse(text.encode(), "x.yaml")
+    document.data["extracts"].append(PEOPLE)
+    return load_source(document, contracts)
+
+
+def test_a_source_says_who_is_in_the_network(contracts: Contracts, issues_of: Issues) -> None:
+    assert issues_of(lambda: load_source(parse(GOOD.encode(), "x.yaml"), contracts)) == [
+        "x.yaml:4:1 YAML_MISSING_KEY no extract fills 'subscriptions', which says who is in the network"
+    ]
 
 
 def one(contract: str = "bills", files: str = "bills_{period}.csv", rest: str = "    fields: same\n") -> str:
@@ -214,7 +226,9 @@ def test_a_wrong_mapping_is_found_at_its_place(
 
 
 def test_all_mistakes_of_a_mapping_are_found_together(contracts: Contracts, issues_of: Issues) -> None:
-    text = GOOD.replace("{period}", "{perid}") + "  - contract: bils\n    files: a_{period}\n    fields: same\n"
+    text = (
+        GOOD.replace("{period}", "{perid}") + "  - contract: bils\n    files: a_{period}\n    fields: same\n"
+    )
     assert [line.split()[1] for line in issues_of(lambda: read(text, contracts))] == [
         "YAML_BAD_VALUE",
         "CONF_UNKNOWN_REFERENCE",
@@ -227,7 +241,7 @@ def test_defaults_stand_in_every_extract_and_may_be_replaced(contracts: Contract
         "  - {contract: bills, files: 'bills_{period}.csv', fields: same}\n"
         "  - {contract: balances, files: 'balances_{period}.csv', fields: same, encoding: utf-8}\n"
     )
-    first, second = read(text, contracts).mapping.extracts
+    first, second, _ = read(text, contracts).mapping.extracts
     assert (first.encoding, first.delimiter) == ("gbk", "|")
     assert (second.encoding, second.delimiter) == ("utf-8", "|")
 
@@ -237,7 +251,7 @@ def test_a_mapping_says_which_fields_it_fills(contracts: Contracts) -> None:
     source = read(one(rest=fields), contracts)
     assert source.fields_of("bills") == {"subscription_id", "month", "total"}
     assert columns_used(source.mapping.extracts[0], contracts["bills"]) == ["用户", "m", "a", "b", "kind"]
-    assert set(source.contracts) == {"bills"}
+    assert set(source.contracts) == {"bills", "subscriptions"}
     assert read(GOOD, contracts).fields_of("bills") == set(contracts["bills"].fields)
 
 
@@ -250,7 +264,9 @@ def test_derived_fields_follow_from_what_is_filled(contracts: Contracts) -> None
 
 
 def test_patterns_of_file_names(contracts: Contracts) -> None:
-    mapping = read(one(files="'b+_{part}_{period}_{delivered}_{sequence}.csv'"), contracts).mapping.extracts[0]
+    mapping = read(one(files="'b+_{part}_{period}_{delivered}_{sequence}.csv'"), contracts).mapping.extracts[
+        0
+    ]
     match = mapping.name_pattern.match("b+_north_202605_20260602_12.csv")
     assert match is not None
     assert match.groupdict() == {

@@ -189,9 +189,7 @@ def test_one_mistake_is_found_at_its_place(
     project_copy: ProjectCopy, issues_of: Issues, path: str, old: str, new: str, at: str, message: str
 ) -> None:
     project_copy.replace(path, old, new)
-    found = issues_of(
-        lambda: load_view(project_copy.project, load_contracts(project_copy.project), AMOUNTS)
-    )
+    found = issues_of(lambda: load_view(project_copy.project, load_contracts(project_copy.project), AMOUNTS))
     assert f"{project_copy.place(path, at)} {message}" in found
 
 
@@ -243,7 +241,9 @@ def test_where_of_a_measure_is_a_condition(project_copy: ProjectCopy, issues_of:
 @pytest.mark.xfail(reason="bug: an item's unit is not checked against its value")
 def test_the_unit_of_an_item_is_that_of_its_value(project_copy: ProjectCopy, issues_of: Issues) -> None:
     project_copy.replace(
-        SPEND, "out_of_package_1m: {type: decimal, unit: yuan", "out_of_package_1m: {type: decimal, unit: minute"
+        SPEND,
+        "out_of_package_1m: {type: decimal, unit: yuan",
+        "out_of_package_1m: {type: decimal, unit: minute",
     )
     assert issues_of(lambda: load_view(project_copy.project, load_contracts(project_copy.project), AMOUNTS))
 

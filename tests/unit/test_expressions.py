@@ -65,7 +65,10 @@ READ: list[tuple[str, Node]] = [
     ("a is not null", call("not", call("is_null", A))),
     ("a between 1 and b", call("and", call("ge", A, Literal(1)), call("le", A, B))),
     ("case when a then b end", call("case", A, B, Literal(None))),
-    ("case when a then 1 when b then 2 else 3 end", call("case", A, *map(Literal, [1]), B, Literal(2), Literal(3))),
+    (
+        "case when a then 1 when b then 2 else 3 end",
+        call("case", A, *map(Literal, [1]), B, Literal(2), Literal(3)),
+    ),
     ("days_until_month_day(a)", call("days_until_month_day", A, Name("as_of"))),
     ("measure(calls, '7d')", call("measure", Name("calls"), Literal("7d"))),
     ("a + 1 -- a note", call("add", A, Literal(1))),
@@ -346,7 +349,13 @@ def test_what_does_not_fit(text: str, code: str, message: str) -> None:
 
 @pytest.mark.xfail(reason="bug: these functions take anything")
 @pytest.mark.parametrize(
-    "text", ["add_days(text, flag)", "substring(yuan, 1, 2)", "substring(text, 'a', 'b')", "days_until_month_day(yuan)"]
+    "text",
+    [
+        "add_days(text, flag)",
+        "substring(yuan, 1, 2)",
+        "substring(text, 'a', 'b')",
+        "days_until_month_day(yuan)",
+    ],
 )
 def test_functions_without_a_type_rule(text: str) -> None:
     types = {**TYPES, "as_of": Type("date")}

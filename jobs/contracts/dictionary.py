@@ -1,0 +1,84 @@
+"""The data dictionary: contracts, items and tables as one Markdown page, made from their files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from jobs.contracts.columns import Table
+from jobs.contracts.extracts import ExtractContract
+from jobs.contracts.view import CustomerView
+
+PATH = "docs/data-dictionary.md"
+
+
+def dictionary(
+    contracts: Mapping[str, ExtractContract], view: CustomerView, tables: Mapping[str, Table]
+) -> str:
+    """The page as text.
+
+    Args:
+        contracts: Extract contracts by name.
+        view: The customer view.
+        tables: Tables by name.
+    """
+    lines = ["# Data dictionary / 数据字典", "", "Made by `make docs` from schemas/; do not edit.", ""]
+    lines += ["## Extracts / 接入数据", ""]
+    for name in sorted(contracts):
+        lines += _contract(contracts[name])
+    lines += ["## Customer view / 统一客户视图", ""]
+    for one in view.classes:
+        lines += [f"### {one.number} {one.zh} / {one.en}", ""]
+        rows = [
+            (f"`{name}`", item.zh, item.en, _type(item.type, item.unit), f"`{item.value}`")
+            for name, item in one.items.items()
+        ]
+        rows += [
+            (f"`{name}`", score.zh, score.en, _type(score.type, score.unit), f"table `{score.table}`")
+            for name, score in one.scores.items()
+        ]
+        lines += _grid(("item", "中文", "English", "type", "value"), rows)
+    lines += ["## Tables / 数据表", ""]
+    for name in sorted(tables):
+        lines += _table(tables[name])
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _contract(contract: ExtractContract) -> list[str]:
+    facts = f"grain {contract.grain}; key {', '.join(contract.key)}; dated by {contract.date_field}; "
+    facts += f"known after {contract.available_after_days} days; stale after {contract.freshness_days} days"
+    rows = [
+        (f"`{name}`", field.zh, field.en, _type(field.type, field.unit), _limits(field.model_dump()))
+        for name, field in contract.fields.items()
+    ]
+    rows += [
+        (f"`{name}`", part.zh, part.en, part.type, f"{part.derive} {part.from_}")
+        for name, part in contract.derived.items()
+    ]
+    head = [f"### {contract.contract}: {contract.zh} / {contract.en}", "", facts, ""]
+    return [*head, *_grid(("field", "中文", "English", "type", "limits"), rows)]
+
+
+def _limits(field: dict[str, object]) -> str:
+    parts = ["required"] if field["required"] else []
+    parts += [f"personal ({field['personal']})"] if field["personal"] else []
+    parts += [f"{name} {field[name]}" for name in ("min", "max", "default") if field[name] is not None]
+    values = field["values"]
+    parts += ["one of " + ", ".join(values)] if isinstance(values, tuple) else []
+    return "; ".join(parts)
+
+
+def _table(table: Table) -> list[str]:
+    facts = f"version {table.version}; partitioned by {', '.join(table.partition_by) or 'nothing'}"
+    facts += "; restricted" if table.restricted else ""
+    rows = [(f"`{column.name}`", column.zh, column.en, f"`{column.type}`") for column in table.columns]
+    return [f"### {table.name}", "", facts, "", *_grid(("column", "中文", "English", "type"), rows)]
+
+
+def _type(kind: str, unit: str | None) -> str:
+    return f"{kind} ({unit})" if unit else kind
+
+
+def _grid(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return [*lines, ""]

@@ -1,0 +1,150 @@
+"""What a user sees on the command line before any Spark starts."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from projectcopy import ProjectCopy
+from typer.testing import CliRunner, Result
+
+from jobs.cli import app
+from jobs.stages import command
+
+ROOT = Path(__file__).parents[2]
+SOURCE = "conf/sources/synthetic.yaml"
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, project_copy: ProjectCopy, tmp_path: Path) -> Run:
+    """keymoments run on a copy of the project, where starting Spark or taking the lock is a failure."""
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("went on to the warehouse")
+
+    monkeypatch.setattr(command, "open_run", forbidden)
+    monkeypatch.setattr(command, "warehouse_lock", forbidden)
+    # A source is looked for in the working directory first.
+    monkeypatch.chdir(project_copy.root)
+
+    def invoke(*arguments: str, source: str = SOURCE) -> Result:
+        folders = ["--extracts", str(tmp_path), "--warehouse", str(tmp_path / "warehouse")]
+        chosen = ["--project-dir", str(project_copy.root), "--source", source]
+        return CliRunner().invoke(app, ["run", *chosen, *folders, *arguments])
+
+    return invoke
+
+
+def test_check_finds_no_problem_in_this_project() -> None:
+    done = subprocess.run(
+        [str(ROOT / ".venv/bin/keymoments"), "check"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip().endswith("sources: no problem found")
+    assert "15 classes" in done.stdout
+
+
+def test_check_names_every_problem(project_copy: ProjectCopy) -> None:
+    project_copy.replace("rules/moments/birthday.yaml", "severity: low", "severity: lowest")
+    project_copy.replace("rules/plans.yaml", "channel: sms", "chanel: sms")
+    result = CliRunner().invoke(app, ["check", "--project-dir", str(project_copy.root)])
+    assert result.exit_code == 2
+    lines = result.stderr.splitlines()
+    assert {line.split(":")[0] for line in lines} >= {"rules/moments/birthday.yaml", "rules/plans.yaml"}
+    assert all(":" in line and "Traceback" not in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--dispatch-date", "2026-02-30"],
+         "CYCLE_BAD_DATE '2026-02-30' is not a calendar date of the form YYYY-MM-DD"),
+        (["--dispatch-date", "tomorrow"],
+         "CYCLE_BAD_DATE 'tomorrow' is not a calendar date of the form YYYY-MM-DD"),
+        (["--dispatch-date", "2026-06-01", "--dispatch-date", "2026-6-2"],
+         "CYCLE_BAD_DATE '2026-6-2' is not a calendar date of the form YYYY-MM-DD"),
+        (["--dispatch-date", "2026-06-01", "--profile", "lokal"],
+         "CONF_MISSING_FILE there is no profile 'lokal' (did you mean 'local'?)"),
+    ],
+)  # fmt: skip
+def test_wrong_arguments_cost_one_line(run: Run, arguments: list[str], expected: str) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, result.stderr.splitlines(), result.stdout) == (2, [expected], "")
+
+
+def test_an_unknown_source_costs_one_line(run: Run) -> None:
+    result = run("--dispatch-date", "2026-06-01", source="conf/sources/nowhere.yaml")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines() == [
+        "conf/sources/nowhere.yaml CONF_MISSING_FILE cannot be read: No such file or directory"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "expected"),
+    [
+        ("conf/base.yaml", "time_zone: [Asia", "conf/base.yaml:2:1 YAML_SYNTAX "),
+        ("rules/moments/birthday.yaml", "id: birthday\nid: birthday\n", "rules/moments/birthday.yaml:2:1 YAML_DUPLICATE_KEY "),
+        (SOURCE, "source: x\n\tzh: y\n", f"{SOURCE}:2:1 YAML_SYNTAX "),
+        ("schemas/extracts/bills.yaml", "contract: *bills\n", "schemas/extracts/bills.yaml:1:11 YAML_SYNTAX "),
+    ],
+)  # fmt: skip
+def test_broken_yaml_costs_one_line(
+    run: Run, project_copy: ProjectCopy, path: str, text: str, expected: str
+) -> None:
+    project_copy.write(path, text + ("\n" if path == "conf/base.yaml" else ""))
+    result = run("--dispatch-date", "2026-06-01")
+    assert result.exit_code == 2
+    [line] = result.stderr.splitlines()
+    assert line.startswith(expected)
+    assert "Traceback" not in result.output
+
+
+def test_a_date_that_is_not_due(run: Run) -> None:
+    result = run("--dispatch-date", "2026-06-01", source="conf/sources/cell2cell.yaml")
+    assert result.exit_code == 2
+    [line] = result.stderr.splitlines()
+    assert line.startswith("CYCLE_BAD_DATE no cycle is due on 2026-06-01; this source has one snapshot, of ")
+
+
+def test_explain_prints_the_plan_and_does_nothing(run: Run) -> None:
+    result = run("--dispatch-date", "2026-05-21", "--explain")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines() == [
+        "ingest 2026-05-21",
+        "build_view daily as_of=2026-05-20 cutoff=2026-05-21",
+        "score_risk daily as_of=2026-05-20 cutoff=2026-05-21",
+        "identify_moments daily as_of=2026-05-20 cutoff=2026-05-21",
+        "dispatch 2026-05-21",
+    ]
+
+
+def test_a_good_run_does_go_on(run: Run) -> None:
+    result = run("--dispatch-date", "2026-06-01")
+    assert isinstance(result.exception, AssertionError)
+
+
+def test_no_date_is_asked_for(run: Run) -> None:
+    result = run()
+    assert result.exit_code == 2
+    assert "give --dispatch-date YYYY-MM-DD" in result.stderr
+
+
+def test_a_folder_that_is_no_project(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["check", "--project-dir", str(tmp_path)])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("CONF_MISSING_FILE no project found: ")
+
+
+def test_the_real_program_ends_without_a_traceback(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs.run_cycle", "--source", SOURCE, "--extracts", str(tmp_path),
+         "--warehouse", str(tmp_path / "w"), "--dispatch-date", "2026-02-30"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.splitlines()) == (
+        2, ["CYCLE_BAD_DATE '2026-02-30' is not a calendar date of the form YYYY-MM-DD"]
+    )  # fmt: skip
+    assert not (tmp_path / "w").exists()
