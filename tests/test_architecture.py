@@ -57,18 +57,7 @@ def test_no_module_hides_one_of_the_standard_library() -> None:
     assert top & set(sys.stdlib_module_names) == set()
 
 
-TOO_LONG = {"jobs/stages/ingest.py"}
-LONG = pytest.mark.xfail(reason=f"too long: to be divided below {MAX_LINES} lines")
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, id=name, marks=[LONG] if name in TOO_LONG else [])
-        for path in JOBS
-        for name in [str(path.relative_to(ROOT))]
-    ],
-)
+@pytest.mark.parametrize("path", [pytest.param(path, id=str(path.relative_to(ROOT))) for path in JOBS])
 def test_a_module_stays_short_and_says_what_it_is(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= MAX_LINES

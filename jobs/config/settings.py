@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import reduce
+from operator import getitem
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -104,8 +106,14 @@ def load_settings(project: Project, profile: str = "local") -> Settings:
         message = f"there is no profile '{profile}'{did_you_mean(profile, known)}"
         raise ConfigError(Issue("CONF_MISSING_FILE", message))
     overlay = project.load(relative)
-    merged = Document(base.path, _merged(base.data, overlay.data), {**base.places, **overlay.places})
-    return validate(merged, Settings)
+    data = _merged(base.data, overlay.data)
+    # What a mapping of both files lacks is told of the base.
+    changed = {
+        keys: place
+        for keys, place in overlay.places.items()
+        if keys not in base.places or not isinstance(reduce(getitem, keys, data), dict)
+    }
+    return validate(Document(base.path, data, {**base.places, **changed}), Settings)
 
 
 def load_keys(settings: Settings, profile: str) -> Keys:

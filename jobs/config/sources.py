@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag, field_validator
 
 from jobs.contracts.extracts import ExtractContract
 from jobs.expressions.check import type_of
@@ -21,8 +21,8 @@ from jobs.kernel.errors import ConfigError, Issue, did_you_mean
 from jobs.kernel.ids import fingerprint
 from jobs.kernel.located_yaml import Document, StrictModel, validate
 
-PLACEHOLDERS = {"period": r"(?P<period>\d{6}|\d{8})", "delivered": r"(?P<delivered>\d{8})",
-                "sequence": r"(?P<sequence>\d{1,6})", "part": r"(?P<part>[A-Za-z0-9]+)"}  # fmt: skip
+PLACEHOLDERS = {"period": r"(?P<period>[0-9]{6}|[0-9]{8})", "delivered": r"(?P<delivered>[0-9]{8})",
+                "sequence": r"(?P<sequence>[0-9]{1,6})", "part": r"(?P<part>[A-Za-z0-9]+)"}  # fmt: skip
 
 
 # Whoever has no subscription row is not in the customer view.
@@ -62,11 +62,24 @@ class ExtractMapping(Format):
 
     contract: str
     files: str
-    period: str | None = Field(default=None, pattern=r"^\d{6}(\d{2})?$")
+    period: str | None = Field(default=None, pattern=r"^[0-9]{6}([0-9]{2})?$")
     part: str = "all"
     where: str | None = None
     row_covers_days: int = Field(default=1, ge=1, le=366)
-    fields: Literal["same"] | dict[str, str]
+    fields: Annotated[
+        Annotated[Literal["same"], Tag("same")] | Annotated[dict[str, str], Tag("each")],
+        Discriminator(lambda value: "same" if isinstance(value, str) else "each"),
+    ]
+
+    @field_validator("period")
+    @classmethod
+    def _calendar_period(cls, period: str | None) -> str | None:
+        if period is not None:
+            try:
+                datetime.strptime(period, "%Y%m%d" if len(period) == 8 else "%Y%m")
+            except ValueError:
+                raise ValueError("is not a month YYYYMM or a day YYYYMMDD") from None
+        return period
 
     @cached_property
     def name_pattern(self) -> re.Pattern[str]:
@@ -165,6 +178,7 @@ def load_source(document: Document, contracts: dict[str, ExtractContract]) -> So
     issues: list[Issue] = []
     for index, extract in enumerate(mapping.extracts):
         issues += _extract_issues(document, index, extract, contracts)
+    issues += _overlaps(document, mapping)
     if not any(extract.contract == POPULATION for extract in mapping.extracts):
         message = f"no extract fills '{POPULATION}', which says who is in the network"
         issues.append(Issue("YAML_MISSING_KEY", message, document.at("extracts")))
@@ -216,6 +230,22 @@ def _extract_issues(
     return issues
 
 
+def _overlaps(document: Document, mapping: SourceMapping) -> list[Issue]:
+    """Extracts whose files would replace each other: same contract and part, and periods that may meet."""
+    issues: list[Issue] = []
+    seen: dict[tuple[str, str], list[str | None]] = {}
+    for index, extract in enumerate(mapping.extracts):
+        if "{part}" in extract.files:
+            continue
+        period = None if "{period}" in extract.files else extract.period
+        earlier = seen.setdefault((extract.contract, extract.part), [])
+        if any(period is None or other is None or period == other for other in earlier):
+            message = f"another extract fills part '{extract.part}' of {extract.contract}; give 'part'"
+            issues.append(Issue("YAML_BAD_VALUE", message, document.at("extracts", index)))
+        earlier.append(period)
+    return issues
+
+
 def _field_issues(
     document: Document, index: int, extract: ExtractMapping, contract: ExtractContract
 ) -> list[Issue]:
@@ -256,7 +286,7 @@ def _pattern(files: str) -> str:
     """A file name with placeholders as a regular expression.
 
     Raises:
-        ValueError: When a placeholder is not known.
+        ValueError: When a placeholder is not known, or stands there twice.
     """
     result = ""
     for piece in re.split(r"(\{\w+\}|\*)", files):
@@ -267,10 +297,12 @@ def _pattern(files: str) -> str:
             if name not in PLACEHOLDERS:
                 known = ", ".join(PLACEHOLDERS)
                 raise ValueError(f"{piece} is not one of {known}{did_you_mean(name, PLACEHOLDERS)}")
+            if PLACEHOLDERS[name] in result:
+                raise ValueError(f"{piece} stands there twice")
             result += PLACEHOLDERS[name]
         else:
             result += re.escape(piece)
-    return f"^{result}$"
+    return rf"{result}\Z"
 
 
 def column_reference(name: str) -> str:

@@ -172,8 +172,21 @@ def load_contracts(project: Project) -> dict[str, ExtractContract]:
     Raises:
         ConfigError: With all problems of all files.
     """
-    contracts = collect(lambda name: read_contract(project.load(name)), project.files(FOLDER))
-    return {contract.contract: contract for contract in contracts}
+
+    def read(path: str) -> tuple[Document, ExtractContract]:
+        document = project.load(path)
+        return document, read_contract(document)
+
+    contracts: dict[str, ExtractContract] = {}
+    issues: list[Issue] = []
+    for document, contract in collect(read, project.files(FOLDER)):
+        name = contract.contract
+        if name in contracts:
+            issues.append(Issue("ITEM_DUPLICATE", f"'{name}' is defined twice", document.at("contract")))
+        contracts[name] = contract
+    if issues:
+        raise ConfigError(issues)
+    return contracts
 
 
 def read_contract(document: Document) -> ExtractContract:

@@ -16,7 +16,7 @@ from jobs.contracts.columns import Column, ddl_type
 from jobs.contracts.extracts import ExtractContract, FieldType
 from jobs.contracts.windows import Window
 from jobs.expressions.check import type_of
-from jobs.expressions.nodes import Call, Literal, Name, Node, names, substitute
+from jobs.expressions.nodes import Call, Literal, Name, Node, names, substitute, walk
 from jobs.expressions.parse import ExpressionProblem, parse
 from jobs.expressions.types import Type
 from jobs.kernel.errors import ConfigError, Issue, Location, did_you_mean
@@ -198,13 +198,17 @@ class _Checker:
         self.scores: dict[str, Score] = {}
         self.trees: dict[str, Node] = {}
         self.places: dict[str, Location] = {}
+        self.broken: set[str] = set()
 
     def checked(self) -> CustomerView:
         for one, document in self.pairs:
             self._declare(one, document)
         for one, document in self.pairs:
             for name, measure in one.measures.items():
+                before = len(self.issues)
                 self._check_measure(measure, document.at("measures", name))
+                if len(self.issues) > before:
+                    self.broken.add(name)
             for name, item in one.items.items():
                 self._parse_item(name, item, document.at("items", name, "value"))
         order = self._in_order()
@@ -244,12 +248,15 @@ class _Checker:
             return
         if (measure.of is None) != (measure.aggregate == "count"):
             self.issues.append(Issue("YAML_BAD_VALUE", "'of' is needed, except for count", place))
-        for text in (measure.of, measure.where):
+        for key, text in (("of", measure.of), ("where", measure.where)):
             if text is not None:
                 try:
-                    type_of(parse(text), lambda name: field_type(contract, name))
+                    found = type_of(parse(text), lambda name: field_type(contract, name))
                 except ExpressionProblem as problem:
                     self.issues.append(Issue(problem.code, str(problem), place))
+                    continue
+                if key == "where" and found.kind != "boolean":
+                    self.issues.append(Issue("EXPR_TYPE", f"where is {found.kind}, not a condition", place))
 
     def _parse_item(self, name: str, item: Item, place: Location) -> None:
         try:
@@ -299,9 +306,11 @@ class _Checker:
         return list(done)
 
     def _check_item(self, name: str) -> None:
-        item, place = self.items[name], self.places[name]
+        item, place, tree = self.items[name], self.places[name], self.trees[name]
+        if any(one.table == MEASURE and split_measure(one)[0] in self.broken for one in names(tree)):
+            return
         try:
-            found = type_of(self.trees[name], self._name_type, self._parameter_type)
+            found = type_of(tree, self._name_type, self._parameter_type)
         except ExpressionProblem as problem:
             self.issues.append(Issue(problem.code, f"{name}: {problem}", place))
             return
@@ -310,6 +319,11 @@ class _Checker:
         if not fits:
             message = f"{name} is declared {item.type} but its value is {found.kind}"
             self.issues.append(Issue("EXPR_TYPE", message, place))
+        # Multiplying and dividing is how units are converted.
+        converts = any(isinstance(one, Call) and one.function in ("multiply", "divide") for one in walk(tree))
+        if found.unit is not None and found.unit != item.unit and not converts:
+            message = f"{name} is declared in {item.unit or 'no unit'} but its value is in {found.unit}"
+            self.issues.append(Issue("EXPR_UNIT", message, place))
 
     def _parameter_type(self, name: str) -> Type:
         if name not in self.parameters:

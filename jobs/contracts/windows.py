@@ -10,7 +10,7 @@ from typing import Literal
 from jobs.kernel.cycle import add_months, last_complete_month, month_end, month_start
 
 _FORM = re.compile(
-    r"^(?:(?P<n>\d{1,3})(?P<unit>[dm])|(?P<word>ever|mtd))(?: before (?P<m>\d{1,3})(?P<by>[dm]))?$"
+    r"(?:(?P<n>[0-9]{1,3})(?P<unit>[dm])|(?P<word>ever|mtd))(?: before (?P<m>[0-9]{1,3})(?P<by>[dm]))?"
 )
 
 
@@ -35,7 +35,7 @@ class Window:
         Returns:
             The window, or None when the text is not one.
         """
-        match = _FORM.match(text)
+        match = _FORM.fullmatch(text)
         if match is None:
             return None
         before = int(match["m"] or 0)

@@ -83,10 +83,6 @@ def _if_type(arguments: Sequence[Type]) -> Type:
     return types.same(arguments[1:], "if")
 
 
-def _first(arguments: Sequence[Type]) -> Type:
-    return arguments[0]
-
-
 def _alike(what: str) -> Rule:
     return lambda arguments: types.same(arguments, what)
 
@@ -164,7 +160,12 @@ FUNCTIONS: dict[str, Function] = {
     "trim": Function(1, 1, _TEXT, _call("trim")),
     "replace": Function(3, 3, _TEXT, _call("replace")),
     "text": Function(1, 1, lambda _: Type("string"), lambda args: f"cast({args[0]} AS STRING)"),
-    "substring": Function(3, 3, _first, _call("substring")),
+    "substring": Function(
+        3,
+        3,
+        types.signature(Type("string"), "substring", ["string"], ["integer"], ["integer"]),
+        _call("substring"),
+    ),
     # dates
     "date": Function(
         1,
@@ -187,13 +188,13 @@ FUNCTIONS: dict[str, Function] = {
     "add_days": Function(
         2,
         2,
-        lambda arguments: Type("date"),
+        types.signature(Type("date"), "add_days", ["date", "timestamp"], NUMERIC),
         lambda args: f"date_add({args[0]}, try_cast({args[1]} AS INT))",
     ),
     "days_until_month_day": Function(
         2,
         2,
-        lambda arguments: Type("integer", "day"),
+        types.signature(Type("integer", "day"), "days_until_month_day", ["string"], ["date"]),
         _days_until_month_day,
     ),
     "year": _date_function("year"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
 from decimal import Decimal
 from functools import lru_cache
+from itertools import islice
 from typing import ClassVar
 
 import sqlglot
@@ -15,10 +15,12 @@ from sqlglot.tokenizer_core import TokenType
 
 from jobs.expressions.functions import FUNCTIONS
 from jobs.expressions.nodes import Call, Literal, Name, Node, Parameter, walk
-from jobs.kernel.errors import did_you_mean
+from jobs.kernel.cycle import parse_date
+from jobs.kernel.errors import CycleError, did_you_mean
 
 MAX_LENGTH = 2_000
 MAX_NODES = 400
+MAX_DEPTH = 100
 MAX_DIGITS = 18
 
 
@@ -43,6 +45,14 @@ _BINARY: dict[type[exp.Expr], str] = {
     exp.Div: "divide",
     exp.And: "and",
     exp.Or: "or",
+}
+
+
+# What Spark's dialect would spell otherwise than the user did.
+_OPERATORS: dict[type[exp.Expr], str] = {
+    exp.Alias: "as",
+    exp.JSONExtract: "->",
+    exp.JSONExtractScalar: "->>",
 }
 
 
@@ -88,10 +98,26 @@ arguments=(Parameter(name='drop'),))))
         tree = sqlglot.parse_one(text, dialect=_Language)
     except (SqlglotError, RecursionError) as error:
         raise ExpressionProblem("EXPR_SYNTAX", _first_sentence(error)) from None
-    node = _convert(tree)
-    if sum(1 for _ in walk(node)) > MAX_NODES:
+    try:
+        node = _convert(tree)
+        # Counting stops early: nested betweens double what is inside them.
+        parts = sum(1 for _ in islice(walk(node), MAX_NODES + 1))
+    except RecursionError:
+        raise ExpressionProblem("EXPR_NOT_ALLOWED", "is nested too deeply") from None
+    if parts > MAX_NODES:
         raise ExpressionProblem("EXPR_NOT_ALLOWED", f"has more than {MAX_NODES} parts")
+    # All that comes later walks the tree by recursion.
+    if _depth(node) > MAX_DEPTH:
+        raise ExpressionProblem("EXPR_NOT_ALLOWED", f"is nested more than {MAX_DEPTH} deep")
     return node
+
+
+def _depth(node: Node) -> int:
+    depth, level = 0, [node]
+    while level:
+        level = [argument for one in level if isinstance(one, Call) for argument in one.arguments]
+        depth += 1
+    return depth
 
 
 def _first_sentence(error: Exception) -> str:
@@ -109,7 +135,7 @@ def _convert(tree: exp.Expr) -> Node:
 
 
 def _shown(tree: exp.Expr) -> str:
-    text = tree.sql(dialect="spark")
+    text = _OPERATORS.get(type(tree)) or tree.sql(dialect="spark")
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -128,6 +154,8 @@ def _checked(name: str, arguments: list[Node]) -> Node:
         raise _unknown_function(name)
     if not function.least <= len(arguments) <= function.most:
         expected = str(function.least) if function.least == function.most else f"at least {function.least}"
+        if function.least < function.most < len(arguments):
+            expected = f"{function.least} to {function.most}"
         message = f"'{name}' takes {expected} arguments, not {len(arguments)}"
         raise ExpressionProblem("EXPR_NOT_ALLOWED", message)
     return Call(name, tuple(arguments))
@@ -202,8 +230,8 @@ def _cast(tree: exp.Expr) -> Node:
     if not is_date:
         raise ExpressionProblem("EXPR_NOT_ALLOWED", "casts are not allowed; use number(), text() or date()")
     try:
-        return Literal(date.fromisoformat(tree.this.name))
-    except ValueError:
+        return Literal(parse_date(tree.this.name))
+    except CycleError:
         raise ExpressionProblem("EXPR_BAD_LITERAL", f"'{tree.this.name}' is not a date") from None
 
 

@@ -97,6 +97,17 @@ def quotient(arguments: Sequence[Type]) -> Type:
     return Type("decimal", top.unit if bottom.unit is None else None)
 
 
+def signature(result: Type, what: str, *takes: Sequence[Kind]) -> Rule:
+    """A function whose arguments each have kinds of their own."""
+
+    def rule(arguments: Sequence[Type]) -> Type:
+        for argument, kinds in zip(arguments, takes, strict=True):
+            need([argument], kinds, what)
+        return result
+
+    return rule
+
+
 def fixed(kind: Kind, takes: Sequence[Kind], what: str, unit: str | None = None) -> Rule:
     """A function that takes some kinds and always gives the same."""
 

@@ -122,7 +122,11 @@ def parse_date(text: str) -> date:
         CycleError: When it is not a calendar date.
     """
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
+        day = None
+    # fromisoformat reads 20260531 and 2026-W22-7 as well.
+    if day is None or day.isoformat() != text:
         message = f"'{text}' is not a calendar date of the form YYYY-MM-DD"
-        raise CycleError(Issue("CYCLE_BAD_DATE", message)) from None
+        raise CycleError(Issue("CYCLE_BAD_DATE", message))
+    return day

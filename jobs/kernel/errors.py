@@ -27,7 +27,7 @@ CODES: dict[str, str] = {
     "FILE_REFUSED": "An extract has more bad rows than its contract allows.",
     "FILE_UNDECODABLE": "An extract cannot be decoded as its mapping says.",
     "ITEM_CYCLE": "Items of the customer view refer to each other in a circle.",
-    "ITEM_DUPLICATE": "An item or measure of the customer view is defined twice.",
+    "ITEM_DUPLICATE": "An item or measure of the customer view, or an extract contract, is defined twice.",
     "LEDGER_SUM": "Rows read are not rows loaded + quarantined + duplicates.",
     "LOCKED": "Another run holds the warehouse.",
     "RULE_BAD_PARAMETER": "A parameter is out of its bounds, unused or undefined.",

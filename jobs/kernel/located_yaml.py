@@ -19,6 +19,8 @@ from jobs.kernel.errors import ConfigError, Issue, Location, did_you_mean
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
+MAX_NODES = 100_000
+PLAIN_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
 Path_ = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
@@ -79,20 +81,33 @@ def parse(raw: bytes, name: str) -> Document:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        message = f"is not UTF-8: byte 0x{raw[error.start]:02x}"
-        raise ConfigError(Issue("YAML_SYNTAX", message, Location(name, line, 1))) from None
+        # error.object, unlike raw, has no byte order mark, and that is what error.start counts in.
+        lines = error.object[: error.start].decode("utf-8").split("\n")
+        message = f"is not UTF-8: byte 0x{error.object[error.start]:02x}"
+        place = Location(name, len(lines), len(lines[-1]) + 1)
+        raise ConfigError(Issue("YAML_SYNTAX", message, place)) from None
     try:
+        _refuse_deep(text, name)
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
         raise ConfigError(_syntax_issue(error, name)) from None
-    except RecursionError:
-        raise ConfigError(Issue("YAML_SYNTAX", "is nested too deeply", Location(name))) from None
     reader = _Reader(name)
     data = reader.read(node, ()) if node is not None else {}
     if reader.issues:
         raise ConfigError(reader.issues)
     return Document(name, data, reader.places)
+
+
+def _refuse_deep(text: str, name: str) -> None:
+    """Refuses what is nested so deeply that composing it would crash the C parser."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.NodeEvent) and depth > MAX_DEPTH:
+            mark = event.start_mark
+            place = Location(name, mark.line + 1, mark.column + 1) if mark else Location(name)
+            raise ConfigError(Issue("YAML_SYNTAX", "is nested too deeply", place))
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
 
 
 def _syntax_issue(error: yaml.YAMLError, name: str) -> Issue:
@@ -109,6 +124,7 @@ class _Reader:
         self.name = name
         self.places: dict[Path_, Location] = {}
         self.issues: list[Issue] = []
+        self.nodes = 0
         self._scalars = yaml.constructor.SafeConstructor()
 
     def _place(self, node: yaml.Node) -> Location:
@@ -116,8 +132,16 @@ class _Reader:
 
     def read(self, node: yaml.Node, at: Path_) -> Any:
         self.places.setdefault(at, self._place(node))
+        # Aliases count anew wherever they stand: they can nest, and make a small file huge.
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            message = f"has more than {MAX_NODES} values, aliases written out"
+            raise ConfigError(Issue("YAML_SYNTAX", message, self._place(node)))
         if len(at) > MAX_DEPTH:
             self.issues.append(Issue("YAML_SYNTAX", "is nested too deeply", self._place(node)))
+            return None
+        if isinstance(node, yaml.CollectionNode) and node.tag not in PLAIN_TAGS:
+            self.issues.append(Issue("YAML_BAD_VALUE", f"{node.tag} is not allowed", self._place(node)))
             return None
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, at)
@@ -169,7 +193,7 @@ def validate(document: Document, model: type[Model], at: Sequence[str | int] = (
 
 
 def _issue(document: Document, model: type[BaseModel], at: Path_, detail: Any) -> Issue:
-    keys: Path_ = (*at, *detail["loc"])
+    keys: Path_ = (*at, *_written(document, at, detail))
     place = document.at(*keys)
     name = str(keys[-1]) if keys else "document"
     if detail["type"] == "extra_forbidden":
@@ -183,6 +207,15 @@ def _issue(document: Document, model: type[BaseModel], at: Path_, detail: Any) -
     shown = f", not {given!r}" if isinstance(given, str | int | float | bool) else ""
     message = detail["msg"].removeprefix("Value error, ")
     return Issue("YAML_BAD_VALUE", f"'{name}': {message}{shown}", place)
+
+
+def _written(document: Document, at: Path_, detail: Any) -> Path_:
+    """A pydantic location without the branches of unions, which stand in no file."""
+    keys: list[str | int] = []
+    for key in detail["loc"]:
+        if (*at, *keys, key) in document.places or detail["type"] == "missing":
+            keys.append(key)
+    return tuple(keys)
 
 
 def _known_keys(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeVar
 
-from jobs.expressions.check import type_of
+from jobs.expressions.check import ParameterType, no_parameters, type_of
 from jobs.expressions.nodes import Name, Node, parameters
 from jobs.expressions.parse import ExpressionProblem, parse
 from jobs.expressions.types import Type
@@ -17,9 +17,10 @@ from jobs.kernel.ids import fingerprint
 from jobs.kernel.located_yaml import Document, StrictModel, validate
 from jobs.kernel.project import Project
 from jobs.rulelang.conditions import Condition, leaves, read_condition
-from jobs.rulelang.model import Audience, Parameter, Plan, RuleFile
+from jobs.rulelang.model import Audience, Plan, RuleFile
 from jobs.rulelang.templates import Template, placeholders, read_template
 
+AUDIENCES = "rules/audiences.yaml"
 FOLDERS = ("rules/moments", "rules/reminders")
 RESERVED = {"as_of": Type("date"), "dispatch_date": Type("date")}
 LANGUAGES = ("zh", "en")
@@ -109,9 +110,10 @@ class _Loader:
         self.types = {**types, **RESERVED}
         self.overrides = overrides
         self.issues: list[Issue] = []
+        self.documents: dict[str, Document] = {}
 
     def load(self) -> RuleSet:
-        audiences = self._named("rules/audiences.yaml", Audience)
+        audiences = self._named(AUDIENCES, Audience)
         plans = self._named("rules/plans.yaml", Plan)
         self.audience_trees = self._audience_trees(audiences)
         self.plans = plans
@@ -131,6 +133,11 @@ class _Loader:
         except KeyMomentsError as error:
             self.issues.extend(error.issues)
             return {}
+        if not isinstance(document.data, dict):
+            message = f"needs a mapping of names, such as 'name: {{{', '.join(model.model_fields)}}}'"
+            self.issues.append(Issue("YAML_BAD_VALUE", message, document.at()))
+            return {}
+        self.documents[path] = document
         found: dict[str, M] = {}
         for name in document.data:
             try:
@@ -142,10 +149,10 @@ class _Loader:
     def _audience_trees(self, audiences: Mapping[str, Audience]) -> dict[str, Node]:
         trees: dict[str, Node] = {}
         for name, audience in audiences.items():
-            place = Location("rules/audiences.yaml")
+            place = self.documents[AUDIENCES].at(name, "where")
             try:
                 trees[name] = parse(audience.where)
-                self._boolean(trees[name], {}, f"audience {name}", place)
+                self._boolean(trees[name], no_parameters, f"audience {name}", place)
             except ExpressionProblem as problem:
                 self.issues.append(Issue(problem.code, f"{name}: {problem}", place))
         return trees
@@ -179,11 +186,16 @@ class _Loader:
         condition, issues = read_condition(file.when, document)
         self.issues.extend(issues)
         self._references(document, file, files)
-        self._parameters(document, file, condition)
+        self._parameters(document, file, condition, bool(issues))
+
+        def parameter(name: str) -> Type:
+            known = file.parameters.get(name)
+            return Type("decimal", known.unit if known else None)
+
         if condition is not None:
             for leaf in leaves(condition):
                 place = _leaf_place(document, leaf.name)
-                self._boolean(leaf.tree, file.parameters, leaf.name, place)
+                self._boolean(leaf.tree, parameter, leaf.name, place)
         templates = {language: self._template(document, file, language) for language in LANGUAGES}
         if file.steps is not None and file.steps.of not in self.types:
             self._unknown_item(file.steps.of, document.at("steps", "of"))
@@ -221,7 +233,9 @@ class _Loader:
                 message = f"{key}: there is no '{name}'{did_you_mean(name, known)}"
                 self.issues.append(Issue("RULE_UNKNOWN_REFERENCE", message, document.at(key)))
 
-    def _parameters(self, document: Document, file: RuleFile, condition: Condition | None) -> None:
+    def _parameters(
+        self, document: Document, file: RuleFile, condition: Condition | None, broken: bool
+    ) -> None:
         used = {name for leaf in leaves(condition) for name in parameters(leaf.tree)} if condition else set()
         for name, parameter in file.parameters.items():
             place = document.at("parameters", name)
@@ -230,7 +244,7 @@ class _Loader:
                 if not parameter.min <= value <= parameter.max:
                     message = f"{name}: {where} {value} is not between {parameter.min} and {parameter.max}"
                     self.issues.append(Issue("RULE_BAD_PARAMETER", message, place))
-            if name not in used:
+            if name not in used and not broken:
                 self.issues.append(Issue("RULE_BAD_PARAMETER", f"'{name}' is not used", place))
         if condition is None:
             return
@@ -241,16 +255,13 @@ class _Loader:
                     message = f":{name} is not a parameter of this rule{hint}"
                     self.issues.append(Issue("RULE_BAD_PARAMETER", message, _leaf_place(document, leaf.name)))
 
-    def _boolean(self, tree: Node, known: Mapping[str, Parameter], what: str, place: Location) -> None:
+    def _boolean(self, tree: Node, parameter: ParameterType, what: str, place: Location) -> None:
         def item(name: Name) -> Type:
             if name.table is not None or name.name not in self.types:
                 hint = did_you_mean(name.name, self.types)
                 message = f"'{name}' is not an item of the customer view{hint}"
                 raise ExpressionProblem("RULE_UNKNOWN_ITEM", message)
             return self.types[name.name]
-
-        def parameter(name: str) -> Type:
-            return Type("decimal", known[name].unit) if name in known else Type("decimal")
 
         try:
             found = type_of(tree, item, parameter)

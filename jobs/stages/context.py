@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -186,6 +186,7 @@ class RunContext:
     progress: Callable[[str], None] = field(default=lambda message: None)
     max_bad_share: float | None = None
     deliveries: list[dict[str, Any]] | None = None
+    built_views: set[tuple[date, date]] = field(default_factory=set)
     _side_lock: Lock = field(default_factory=Lock, repr=False)
     _log_rows: list[LedgerRow] = field(default_factory=list, repr=False)
 

@@ -23,11 +23,11 @@ class Delivery:
     """One file as one delivery of one contract.
 
     Attributes:
-        delivery_id: Hash of source, contract, period, part, sequence, content and mapping.
+        delivery_id: Hash of source, contract, period, part, sequence, content, mapping and date.
         mapping: How it is read.
         period: YYYYMM or YYYYMMDD.
         sequence: Of deliveries of one period and part the highest holds.
-        delivered_on: Date in the file name, where it has one.
+        delivered_on: Date in the file name, where it has one; of one sequence the latest holds.
         superseded: A newer delivery of the same period and part is known.
     """
 
@@ -49,6 +49,11 @@ class Delivery:
     def slot(self) -> tuple[str, str, str]:
         """What a corrected delivery replaces."""
         return self.contract, self.period, self.part
+
+    @property
+    def rank(self) -> tuple[int, date, str]:
+        """Of deliveries of one slot the highest holds."""
+        return self.sequence, self.delivered_on or date.min, self.name
 
 
 def find_deliveries(
@@ -111,8 +116,11 @@ def _delivery(
     sequence = int(parts.get("sequence") or 0)
     part = parts.get("part") or mapping.part
     mark = fingerprint([mapping.model_dump(), contract.fingerprint, definition])
+    identity = [source.name, contract.contract, period, part, str(sequence), facts.sha256, mark]
+    # The same content delivered again on a later date is a delivery of its own.
+    identity += [delivered] if delivered else []
     return Delivery(
-        delivery_id=hash_of(source.name, contract.contract, period, part, str(sequence), facts.sha256, mark),
+        delivery_id=hash_of(*identity),
         source=source.name,
         contract=contract.contract,
         mapping=mapping,
@@ -140,12 +148,11 @@ def _check_header(
     header: tuple[str, ...], mapping: ExtractMapping, contract: ExtractContract, path: Path
 ) -> None:
     issues = []
-    needed = columns_used(mapping, contract)
-    if mapping.fields == "same":
-        # An optional field may be left out of a file whose columns are named like the contract's fields.
-        needed = [name for name in needed if contract.fields[name].required]
-    for name in needed:
+    for name in columns_used(mapping, contract):
         if name not in header:
+            # An optional field may be left out of a file whose columns are named like the contract's fields.
+            if mapping.fields == "same" and name in contract.fields and not contract.fields[name].required:
+                continue
             hint = did_you_mean(name, header)
             issues.append(
                 Issue("FILE_BAD_HEADER", f"column '{name}' is missing{hint}", Location(str(path), 1, 1))
@@ -167,16 +174,16 @@ def _check_header(
 def _new_ones(found: list[Delivery], rows: list[dict[str, Any]]) -> list[Delivery]:
     """Leaves out what is loaded already, and marks what a newer delivery has overtaken."""
     loaded = {row["delivery_id"] for row in rows}
-    newest: dict[tuple[str, str, str], tuple[int, str]] = {
-        (row["contract"], row["period"], row["part"]): (row["sequence"], "")
+    newest: dict[tuple[str, str, str], tuple[int, date, str]] = {
+        (row["contract"], row["period"], row["part"]): (row["sequence"], row["delivered_on"] or date.min, "")
         for row in rows
         if row["status"] == "active"
     }
     for one in found:
         if one.delivery_id not in loaded:
-            newest[one.slot] = max(newest.get(one.slot, (-1, "")), (one.sequence, one.name))
+            newest[one.slot] = max(newest.get(one.slot, one.rank), one.rank)
     return [
-        replace(one, superseded=newest[one.slot] != (one.sequence, one.name))
+        replace(one, superseded=newest[one.slot] != one.rank)
         for one in found
         if one.delivery_id not in loaded
     ]

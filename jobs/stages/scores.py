@@ -13,7 +13,7 @@ from jobs.domain.rates import Rate, calibration, group_rates
 from jobs.domain.risk import group_counts, grouped, labelled, risk_scores, scored, usable_terms
 from jobs.domain.view import known_at
 from jobs.expressions.sql import literal
-from jobs.kernel.cycle import Cycle
+from jobs.kernel.cycle import Cycle, last_complete_month, month_end
 from jobs.stages.context import RunContext
 from jobs.stages.snapshot import supply_at
 from jobs.stages.view import write_view
@@ -36,9 +36,13 @@ def view_of(context: RunContext, cycle: Cycle) -> DataFrame:
 
 
 def base_of(context: RunContext, cycle: Cycle) -> Cycle:
-    """The base of the rates: an earlier date whose label days have passed by as_of."""
-    days = timedelta(days=context.configuration.risk.label_days)
-    return Cycle(cycle.kind, cycle.as_of - days, cycle.cutoff - days)
+    """The base of the rates: the last month end whose label days have passed by as_of.
+
+    A month end, so that the days of a month share one base and its view is built once.
+    """
+    matured = cycle.as_of - timedelta(days=context.configuration.risk.label_days)
+    last = month_end(last_complete_month(matured))
+    return Cycle(cycle.kind, last, last + (cycle.cutoff - cycle.as_of))
 
 
 def _write_health(context: RunContext, cycle: Cycle, supply: Supply) -> None:
@@ -64,13 +68,16 @@ def _write_risk(context: RunContext, cycle: Cycle, supply: Supply) -> None:
         _log(context, cycle, started, "complete", 0, settings.fingerprint, f"no risk: {reason}")
         return
     base = base_of(context, cycle)
-    write_view(context, base)
+    if (base.as_of, base.cutoff) not in context.built_views:
+        write_view(context, base)
     # A term counts when both the base period and today can tell the group.
     then = supply_at(context, base).statuses()
     now = supply.statuses()
     terms = {n: t for n, t in usable_terms(settings, now).items() if n in usable_terms(settings, then)}
     churn = warehouse.read(context.source.contracts[LABELS].clean_table())
-    leavers = known_at(churn, cycle).where(f"row_date > {literal(base.as_of)}")
+    until = base.as_of + timedelta(days=settings.label_days)
+    labelled_days = f"row_date > {literal(base.as_of)} AND row_date <= {literal(until)}"
+    leavers = known_at(churn, cycle).where(labelled_days)
     groups = labelled(grouped(view_of(context, base), terms), leavers).persist()
     try:
         counts = [tuple(row) for row in group_counts(groups, list(terms)).collect()]

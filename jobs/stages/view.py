@@ -33,6 +33,7 @@ def write_view(context: RunContext, cycle: Cycle) -> Written:
     )
     partition = {"as_of": [cycle.as_of], "cutoff": [cycle.cutoff]}
     written = warehouse.replace(rows, context.view_table, partition)
+    context.built_views.add((cycle.as_of, cycle.cutoff))
     context.progress(f"view of {cycle.as_of}: {written.rows:,} subscriptions")
     context.log(
         LedgerRow(

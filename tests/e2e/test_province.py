@@ -85,9 +85,16 @@ def test_rows_read_are_loaded_quarantined_or_duplicate_for_each_file(province: P
 def test_a_view_item_agrees_with_the_files(province: Province) -> None:
     voice = f"{province.folder}/extracts/voice_usage_*.csv"
     expected = duckdb.execute(
-        f"""select subscription_id, sum(duration_s) from (select distinct * from read_csv('{voice}', all_varchar=false,
-        ignore_errors=true) where started_at >= timestamp '2026-05-25' and started_at < timestamp '2026-06-01'
-        and subscription_id not like 'BAD%') group by 1"""
+        f"""
+        with calls as (
+            select distinct subscription_id, try_cast(started_at as timestamp) as at, direction, counterpart,
+                try_cast(duration_s as bigint) as seconds
+            from read_csv('{voice}', all_varchar = true, null_padding = true)
+        )
+        select subscription_id, sum(seconds) from calls
+        where at >= timestamp '2026-05-25' and at < timestamp '2026-06-01' and subscription_id not like 'BAD%'
+        group by 1
+        """
     ).fetchall()
     view = table(province, "customer_view").filter(pl.col("as_of") == date(2026, 5, 31))
     minutes = dict(view.select("subscription_id", "voice_minutes_7d").rows())

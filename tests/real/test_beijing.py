@@ -8,6 +8,7 @@ VOICE, USERS_OF_DATA = "attachment1_voice_users.csv", "attachment2_data_users.cs
 
 pytestmark = [
     pytest.mark.spark,
+    pytest.mark.slow,
     pytest.mark.real_data,
     pytest.mark.skipif(not FOLDER.is_dir(), reason="the Beijing Mobile files are not in ../shared/data"),
 ]
@@ -30,7 +31,8 @@ select
     case when "当月欠费金额" is not null then "当月ARPU"::decimal(18, 2) end as bill_total_1m,
     case when "当月欠费金额" is not null then "套外流量费（元）"::decimal(18, 2) end as out_of_package_1m,
     null::decimal(18, 2) as bill_total_mean_3m,
-    null as value_tier,
+    case when "当月欠费金额" is null then null when "当月ARPU"::double >= 300 then 'high'
+        when "当月ARPU"::double >= 120 then 'mid' else 'low' end as value_tier,
     "当月欠费金额"::decimal(18, 2) as arrears_amount,
     "前第3个月欠费金额"::decimal(18, 2) as arrears_3m_ago,
     case when "当月欠费金额" is not null then "当月MOU"::decimal(18, 2) end as voice_minutes_1m,
@@ -98,7 +100,7 @@ FIRED = {
 EVALUATED = {
     "arrears_before_suspension": ["suspension_near"],
     "bill_surge": [],
-    "complaint": [],
+    "complaint": ["open_past_limit"],
     "monthly_spend_drop": [],
     "network_quality_drop": ["rises", "enough"],
     "package_overrun": [],

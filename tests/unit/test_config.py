@@ -72,7 +72,6 @@ def test_a_wrong_setting_is_found_in_its_file(
     assert found == [f"{project_copy.place(path, at)} {message}"]
 
 
-@pytest.mark.xfail(reason="bug: the overlay's place of the whole document wins")
 def test_what_the_base_lacks_is_told_of_the_base(project_copy: ProjectCopy, issues_of: Issues) -> None:
     project_copy.replace("conf/base.yaml", "time_zone: Asia/Shanghai\n", "")
     [line] = issues_of(lambda: load_settings(project_copy.project))
@@ -278,18 +277,15 @@ def test_patterns_of_file_names(contracts: Contracts) -> None:
     assert mapping.name_pattern.match("b+_north_2026_20260602_12.csv") is None
 
 
-@pytest.mark.xfail(reason="bug: found out only when the pattern is compiled, as re.error")
 def test_a_placeholder_may_stand_once(contracts: Contracts, issues_of: Issues) -> None:
     assert issues_of(lambda: read(one(files="'b_{period}_{period}.csv'"), contracts))
 
 
-@pytest.mark.xfail(reason="bug: only the number of digits is looked at")
 def test_a_fixed_period_is_a_month_or_a_day(contracts: Contracts, issues_of: Issues) -> None:
     text = one(files="b.csv", rest="    period: '202613'\n    fields: same\n")
     assert issues_of(lambda: read(text, contracts))
 
 
-@pytest.mark.xfail(reason="bug: each replaces the other silently, the one whose file name is later wins")
 def test_two_extracts_must_not_fill_the_same_part(contracts: Contracts, issues_of: Issues) -> None:
     two = "".join(
         f"  - {{contract: bills, files: {name}.csv, period: '202605', fields: same}}\n" for name in "ab"
@@ -297,7 +293,6 @@ def test_two_extracts_must_not_fill_the_same_part(contracts: Contracts, issues_o
     assert issues_of(lambda: read(f"{HEAD}extracts:\n{two}", contracts))
 
 
-@pytest.mark.xfail(reason="bug: pydantic's name of the union's branch is shown, at the place of 'fields'")
 def test_a_field_that_is_no_text_is_named(contracts: Contracts, issues_of: Issues) -> None:
     text = one(rest="    fields:\n      subscription_id: 3\n      month: b\n      total: c\n")
     [line] = issues_of(lambda: read(text, contracts))

@@ -116,7 +116,6 @@ def test_a_bad_header(
     assert found == [f"{path}:{line}" for line in expected]
 
 
-@pytest.mark.xfail(reason="bug: of an optional column that stands there twice nothing is said")
 def test_an_optional_column_may_stand_once_too(
     contracts: Contracts, tmp_path: Path, issues_of: Issues
 ) -> None:
@@ -221,7 +220,6 @@ def test_of_two_delivery_dates_the_later_holds(contracts: Contracts, tmp_path: P
     ]  # fmt: skip
 
 
-@pytest.mark.xfail(reason="bug: delivered_on of what is loaded is not looked at, the late file replaces it")
 def test_an_earlier_delivery_date_that_comes_late_is_superseded(contracts: Contracts, tmp_path: Path) -> None:
     source = source_of(contracts, "bills_{period}_{delivered}.csv")
     put(tmp_path, "bills_202605_20260610.csv")

@@ -179,8 +179,8 @@ def test_dates_are_read() -> None:
         "yesterday",
         "",
         " 2026-05-31",
-        pytest.param("20260531", marks=pytest.mark.xfail(reason="bug: other ISO forms are read")),
-        pytest.param("2026-W22-7", marks=pytest.mark.xfail(reason="bug: other ISO forms are read")),
+        "20260531",
+        "2026-W22-7",
     ],
 )
 def test_what_is_no_date_is_refused(text: str) -> None:

@@ -122,7 +122,6 @@ def test_what_is_not_utf8_is_named_with_its_line() -> None:
     assert refused(b"name: a\nrow: \xff\n")[0].endswith(" YAML_SYNTAX is not UTF-8: byte 0xff")
 
 
-@pytest.mark.xfail(reason="bug: parse always says column 1")
 def test_what_is_not_utf8_is_named_with_its_column() -> None:
     assert refused(b"name: a\nrow: \xff\n") == ["f.yaml:2:6 YAML_SYNTAX is not UTF-8: byte 0xff"]
 
@@ -139,7 +138,6 @@ def test_nesting_ends_somewhere() -> None:
         parse(deep, "f.yaml")
 
 
-@pytest.mark.xfail(reason="bug: the C parser crashes before the depth is looked at")
 def test_very_deep_nesting_is_an_issue_and_no_crash() -> None:
     code = (
         "from jobs.kernel.errors import ConfigError\n"
@@ -151,7 +149,6 @@ def test_very_deep_nesting_is_an_issue_and_no_crash() -> None:
     assert (done.returncode, done.stdout) == (0, "['YAML_SYNTAX']\n")
 
 
-@pytest.mark.xfail(reason="bug: aliases are read anew each time")
 def test_aliases_cannot_blow_up_a_file() -> None:
     rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     rows += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 5)]
@@ -159,7 +156,6 @@ def test_aliases_cannot_blow_up_a_file() -> None:
         parse("\n".join(rows).encode(), "f.yaml")
 
 
-@pytest.mark.xfail(reason="bug: tags of lists and mappings are ignored")
 def test_a_tag_on_a_collection_is_refused_as_well() -> None:
     with pytest.raises(ConfigError, match=r"^f\.yaml:1:4 YAML_BAD_VALUE .*not allowed"):
         parse(b"a: !!python/object/apply:os.system [x]\n", "f.yaml")

@@ -1,0 +1,218 @@
+"""Reading and judging new deliveries: typed rows, reasons of bad ones, counts; and the refusal of bad files.
+
+Nothing is written here.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.config.sources import columns_used
+from jobs.contracts.extracts import ExtractContract
+from jobs.domain.extract_rows import RowContext, row_day, typed_rows
+from jobs.kernel.errors import Issue, Location, SourceError
+from jobs.stages.context import RunContext
+from jobs.stages.deliveries import Delivery
+from jobs.storage.records import RecordFile, read_records
+
+SEGMENTS = "number_segments"
+SHOWN_BAD_ROWS = 20
+PARALLEL_CONTRACTS = 3
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What one delivery holds.
+
+    Attributes:
+        records: Records in the file.
+        not_applicable: Records that are none of the contract.
+        rejected: Records with reasons.
+        first: Date of the first accepted row.
+        last: Date of the last.
+        units: Units of the clean table that accepted rows fall in.
+    """
+
+    records: int
+    not_applicable: int
+    rejected: int
+    first: date | None
+    last: date | None
+    units: tuple[date, ...] = ()
+
+    @property
+    def accepted(self) -> int:
+        """Rows for the raw table."""
+        return self.records - self.not_applicable - self.rejected
+
+
+@dataclass(frozen=True)
+class Batch:
+    """All new deliveries of one contract, read and judged."""
+
+    contract: ExtractContract
+    deliveries: list[Delivery]
+    rows: DataFrame
+    counts: dict[str, Counts]
+
+
+def judge_deliveries(context: RunContext, deliveries: list[Delivery]) -> list[Batch]:
+    """Reads all deliveries; number segments first, since they tell a counterpart's operator.
+
+    Raises:
+        SourceError: When a file has other records than were read.
+    """
+    by_contract: dict[str, list[Delivery]] = defaultdict(list)
+    for one in deliveries:
+        by_contract[one.contract].append(one)
+    order = sorted(by_contract, key=lambda name: (name != SEGMENTS, name))
+    operators = _known_operators(context)
+    batches: list[Batch] = []
+    if order and order[0] == SEGMENTS:
+        batch = _judge(context, by_contract[order.pop(0)], RowContext(context.keys.pseudonym, {}))
+        batches.append(batch)
+        accepted = batch.rows.where("applicable AND size(reasons) = 0").orderBy("row_date")
+        operators |= {
+            row["prefix"]: row["operator"] for row in accepted.select("prefix", "operator").collect()
+        }
+    lookups = RowContext(context.keys.pseudonym, operators)
+    with ThreadPoolExecutor(PARALLEL_CONTRACTS) as pool:
+        batches += pool.map(lambda name: _judge(context, by_contract[name], lookups), order)
+    return batches
+
+
+def _known_operators(context: RunContext) -> dict[str, str]:
+    contract = context.configuration.contracts[SEGMENTS]
+    rows = context.warehouse.read_or_empty(contract.clean_table()).orderBy("row_date")
+    return {row["prefix"]: row["operator"] for row in rows.select("prefix", "operator").collect()}
+
+
+def _judge(context: RunContext, deliveries: list[Delivery], lookups: RowContext) -> Batch:
+    contract = context.source.contracts[deliveries[0].contract]
+    groups: dict[tuple[Any, ...], list[Delivery]] = defaultdict(list)
+    for one in deliveries:
+        groups[one.mapping_fingerprint, one.facts.header].append(one)
+    frames = [_typed(context, group, contract, lookups) for group in groups.values()]
+    rows = frames[0]
+    for frame in frames[1:]:
+        rows = rows.unionByName(frame)
+    rows = rows.persist(StorageLevel.MEMORY_AND_DISK)
+    counts = {one.delivery_id: Counts(0, 0, 0, None, None) for one in deliveries}
+    good = "applicable AND size(reasons) = 0"
+    for row in (
+        rows.groupBy("delivery_id")
+        .agg(
+            F.count("*").alias("records"),
+            F.expr("count_if(NOT applicable)").alias("not_applicable"),
+            F.expr("count_if(applicable AND size(reasons) > 0)").alias("rejected"),
+            F.expr(f"min(CASE WHEN {good} THEN row_date END)").alias("first"),
+            F.expr(f"max(CASE WHEN {good} THEN row_date END)").alias("last"),
+            F.collect_set(F.when(F.expr(good), row_day(contract))).alias("units"),
+        )
+        .collect()
+    ):
+        values = row.asDict()
+        delivery_id = values.pop("delivery_id")
+        values["units"] = tuple(values["units"])
+        counts[delivery_id] = Counts(**values)
+    for one in deliveries:
+        if counts[one.delivery_id].records != one.facts.records:
+            message = f"has {one.facts.records} records but {counts[one.delivery_id].records} were read"
+            raise SourceError(Issue("LEDGER_SUM", message, Location(one.path)))
+    return Batch(contract, deliveries, rows, counts)
+
+
+def _typed(
+    context: RunContext, group: list[Delivery], contract: ExtractContract, lookups: RowContext
+) -> DataFrame:
+    first = group[0]
+    mapping = first.mapping
+    files = [
+        RecordFile(
+            d.delivery_id, d.path, mapping.encoding, mapping.multiline, mapping.quote, mapping.delimiter
+        )
+        for d in group
+    ]
+    if mapping.fields == "same":
+        # Optional fields that these files lack stay null.
+        present = {name: f"`{name}`" for name in contract.fields if name in first.facts.header}
+        mapping = mapping.model_copy(update={"fields": present})
+    typed = typed_rows(read_records(context.spark, files), first.facts.header, mapping, contract, lookups)
+    info = context.spark.createDataFrame(
+        [(d.delivery_id, d.name, d.period, d.part, d.delivered_on) for d in group],
+        "delivery_id STRING, file STRING, period STRING, part STRING, delivered_on DATE",
+    )
+    available = F.expr(f"coalesce(delivered_on, date_add(row_date, {contract.available_after_days}))")
+    return typed.join(F.broadcast(info), "delivery_id").withColumn("available_at", available)
+
+
+def refuse_bad(context: RunContext, batches: list[Batch]) -> None:
+    """Refuses deliveries that have more bad rows than their contract allows.
+
+    Raises:
+        SourceError: With the first bad rows of each.
+    """
+    issues: list[Issue] = []
+    for batch in batches:
+        for one in batch.deliveries:
+            counts = batch.counts[one.delivery_id]
+            limit = batch.contract.max_bad_share if context.max_bad_share is None else context.max_bad_share
+            mapped = one.mapping.max_bad_share
+            if context.max_bad_share is None and mapped is not None:
+                limit = mapped
+            read = counts.records - counts.not_applicable
+            if counts.rejected > limit * read:
+                issues += _bad_rows(batch, one, counts, limit)
+    if issues:
+        raise SourceError(issues)
+
+
+def _bad_rows(batch: Batch, delivery: Delivery, counts: Counts, limit: float) -> list[Issue]:
+    bad = batch.rows.where(f"delivery_id = '{delivery.delivery_id}' AND applicable AND size(reasons) > 0")
+    issues = []
+    for row in bad.select("line", "reasons").orderBy("line").limit(SHOWN_BAD_ROWS).collect():
+        for reason in row["reasons"]:
+            kind, _, field = reason.partition(":")
+            code = "FILE_UNDECODABLE" if kind == "undecodable" else "FILE_BAD_ROW"
+            place = Location(delivery.path, row["line"], _column_of(delivery, batch.contract, field))
+            issues.append(Issue(code, _sentence(kind, field, delivery, batch.contract), place))
+    share = f"{counts.rejected} of {counts.records - counts.not_applicable} rows are bad"
+    message = f"{share}, more than the {limit:.1%} allowed; nothing was loaded"
+    return [*issues, Issue("FILE_REFUSED", message, Location(delivery.path))]
+
+
+def _column_of(delivery: Delivery, contract: ExtractContract, field: str) -> int:
+    """Number of the field's column in the file, counted from one; 1 when several make the field up."""
+    mapping = delivery.mapping
+    if mapping.fields != "same" and field in mapping.fields:
+        narrowed = mapping.model_copy(update={"fields": {field: mapping.fields[field]}, "where": None})
+        used = columns_used(narrowed, contract)
+        field = used[0] if used else field
+    return delivery.facts.header.index(field) + 1 if field in delivery.facts.header else 1
+
+
+def _sentence(kind: str, field: str, delivery: Delivery, contract: ExtractContract) -> str:
+    if kind == "undecodable":
+        return f"the row has bytes that are not {delivery.mapping.encoding}"
+    if kind == "malformed":
+        return f"the row does not have the {len(delivery.facts.header)} fields of the header"
+    spec = contract.fields[field]
+    match kind:
+        case "type":
+            return f"{field} is not a valid {spec.type}"
+        case "missing":
+            return f"{field} is required"
+        case "range":
+            return f"{field} is not between {spec.min} and {spec.max}"
+        case "set":
+            return f"{field} is not one of {', '.join(spec.values or ())}"
+        case _:
+            return f"{field} does not look like {spec.pattern}"
