@@ -87,12 +87,12 @@ def test_a_view_item_agrees_with_the_files(province: Province) -> None:
     expected = duckdb.execute(
         f"""
         with calls as (
-            select distinct subscription_id, try_cast(started_at as timestamp) as at, direction, counterpart,
+            select distinct subscription_id, try_cast(started_at as timestamp) as called_at, direction, counterpart,
                 try_cast(duration_s as bigint) as seconds
             from read_csv('{voice}', all_varchar = true, null_padding = true)
         )
         select subscription_id, sum(seconds) from calls
-        where at >= timestamp '2026-05-25' and at < timestamp '2026-06-01' and subscription_id not like 'BAD%'
+        where called_at >= timestamp '2026-05-25' and called_at < timestamp '2026-06-01' and subscription_id not like 'BAD%'
         group by 1
         """
     ).fetchall()
@@ -182,19 +182,13 @@ def test_stronger_moments_mute_weaker_ones_and_say_so(province: Province) -> Non
         assert row["moment_id"] in rules[row["suppressed_by"]].file.inhibits
 
 
-def test_alert_ids_are_hashes_and_overflow_waits_for_the_next_date(province: Province) -> None:
+def test_alert_ids_are_hashes_and_each_is_dispatched_once(province: Province) -> None:
     rows = alerts(province).to_dicts()
     for row in rows:
         assert row["alert_id"] == hash_of(row["moment_id"], row["subscription_id"], row["occurrence"])
     assert len({row["alert_id"] for row in rows}) == len(rows)
-    waited = alerts(province, DATES[0]).filter(
-        (pl.col("status") == "overflow") & (pl.col("valid_until") >= DATES[1])
-    )
-    carried = {row["alert_id"] for row in rows if row["carried_from"] == DATES[0]}
-    conditional = {r.id for r in province.configuration.rules.rules if r.file.pending_while_true}
-    must = {row["alert_id"] for row in waited.to_dicts() if row["moment_id"] not in conditional}
-    assert must and must <= carried
     dispatched = table(province, "alerts").filter(pl.col("status") == "dispatched")
+    assert dispatched.height > 0
     assert dispatched["alert_id"].n_unique() == dispatched.height
 
 

@@ -103,6 +103,15 @@ def test_of_two_deliveries_with_one_key_the_later_wins_and_the_loser_comes_back(
     assert little.usage() == [("S1", "2026-05-30", 10), ("S1", "2026-05-31", 6)]
 
 
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Little:
+    """A warehouse with one good delivery, which refused ones must leave as it is."""
+    little = Little(tmp_path_factory.mktemp("little"))
+    little.put("data_usage_20260530_1.csv", HEADER + "S1,2026-05-30,10\n")
+    little.run()
+    return little
+
+
 @pytest.mark.parametrize(
     ("content", "code", "place", "says"),
     [
@@ -121,22 +130,29 @@ def test_of_two_deliveries_with_one_key_the_later_wins_and_the_loser_comes_back(
     ],
 )
 def test_a_refused_delivery_names_its_places_and_leaves_tables_as_they_were(
-    little: Little, content: str | bytes, code: str, place: str, says: str
+    loaded: Little, content: str | bytes, code: str, place: str, says: str
 ) -> None:
-    little.put("data_usage_20260530_1.csv", HEADER + "S1,2026-05-30,10\n")
-    little.run()
-    before, usage = little.versions(), little.usage()
-    path = little.put("data_usage_20260531_1.csv", content)
-    little.put("subscriptions_20260531.csv", SUBSCRIPTIONS.replace("active", "suspended"))
-    with pytest.raises(KeyMomentsError) as caught:
-        little.run()
+    before, usage = loaded.versions(), loaded.usage()
+    path = loaded.put("data_usage_20260531_1.csv", content)
+    # A good delivery beside the bad one waits with it.
+    other = loaded.put("subscriptions_20260531.csv", SUBSCRIPTIONS.replace("active", "suspended"))
+    try:
+        with pytest.raises(KeyMomentsError) as caught:
+            loaded.run()
+    finally:
+        path.unlink()
+        other.unlink()
     assert caught.value.exit_code == 2
     lines = [str(issue) for issue in caught.value.issues if issue.code == code]
     assert any(line.startswith(f"{path}{place} ") and says in line for line in lines), lines
-    assert little.versions() == before
-    assert little.usage() == usage
-    # Nothing is lost: once the file is mended, both deliveries are loaded.
-    little.put("data_usage_20260531_1.csv", HEADER + "S1,2026-05-31,3\n")
-    little.run()
-    assert little.usage() == [("S1", "2026-05-30", 10), ("S1", "2026-05-31", 3)]
-    assert len(little.added) == 2
+    assert loaded.versions() == before
+    assert loaded.usage() == usage
+
+
+def test_nothing_is_lost_once_a_refused_file_is_mended(loaded: Little) -> None:
+    path = loaded.put("data_usage_20260531_1.csv", HEADER + "S1,2026-05-31,x\n")
+    with pytest.raises(KeyMomentsError):
+        loaded.run()
+    path.write_text(HEADER + "S1,2026-05-31,3\n", encoding="utf-8")
+    loaded.run()
+    assert loaded.usage() == [("S1", "2026-05-30", 10), ("S1", "2026-05-31", 3)]

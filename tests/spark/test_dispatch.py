@@ -1,0 +1,122 @@
+"""Waiting alerts, inhibition and ranks on a few candidates written by hand."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.domain.dispatch import DispatchPlan, waiting, with_capacity, with_ranks, with_visits
+from jobs.kernel.project import Project
+from jobs.stages.context import Configuration, configure
+from jobs.storage.session import make_session
+
+pytestmark = pytest.mark.spark
+
+ROOT = Path(__file__).parents[2]
+DAY = date(2026, 6, 1)
+BEFORE = date(2026, 5, 31)
+
+
+@pytest.fixture(scope="module")
+def configuration() -> Configuration:
+    return configure(Project(ROOT))
+
+
+@pytest.fixture(scope="module")
+def spark(configuration: Configuration) -> SparkSession:
+    settings = configuration.settings
+    return make_session(settings.spark, settings.time_zone, ROOT, "tests")
+
+
+@pytest.fixture(scope="module")
+def plan(configuration: Configuration) -> DispatchPlan:
+    return DispatchPlan(DAY, configuration.rules, configuration.dispatch)
+
+
+def test_alerts_wait_while_valid_and_while_true_where_the_rule_says_so(
+    spark: SparkSession, plan: DispatchPlan
+) -> None:
+    rows = [
+        ("overflowed", "complaint", "S1", "overflow", "capacity", DAY),
+        ("exempted", "complaint", "S2", "suppressed", "exempt", DAY),
+        ("no longer valid", "complaint", "S3", "overflow", "capacity", BEFORE),
+        ("muted", "complaint", "S4", "suppressed", "inhibited", DAY),
+        ("done", "complaint", "S5", "dispatched", None, DAY),
+        ("still in arrears", "arrears_before_suspension", "S6", "overflow", "capacity", DAY),
+        ("has paid", "arrears_before_suspension", "S7", "overflow", "capacity", DAY),
+        ("of a retired rule", "no_such_rule", "S8", "overflow", "capacity", DAY),
+    ]
+    schema = "alert_id STRING, moment_id STRING, subscription_id STRING, status STRING, status_reason STRING, valid_until DATE"
+    alerts = spark.createDataFrame(rows, schema).select(
+        "*", F.lit(BEFORE).alias("dispatch_date"), F.lit(None).cast("date").alias("carried_from")
+    )
+    state = spark.createDataFrame(
+        [("arrears_before_suspension", "S6")], "moment_id STRING, subscription_id STRING"
+    )
+    found = waiting(alerts, state, plan).collect()
+    assert {row["alert_id"] for row in found} == {"overflowed", "exempted", "still in arrears"}
+    assert {(row["carried_from"], row["dispatch_date"]) for row in found} == {(BEFORE, DAY)}
+
+
+def visits(spark: SparkSession, plan: DispatchPlan) -> DataFrame:
+    """Candidates: two moments of one customer, three customers of one manager, one of a city's team, one text."""
+    rows = [
+        ("a1", "C1", "S1", "M1", "南京", "call", "0.50", None),
+        ("a2", "C1", "S2", "M1", "南京", "call", "0.90", None),
+        ("b1", "C2", "S3", "M1", "南京", "call", "0.70", None),
+        ("c1", "C3", "S4", "M1", "南京", "call", "0.70", None),
+        ("d1", "C4", "S5", None, "镇江", "call", "0.10", None),
+        ("e1", "C1", "S1", "M1", "南京", "sms", "0.99", None),
+        ("f1", "C5", "S6", "M1", "南京", "call", "0.95", "suppressed"),
+    ]
+    schema = (
+        "alert_id STRING, customer_id STRING, subscription_id STRING, manager_id STRING, city STRING, "
+        "channel STRING, priority STRING, status STRING"
+    )
+    frame = spark.createDataFrame(rows, schema).withColumn(
+        "priority", F.col("priority").cast("decimal(18,6)")
+    )
+    empty = F.lit(None).cast("string")
+    candidates = frame.select("*", empty.alias("status_reason"), empty.alias("suppressed_by"))
+    managers = spark.createDataFrame([("M1", 2)], "manager_id STRING, daily_visits BIGINT")
+    return with_capacity(with_ranks(with_visits(candidates, managers, plan)))
+
+
+@pytest.mark.parametrize("partitions", [1, 5])
+def test_a_manager_visits_the_strongest_first_and_one_visit_serves_a_customer(
+    spark: SparkSession, plan: DispatchPlan, partitions: int
+) -> None:
+    before = spark.conf.get("spark.sql.shuffle.partitions")
+    spark.conf.set("spark.sql.shuffle.partitions", str(partitions))
+    try:
+        found = {row["alert_id"]: row for row in visits(spark, plan).collect()}
+    finally:
+        spark.conf.set("spark.sql.shuffle.partitions", before)
+    status = {name: (row["status"], row["suppressed_by"]) for name, row in found.items()}
+    assert status == {
+        "a1": ("dispatched", None),
+        "a2": ("dispatched", None),
+        "b1": ("dispatched", None),
+        # As strong as b1; the order ends in the alert's id.
+        "c1": ("overflow", "manager:M1"),
+        "d1": ("dispatched", None),
+        "e1": ("dispatched", None),
+        "f1": ("suppressed", None),
+    }
+    assert found["a1"]["visit_id"] == found["a2"]["visit_id"]
+    assert (found["a1"]["visit_lead"], found["a2"]["visit_lead"]) == (False, True)
+    assert found["e1"]["visit_id"] is None
+    ranks = {name: row["rank_province"] for name, row in found.items() if row["visit_lead"]}
+    assert ranks == {"a2": 1, "b1": 2, "c1": 3, "d1": 4}
+    assert found["d1"]["resource"] == "team:镇江"
+
+
+def test_ranking_needs_no_window_over_all_rows(spark: SparkSession, plan: DispatchPlan) -> None:
+    text = visits(spark, plan)._jdf.queryExecution().optimizedPlan().toString()
+    assert "Window" in text
+    # A window without a partition starts with its order.
+    assert "windowspecdefinition(priority" not in text
