@@ -43,7 +43,9 @@ def make_session(settings: Mapping[str, str], time_zone: str, root: Path, name: 
     quiet = root / "conf" / "spark" / "log4j2.properties"
     if quiet.is_file() and not submitted:
         option = "spark.driver.extraJavaOptions"
-        merged[option] = f"{merged.get(option, '')} -Dlog4j2.configurationFile={quiet.resolve().as_uri()}".strip()
+        merged[option] = (
+            f"{merged.get(option, '')} -Dlog4j2.configurationFile={quiet.resolve().as_uri()}".strip()
+        )
     if submitted:
         # spark-submit's own choice of master and memory holds.
         merged = {key: value for key, value in merged.items() if key not in _SUBMIT_DECIDES}
