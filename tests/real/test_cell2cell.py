@@ -37,8 +37,9 @@ select
     case when bill >= -0.055 then greatest(bill, 0) end as bill_total_1m,
     case when bill_before >= 0 then bill_before end as bill_total_prev_1m,
     case when MonthlyRevenue::double >= 0 then MonthlyRevenue::decimal(18, 2) end as bill_total_mean_3m,
-    case when MonthlyRevenue::double >= 180 then 'high' when MonthlyRevenue::double >= 100 then 'mid'
-        when MonthlyRevenue::double >= 0 then 'low' end as value_tier,
+    -- Where the mean is a credit, the last bill tells.
+    coalesce(bill_total_mean_3m, bill_total_1m) as spend,
+    case when spend >= 180 then 'high' when spend >= 100 then 'mid' when spend >= 0 then 'low' end as value_tier,
     minutes as voice_minutes_1m,
     case when minutes_before > 0 then minutes_before when minutes_before <= 0 then 0 end
         as voice_minutes_prev_1m,
@@ -80,7 +81,7 @@ NOT_SUPPLIED = {
     "complaint": ["complaints_30d", "complaints_open_over_7d", "complaints_opened_1d"],
     "data_package_use": ["data_package_used_pct"],
     "do_not_disturb": ["dnd_from", "dnd_to"],
-    "first_bill_query": ["bill_queries_1d"],
+    "first_bill_query": ["bill_queries_1d", "bill_queries_60d_before"],
     "first_service_activation": ["service_families_new_1d"],
     "intl_roaming_enabled": ["intl_roaming_started_1d"],
     "low_balance": ["arrears_amount", "balance_days_left"],
