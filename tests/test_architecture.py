@@ -75,8 +75,8 @@ def tracked() -> list[Path]:
 HOSTS = [
     "py" + "pi.org",
     "python" + "hosted.org",
-    "repo1.maven" + ".org",
-    "repo.maven.apache" + ".org",
+    "repo1." + "maven.org",
+    "repo." + "maven.apache.org",
     "maven" + "-central",
     "conda" + ".anaconda.org",
     "registry.npm" + "js.org",
