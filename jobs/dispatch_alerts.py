@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jobs.kernel.cycle import parse_date
 from jobs.stages import command as c
 from jobs.stages.context import Configuration
 from jobs.stages.dispatch import dispatch
@@ -18,10 +19,10 @@ def main(
     """Dispatch a date: all cycles due on it together."""
 
     def check(configuration: Configuration) -> list[Step]:
-        return plan_date(configuration.calendar, c.date_given(dispatch_date))
+        return plan_date(configuration.calendar, parse_date(dispatch_date))
 
     with c.running(source, warehouse, project_dir, profile, check=check) as context:
-        for status, count in dispatch(context, c.date_given(dispatch_date)).items():
+        for status, count in dispatch(context, parse_date(dispatch_date)).items():
             print(f"{count:>9,}  {status}")
 
 

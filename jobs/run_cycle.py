@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.kernel.cycle import CycleKind
+from jobs.kernel.cycle import CycleKind, parse_date
 from jobs.stages import command as c
 from jobs.stages.context import Configuration
 from jobs.stages.plan import plan_date, run_date
@@ -51,7 +51,7 @@ def main(
 def _dates(configuration: Configuration, given: list[str] | None) -> list[date]:
     """The dates a user named, or the one of a source with a single snapshot."""
     if given:
-        return [c.date_given(text) for text in given]
+        return [parse_date(text) for text in given]
     snapshot = configuration.calendar.snapshot
     if snapshot is None:
         raise typer.BadParameter("give --dispatch-date YYYY-MM-DD")

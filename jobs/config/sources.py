@@ -15,7 +15,6 @@ from jobs.contracts.extracts import ExtractContract
 from jobs.expressions.check import type_of
 from jobs.expressions.nodes import Name, Node, names
 from jobs.expressions.parse import ExpressionProblem, parse
-from jobs.expressions.sql import quote
 from jobs.expressions.types import Type
 from jobs.kernel.errors import ConfigError, Issue, did_you_mean
 from jobs.kernel.ids import fingerprint
@@ -303,8 +302,3 @@ def _pattern(files: str) -> str:
         else:
             result += re.escape(piece)
     return rf"{result}\Z"
-
-
-def column_reference(name: str) -> str:
-    """How a column of a file is written in an expression."""
-    return quote(name)

@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date
 from typing import Annotated
 
 import typer
@@ -123,11 +122,6 @@ def _expected(configuration: Configuration, kind: CycleKind) -> str:
     if kind is CycleKind.weekly:
         return f"; a week ends on ISO weekday {calendar.week_ends_on}"
     return "; a month ends on its last day" if kind is CycleKind.monthly else ""
-
-
-def date_given(text: str) -> date:
-    """A date from the command line; see parse_date."""
-    return parse_date(text)
 
 
 def run_app(command: Callable[..., None]) -> None:
