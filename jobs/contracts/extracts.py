@@ -146,7 +146,7 @@ class ExtractContract(StrictModel):
             name=f"raw_{self.contract}",
             columns=(*self.kept_columns, *lineage),
             partition_by=("period", "part"),
-            sort_by=self.key,
+            statistics=False,
         )
 
     def clean_table(self) -> Table:
@@ -163,6 +163,7 @@ class ExtractContract(StrictModel):
             partition_by=("row_day",),
             sort_by=self.key,
             key=self.row_key,
+            statistics=False,
         )
 
 

@@ -21,6 +21,11 @@ from jobs.rulelang.load import Rule, RuleSet
 
 SUPPRESSED, OVERFLOW, DISPATCHED = "suppressed", "overflow", "dispatched"
 RANK_BUCKETS = 1000
+STATUS = ("status", "status_reason", "suppressed_by")
+DECIDING = (
+    "alert_id", "moment_id", "subscription_id", "customer_id", "manager_id", "city", "value_tier",
+    "risk_probability", "severity", "channel", "valid_until", "dispatch_date", *STATUS,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -263,6 +268,12 @@ def with_capacity(rows: DataFrame) -> DataFrame:
             ),
         }
     )
+
+
+def with_decisions(rows: DataFrame, decided: DataFrame) -> DataFrame:
+    """Puts what the chain decided on the deciding columns back on the whole rows."""
+    added = [name for name in decided.columns if name not in DECIDING]
+    return rows.drop(*STATUS).join(decided.select("alert_id", *STATUS, *added), "alert_id")
 
 
 def alert_rows(

@@ -44,43 +44,32 @@ def typed_rows(
     """Types the records of files that share a header.
 
     Args:
-        records: delivery_id, line, raw, undecodable.
+        records: file, line, raw, fault (null, undecodable or malformed), and the texts of the columns
+            in use as c0, c1 ...
         header: Column names of the files.
         mapping: How columns fill fields.
         contract: What the rows must look like.
         context: Keys and look-ups.
 
     Returns:
-        delivery_id, line, raw, applicable, reasons, row_date, the kept columns of the contract, and
+        file, line, raw, applicable, reasons, row_date, the kept columns of the contract, and
         clear__<field> for personal data that belongs into the identity table.
     """
-    split = _split(records, header, mapping)
-    filled = _filled(split, mapping, contract)
+    texts = _texts(records, header, mapping)
+    filled = _filled(texts, mapping, contract)
     checked = _checked(filled, mapping, contract)
     return _stored(checked, contract, context)
 
 
-def _split(records: DataFrame, header: tuple[str, ...], mapping: ExtractMapping) -> DataFrame:
-    """Splits records into text columns; what means no value becomes null."""
-    contract_columns = {f"c{index}": name for index, name in enumerate(header)}
-    schema = ", ".join([*(f"{column} STRING" for column in contract_columns), "_malformed STRING"])
-    options = {
-        "sep": mapping.delimiter,
-        "quote": mapping.quote,
-        "escape": mapping.quote,
-        "mode": "PERMISSIVE",
-        "columnNameOfCorruptRecord": "_malformed",
-        "maxCharsPerColumn": "-1",
-        "multiLine": "true",
-    }
-    parsed = records.withColumn("_csv", F.from_csv("raw", schema, options))
+def _texts(records: DataFrame, header: tuple[str, ...], mapping: ExtractMapping) -> DataFrame:
+    """The columns by name; what means no value becomes null."""
     marks = ", ".join(literal(mark) for mark in ("", *mapping.null_marks))
     columns = [
-        F.expr(f"CASE WHEN _csv.{column} NOT IN ({marks}) THEN _csv.{column} END").alias(f"in__{name}")
-        for column, name in contract_columns.items()
+        F.expr(f"CASE WHEN c{index} NOT IN ({marks}) THEN c{index} END").alias(f"in__{name}")
+        for index, name in enumerate(header)
+        if f"c{index}" in records.columns
     ]
-    malformed = F.expr("_csv IS NULL OR _csv._malformed IS NOT NULL OR trim(raw) = ''").alias("malformed")
-    return parsed.select("delivery_id", "line", "raw", "undecodable", malformed, *columns)
+    return records.select("file", "line", "raw", "fault", *columns)
 
 
 def _column(name: Name) -> str:
@@ -93,8 +82,8 @@ def _filled(rows: DataFrame, mapping: ExtractMapping, contract: ExtractContract)
     values = [F.expr(to_sql(node, _column)).alias(f"v__{name}") for name, node in expressions.items()]
     failed = [_conversion_failed(node).alias(f"f__{name}") for name, node in expressions.items()]
     where = "TRUE" if mapping.where is None else f"coalesce({to_sql(parse(mapping.where), _column)}, FALSE)"
-    applicable = F.expr(f"malformed OR undecodable OR {where}").alias("applicable")
-    return rows.select("delivery_id", "line", "raw", "undecodable", "malformed", applicable, *values, *failed)
+    applicable = F.expr(f"fault IS NOT NULL OR {where}").alias("applicable")
+    return rows.select("file", "line", "raw", "fault", applicable, *values, *failed)
 
 
 def _conversion_failed(node: Node) -> Column:
@@ -112,20 +101,23 @@ def _checked(rows: DataFrame, mapping: ExtractMapping, contract: ExtractContract
     filled = field_expressions(mapping, contract)
     typed = [_field(name, field, name in filled).alias(name) for name, field in contract.fields.items()]
     carried = [f"v__{name}" for name in filled] + [f"f__{name}" for name in filled]
-    head = ["delivery_id", "line", "raw", "undecodable", "malformed", "applicable"]
+    head = ["file", "line", "raw", "fault", "applicable"]
     cast = rows.select(*head, *typed, *carried)
-    reasons = [
-        F.expr(f"CASE WHEN {condition} THEN {literal(f'{reason}:{name}')} END")
+    conditions = [
+        (f"{reason}:{name}", condition)
         for name, field in contract.fields.items()
         if name in filled
         for reason, condition in _reasons(name, field)
     ]
-    whole = F.expr(
-        "CASE WHEN undecodable THEN array('undecodable') WHEN malformed THEN array('malformed') END"
+    # Only a bad row pays for the list of its reasons, which Spark cannot compile.
+    bad = " OR ".join(f"({condition})" for _, condition in conditions)
+    found = ", ".join(f"CASE WHEN {condition} THEN {literal(reason)} END" for reason, condition in conditions)
+    reasons = F.expr(
+        f"CASE WHEN fault IS NOT NULL THEN array(fault) WHEN {bad} THEN array_compact(array({found})) "
+        "ELSE cast(array() AS ARRAY<STRING>) END"
     )
-    found = F.coalesce(whole, F.array_compact(F.array(*reasons)))
     fields = list(contract.fields)
-    return cast.select("delivery_id", "line", "raw", "applicable", found.alias("reasons"), *fields)
+    return cast.select("file", "line", "raw", "applicable", reasons.alias("reasons"), *fields)
 
 
 def _field(name: str, field: Field, filled: bool) -> Column:
@@ -152,9 +144,10 @@ def _typed(name: str, field: Field) -> Column:
             lower = f"lower({text})"
             sql = f"CASE WHEN {lower} IN {_TRUE} THEN TRUE WHEN {lower} IN {_FALSE} THEN FALSE END"
         case "integer":
-            # A decimal such as 23.0 is a whole number; 23.5 is not and stays null.
+            # A decimal such as 23.0 is a whole number too; 23.5 is not and stays null.
             number = f"try_cast({value} AS DECIMAL(28,8))"
-            sql = f"CASE WHEN {number} = floor({number}) THEN try_cast({number} AS BIGINT) END"
+            whole = f"CASE WHEN {number} = floor({number}) THEN try_cast({number} AS BIGINT) END"
+            sql = f"coalesce(try_cast({value} AS BIGINT), {whole})"
         case "decimal":
             sql = f"try_cast({value} AS {ddl_type('decimal', field.scale)})"
         case _:
@@ -180,7 +173,7 @@ def _reasons(name: str, field: Field) -> list[tuple[str, str]]:
 
 def _stored(rows: DataFrame, contract: ExtractContract, context: RowContext) -> DataFrame:
     """Adds derived parts and the row's date, and replaces personal data."""
-    columns: list[Column] = [F.col(name) for name in ("delivery_id", "line", "applicable", "reasons")]
+    columns: list[Column] = [F.col(name) for name in ("file", "line", "applicable", "reasons")]
     # Only a refused row needs its original text.
     columns.append(F.expr("CASE WHEN size(reasons) > 0 THEN raw END").alias("raw"))
     day = quote(contract.date_field)
@@ -222,11 +215,23 @@ def _derived(part: Derived, context: RowContext) -> Column:
             return F.expr(f"try_element_at(map({pairs}), substring({source}, 1, 3))")
 
 
-def latest_wins(raw: DataFrame, contract: ExtractContract) -> DataFrame:
-    """One row a key: of rows alike in it, the one delivered last, then the one further down the file."""
+def latest_wins(rows: DataFrame, contract: ExtractContract, buckets: int = 1) -> DataFrame:
+    """One row a key and unit: of rows alike in it the last delivered, then the one further down its file.
+
+    The rows of a unit (row_day) come together in so many tasks, so that each writes few files.
+
+    Args:
+        rows: Rows of the raw table with row_day.
+        contract: Gives the key.
+        buckets: Tasks that share a unit.
+    """
+    bucket = F.expr(f"pmod(xxhash64({', '.join(quote(name) for name in contract.row_key)}), {buckets})")
+    unit = ["row_day"] if buckets == 1 else ["row_day", "_bucket"]
+    gathered = rows.withColumn("_bucket", bucket).repartition(*unit)
     order = [F.col(name).desc() for name in ("available_at", "period", "part", "delivery_id", "line")]
-    window = Window.partitionBy(*contract.row_key).orderBy(*order)
-    return raw.withColumn("_rank", F.row_number().over(window)).where("_rank = 1").drop("_rank")
+    window = Window.partitionBy(*unit, *contract.row_key).orderBy(*order)
+    ranked = gathered.withColumn("_rank", F.row_number().over(window)).where("_rank = 1")
+    return ranked.drop("_rank", "_bucket")
 
 
 def row_day(contract: ExtractContract) -> Column:

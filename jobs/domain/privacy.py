@@ -20,5 +20,5 @@ def pseudonym(value: Column, key: bytes) -> Column:
     block = (hashlib.sha256(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\0")
     inner = F.lit(bytearray(byte ^ 0x36 for byte in block))
     outer = F.lit(bytearray(byte ^ 0x5C for byte in block))
-    digest = F.unhex(F.sha2(F.concat(inner, F.encode(value, "UTF-8")), 256))
+    digest = F.unhex(F.sha2(F.concat(inner, value.cast("binary")), 256))
     return F.substring(F.sha2(F.concat(outer, digest), 256), 1, 32)

@@ -1,4 +1,8 @@
-"""The customer view: one aggregation a source over its tiles, one join, and the items layer by layer."""
+"""The customer view as one SQL statement: an aggregation a source, one join, and the items layer by layer.
+
+The statement is text, analysed once by Spark, so the view is planned in one go and can be read and tested
+without a session.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,8 @@ from jobs.expressions.sql import literal, quote, to_sql
 from jobs.kernel.cycle import Cycle
 
 BASE = "subscriptions"
-ReadTable = Callable[[str], DataFrame]
+Relation = Callable[[str], str]
+"""Name of the relation that holds the clean rows of a state contract, or the tiles of another."""
 
 
 @dataclass(frozen=True)
@@ -54,45 +59,94 @@ class ViewPlan:
         return self.supply.leaf(leaf) is ItemStatus.supplied
 
 
-def build_view(plan: ViewPlan, clean: ReadTable, tiles: ReadTable) -> DataFrame:
+def view_sql(plan: ViewPlan, relation: Relation) -> str:
     """One row for each subscription in the network at as_of, with all items.
 
     Args:
         plan: What to compute.
-        clean: Gives the clean table of a contract.
-        tiles: Gives the tiles of a contract.
+        relation: Names the relation to read for a contract: clean rows of states, tiles of the others.
 
     Returns:
-        as_of, cutoff, subscription_id and the items, null where unknown.
+        SQL that gives as_of, cutoff, subscription_id and the items, null where unknown.
     """
-    frame = _population(plan, clean)
-    for contract in plan.contracts.values():
+    steps = {"population": _population(plan, relation(BASE))}
+    joins, columns = [], ["population.*"]
+    for name in sources_used(plan):
+        if name == BASE:
+            continue
+        contract = plan.contracts[name]
         if contract.grain == "state":
-            if contract.contract != BASE:
-                frame = _join_state(frame, plan, contract, clean)
+            steps[name], found = _state(plan, contract, relation(name))
+            (key,) = contract.key
+            left = "subscription_id" if key == "subscription_id" else quote(f"{BASE}.{key}")
         else:
-            frame = _join_measures(frame, plan, contract, tiles)
-    return _with_items(frame, plan)
+            steps[name], found = _measures(plan, contract, relation(name))
+            left = "subscription_id"
+        joins.append(f"LEFT JOIN {quote(name)} ON population.{left} = {quote(name)}._key")
+        columns += found
+    steps["joined"] = f"SELECT {', '.join(columns)} FROM population {' '.join(joins)}"
+    last = "joined"
+    for number, layer in enumerate(_item_layers(plan)):
+        steps[f"items_{number}"] = f"SELECT *, {', '.join(layer)} FROM {last}"
+        last = f"items_{number}"
+    head = [
+        f"{literal(plan.cycle.as_of)} AS as_of",
+        f"{literal(plan.cycle.cutoff)} AS cutoff",
+        "subscription_id",
+    ]
+    items = [quote(item) for one in plan.view.classes for item in one.items]
+    parts = ",\n".join(f"{quote(name)} AS ({sql})" for name, sql in steps.items())
+    return f"WITH {parts}\nSELECT {', '.join([*head, *items])} FROM {last}"
+
+
+def sources_used(plan: ViewPlan) -> list[str]:
+    """The contracts that the view reads, the population's first."""
+    used = [
+        name
+        for name, contract in plan.contracts.items()
+        if name != BASE
+        and (_state_columns(plan, name) if contract.grain == "state" else _measure_leaves(plan, name))
+    ]
+    return [BASE, *used]
+
+
+def known_sql(cycle: Cycle) -> str:
+    """Condition on rows that a cycle may know: dated by as_of and available by its cutoff."""
+    return f"row_date <= {literal(cycle.as_of)} AND available_at <= {literal(cycle.cutoff)}"
 
 
 def known_at(rows: DataFrame, cycle: Cycle) -> DataFrame:
-    """Rows that a cycle may know: dated by as_of and available by its cutoff."""
-    return rows.where(f"row_date <= {literal(cycle.as_of)} AND available_at <= {literal(cycle.cutoff)}")
+    """Rows that a cycle may know."""
+    return rows.where(known_sql(cycle))
 
 
 def latest_state(rows: DataFrame, contract: ExtractContract, cycle: Cycle, columns: list[str]) -> DataFrame:
     """The newest row of each key that a cycle may know, with the named columns."""
-    # The key and the date name a row, so the maximum is unique.
-    newest = F.max_by(F.struct(*(F.col(quote(name)) for name in columns)), F.col("row_date")).alias("_state")
-    grouped = known_at(rows, cycle).groupBy(*contract.key).agg(newest)
+    grouped = known_at(rows, cycle).groupBy(*contract.key).agg(F.expr(_newest(columns)).alias("_state"))
     return grouped.select(*contract.key, "_state")
+
+
+def _newest(columns: list[str]) -> str:
+    # The key and the date name a row, so the maximum is unique.
+    return f"max_by(struct({', '.join(quote(name) for name in columns)}), row_date)"
 
 
 def _state_columns(plan: ViewPlan, contract: str) -> list[str]:
     return [leaf.name for leaf in plan.leaves if leaf.table == contract and plan.usable(leaf)]
 
 
-def _population(plan: ViewPlan, clean: ReadTable) -> DataFrame:
+def _measure_leaves(plan: ViewPlan, contract: str) -> list[Name]:
+    return [
+        leaf
+        for leaf in plan.leaves
+        if leaf.table == MEASURE
+        and plan.view.measures[split_measure(leaf)[0]].from_ == contract
+        and plan.usable(leaf)
+    ]
+
+
+def _population(plan: ViewPlan, relation: str) -> str:
+    """The subscriptions in the network, with their fields that items or joins need."""
     contract = plan.contracts[BASE]
     joins = [
         key
@@ -102,63 +156,46 @@ def _population(plan: ViewPlan, clean: ReadTable) -> DataFrame:
         if key in contract.column_types and key != "subscription_id"
     ]
     wanted = list(dict.fromkeys([*_state_columns(plan, BASE), *joins, "status", "joined_on"]))
-    latest = latest_state(clean(BASE), contract, plan.cycle, wanted)
-    leaves = [F.col(f"_state.{quote(name)}").alias(f"{BASE}.{name}") for name in wanted]
-    here = (
-        "_state.status <> 'closed' AND "
-        f"coalesce(_state.joined_on, {literal(plan.cycle.as_of)}) <= {literal(plan.cycle.as_of)}"
+    leaves = ", ".join(f"_state.{quote(name)} AS {quote(f'{BASE}.{name}')}" for name in wanted)
+    as_of = literal(plan.cycle.as_of)
+    return (
+        f"SELECT subscription_id, {leaves} FROM (SELECT subscription_id, {_newest(wanted)} AS _state "
+        f"FROM {relation} WHERE {known_sql(plan.cycle)} GROUP BY subscription_id) "
+        f"WHERE _state.status <> 'closed' AND coalesce(_state.joined_on, {as_of}) <= {as_of}"
     )
-    return latest.where(here).select("subscription_id", *leaves)
 
 
-def _join_state(frame: DataFrame, plan: ViewPlan, contract: ExtractContract, clean: ReadTable) -> DataFrame:
+def _state(plan: ViewPlan, contract: ExtractContract, relation: str) -> tuple[str, list[str]]:
+    """The newest state of each key, and the columns it adds to the join."""
     wanted = _state_columns(plan, contract.contract)
-    if not wanted:
-        return frame
     (key,) = contract.key
-    latest = latest_state(clean(contract.contract), contract, plan.cycle, wanted)
-    leaves = [F.col(f"_state.{quote(name)}").alias(f"{contract.contract}.{name}") for name in wanted]
-    right = latest.select(F.col(key).alias("_key"), *leaves)
-    left_key = "subscription_id" if key == "subscription_id" else f"{BASE}.{key}"
-    return frame.join(right, F.col(quote(left_key)) == F.col("_key"), "left").drop("_key")
+    names_ = [quote(f"{contract.contract}.{name}") for name in wanted]
+    leaves = ", ".join(f"_state.{quote(name)} AS {alias}" for name, alias in zip(wanted, names_, strict=True))
+    sql = (
+        f"SELECT _key, {leaves} FROM (SELECT {quote(key)} AS _key, {_newest(wanted)} AS _state "
+        f"FROM {relation} WHERE {known_sql(plan.cycle)} GROUP BY {quote(key)})"
+    )
+    return sql, names_
 
 
-def _join_measures(
-    frame: DataFrame, plan: ViewPlan, contract: ExtractContract, tiles: ReadTable
-) -> DataFrame:
-    wanted = [
-        leaf
-        for leaf in plan.leaves
-        if leaf.table == MEASURE
-        and plan.view.measures[split_measure(leaf)[0]].from_ == contract.contract
-        and plan.usable(leaf)
-    ]
-    if not wanted:
-        return frame
-    merges, first = [], plan.cycle.as_of
-    for leaf in wanted:
+def _measures(plan: ViewPlan, contract: ExtractContract, relation: str) -> tuple[str, list[str]]:
+    """The tiles of a source merged over all windows, and the columns they add to the join."""
+    merges, columns, first = [], [], plan.cycle.as_of
+    for leaf in _measure_leaves(plan, contract.contract):
         name, window = split_measure(leaf)
-        inside = _inside(window, plan.cycle.as_of)
-        sql = merge_sql(name, plan.view.measures[name], contract, inside)
-        merges.append(F.expr(sql).alias(f"{MEASURE}.{leaf.name}"))
+        measure = plan.view.measures[name]
+        alias = quote(f"{MEASURE}.{leaf.name}")
+        merges.append(f"{merge_sql(name, measure, contract, _inside(window, plan.cycle.as_of))} AS {alias}")
+        columns.append(f"coalesce({alias}, 0) AS {alias}" if measure.missing == "zero" else alias)
         start, _ = window.span(plan.cycle.as_of)
         first = min(first, start or date.min)
-    known = known_at(tiles(contract.contract), plan.cycle)
-    if first > date.min:
-        # Tiles lie in partitions by row_day, which for coarse partitions starts before the date.
-        known = known.where(f"row_date >= {literal(first)}")
-    merged = known.groupBy("subscription_id").agg(*merges)
-    joined = frame.join(merged, "subscription_id", "left")
-    zeros = {
-        f"{MEASURE}.{leaf.name}": 0
-        for leaf in wanted
-        if plan.view.measures[split_measure(leaf)[0]].missing == "zero"
-    }
-    filled = [
-        F.coalesce(F.col(quote(name)), F.lit(0)).alias(name) if name in zeros else F.col(quote(name))
-        for name in joined.columns
-    ]
-    return joined.select(*filled)
+    # Tiles lie in partitions by row_day, which for coarse partitions starts before the date.
+    since = f" AND row_date >= {literal(first)}" if first > date.min else ""
+    sql = (
+        f"SELECT subscription_id AS _key, {', '.join(merges)} FROM {relation} "
+        f"WHERE {known_sql(plan.cycle)}{since} GROUP BY subscription_id"
+    )
+    return sql, columns
 
 
 def _inside(window: Window, as_of: date) -> str:
@@ -167,8 +204,8 @@ def _inside(window: Window, as_of: date) -> str:
     return upper if start is None else f"row_date >= {literal(start)} AND {upper}"
 
 
-def _with_items(frame: DataFrame, plan: ViewPlan) -> DataFrame:
-    """Computes items in layers: an item stands in a later select than those it uses."""
+def _item_layers(plan: ViewPlan) -> list[list[str]]:
+    """Items in layers, as SQL: an item stands in a later layer than those it uses."""
 
     def name_sql(name: Name) -> str:
         if name.table is not None:
@@ -179,24 +216,13 @@ def _with_items(frame: DataFrame, plan: ViewPlan) -> DataFrame:
         return literal(plan.amounts[name])  # type: ignore[arg-type]
 
     depth: dict[str, int] = {}
+    layers: dict[int, list[str]] = {}
     for item, tree in plan.view.trees.items():
         used = [name.name for name in names(tree) if name.table is None and name.name in plan.view.trees]
         depth[item] = 1 + max((depth[name] for name in used), default=-1)
-    for layer in range(max(depth.values()) + 1):
-        computed = [
-            F.expr(
-                item_sql(plan.view.items[item], to_sql(plan.view.trees[item], name_sql, amount_sql))
-            ).alias(item)
-            for item, level in depth.items()
-            if level == layer
-        ]
-        frame = frame.select("*", *computed)
-    head = [
-        F.lit(plan.cycle.as_of).alias("as_of"),
-        F.lit(plan.cycle.cutoff).alias("cutoff"),
-        F.col("subscription_id"),
-    ]
-    return frame.select(*head, *(F.col(quote(item)) for one in plan.view.classes for item in one.items))
+        value = item_sql(plan.view.items[item], to_sql(tree, name_sql, amount_sql))
+        layers.setdefault(depth[item], []).append(f"{value} AS {quote(item)}")
+    return [layers[number] for number in sorted(layers)]
 
 
 def item_sql(item: Item, value: str) -> str:

@@ -186,7 +186,7 @@ class RunContext:
     progress: Callable[[str], None] = field(default=lambda message: None)
     max_bad_share: float | None = None
     deliveries: list[dict[str, Any]] | None = None
-    built_views: set[tuple[date, date]] = field(default_factory=set)
+    built_views: dict[tuple[date, date], tuple[str, int]] = field(default_factory=dict)
     _side_lock: Lock = field(default_factory=Lock, repr=False)
     _log_rows: list[LedgerRow] = field(default_factory=list, repr=False)
 

@@ -15,7 +15,7 @@ from jobs.contracts.supply import Delivered
 from jobs.kernel.cycle import Cycle
 from jobs.kernel.errors import Issue, KeyMomentsError, Location, SourceError, did_you_mean
 from jobs.kernel.ids import fingerprint, hash_of
-from jobs.storage.records import FileFacts, look_at
+from jobs.storage.records import FileFacts, Layout, look_at
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _delivery(
         if text and _period_end(text) is None:
             message = f"'{text}' in the name is not a date"
             raise SourceError(Issue("FILE_BAD_NAME", message, Location(str(path))))
-    facts = look_at(str(path), mapping.encoding, mapping.delimiter, mapping.quote, mapping.multiline)
+    facts = look_at(str(path), layout_of(mapping))
     _check_header(facts.header, mapping, contract, path)
     sequence = int(parts.get("sequence") or 0)
     part = parts.get("part") or mapping.part
@@ -133,6 +133,11 @@ def _delivery(
         delivered_on=_period_end(delivered) if delivered else None,
         facts=facts,
     )
+
+
+def layout_of(mapping: ExtractMapping) -> Layout:
+    """How a mapping says that its files are laid out."""
+    return Layout(mapping.encoding, mapping.delimiter, mapping.quote, mapping.multiline)
 
 
 def _period_end(text: str) -> date | None:
@@ -213,24 +218,40 @@ def covered(
     return first, last
 
 
+def known_from(row: Mapping[str, Any], contract: ExtractContract) -> date:
+    """The first date at which any row of a delivery counts as known."""
+    wait = timedelta(days=contract.available_after_days)
+    found: date = row["delivered_on"] or row["covers_from"] + wait
+    return found
+
+
+def reaching(
+    rows: Iterable[dict[str, Any]], contracts: Mapping[str, ExtractContract], cycle: Cycle
+) -> list[dict[str, Any]]:
+    """The active deliveries that a cycle may know rows of."""
+    return [
+        row
+        for row in rows
+        if row["status"] == "active"
+        and row["covers_from"] is not None
+        and row["contract"] in contracts
+        and row["covers_from"] <= cycle.as_of
+        and known_from(row, contracts[row["contract"]]) <= cycle.cutoff
+    ]
+
+
 def delivered_at(
     rows: Iterable[dict[str, Any]], source: Source, contracts: dict[str, ExtractContract], cycle: Cycle
 ) -> dict[str, Delivered]:
     """What each contract of a source has delivered, as known at a cycle's cutoff."""
     found: dict[str, Delivered] = {}
-    active = [row for row in rows if row["status"] == "active" and row["covers_from"] is not None]
+    known = reaching(rows, contracts, cycle)
     for name, contract in contracts.items():
         wait = timedelta(days=contract.available_after_days)
         spans = []
-        for row in active:
-            if row["contract"] != name:
-                continue
-            known_until = (
-                row["covers_to"] if row["delivered_on"] else min(row["covers_to"], cycle.cutoff - wait)
-            )
-            known_from = row["delivered_on"] or row["covers_from"] + wait
-            if known_from <= cycle.cutoff and row["covers_from"] <= cycle.as_of:
-                spans.append((row["covers_from"], min(known_until, cycle.as_of)))
+        for row in (one for one in known if one["contract"] == name):
+            until = row["covers_to"] if row["delivered_on"] else min(row["covers_to"], cycle.cutoff - wait)
+            spans.append((row["covers_from"], min(until, cycle.as_of)))
         found[name] = Delivered(
             fields=source.fields_of(name),
             data_from=min((span[0] for span in spans), default=None),

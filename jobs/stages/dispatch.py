@@ -40,23 +40,27 @@ def dispatch(context: RunContext, dispatch_date: date) -> dict[str, int]:
         f"dispatch_date < {literal(dispatch_date)}"
     )
     rows = chain.candidates(moments, _waiting(context, earlier, dispatch_date, plan), plan)
+    rows = rows.persist(StorageLevel.MEMORY_AND_DISK)
     exempt = moments.where("category = 'exempt' AND NOT shadow").select("subscription_id", "moment_id")
-    # Each of the next stages looks at the rows several times.
-    rows = chain.stop_exempt(rows, exempt, plan).persist(StorageLevel.MEMORY_AND_DISK)
-    rows = chain.stop_cooling(rows, earlier.where("status = 'dispatched'"), plan)
-    rows = chain.stop_inhibited(rows, plan)
-    rows = chain.with_priority(rows, plan).persist(StorageLevel.MEMORY_AND_DISK)
-    rows = chain.with_visits(rows, _managers(context, dispatch_date), plan)
-    rows = chain.with_capacity(chain.with_ranks(rows.persist(StorageLevel.MEMORY_AND_DISK)))
+    # The chain decides on few columns; each of its later stages looks at them several times.
+    live = chain.stop_exempt(rows.select(*chain.DECIDING), exempt, plan)
+    live = chain.stop_cooling(live, earlier.where("status = 'dispatched'"), plan)
+    live = live.persist(StorageLevel.MEMORY_AND_DISK)
+    weighed = chain.with_priority(chain.stop_inhibited(live, plan), plan)
+    visits = chain.with_visits(weighed, _managers(context, dispatch_date), plan)
+    visits = visits.persist(StorageLevel.MEMORY_AND_DISK)
+    decided = chain.with_capacity(chain.with_ranks(visits))
     table = context.table("alerts")
     now = context.clock()
-    alerts = chain.alert_rows(rows, plan, table.version, now.isoformat(), context.run_id)
+    final = chain.with_decisions(rows, decided)
+    alerts = chain.alert_rows(final, plan, table.version, now.isoformat(), context.run_id)
     partition: Partition = {
         "dispatch_cycle": [str(kind) for kind in CycleKind],
         "dispatch_date": [dispatch_date],
     }
     written = warehouse.replace(alerts, table, partition)
-    context.spark.catalog.clearCache()
+    for kept in (rows, live, visits):
+        kept.unpersist()
     counts = _by_status(context, dispatch_date)
     context.progress(f"dispatch of {dispatch_date}: " + ", ".join(f"{n:,} {s}" for s, n in counts.items()))
     result = "complete" if written.changed else "unchanged"

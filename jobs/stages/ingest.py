@@ -1,4 +1,4 @@
-"""Ingest: files -> raw rows, quarantine, identity -> tiles -> clean, each delivery exactly once.
+"""Ingest: files -> raw rows, quarantine, identity -> clean -> tiles, each delivery exactly once.
 
 Everything is read and judged before anything is written, so that a refused delivery leaves all tables as
 they were. The deliveries table is written last; a run killed before it does its work again.
@@ -16,15 +16,16 @@ from pyspark.sql import functions as F
 
 from jobs.contracts.columns import Table
 from jobs.contracts.extracts import ExtractContract
+from jobs.contracts.view import CustomerView
 from jobs.domain.extract_rows import latest_wins, row_day
 from jobs.domain.tiles import build_tiles, tile_table
 from jobs.expressions.sql import literal
 from jobs.kernel.errors import Issue, SourceError
 from jobs.stages.context import RunContext
 from jobs.stages.deliveries import Delivery, covered, find_deliveries
-from jobs.stages.judge import PARALLEL_CONTRACTS, Batch, Counts, judge_deliveries, refuse_bad
+from jobs.stages.judge import ACCEPTED, PARALLEL_CONTRACTS, Batch, Counts, judge_deliveries, refuse_bad
 from jobs.storage.ledger import LedgerRow
-from jobs.storage.warehouse import Warehouse
+from jobs.storage.warehouse import ROWS_PER_FILE, Warehouse
 
 
 def ingest(context: RunContext) -> list[dict[str, Any]]:
@@ -78,40 +79,75 @@ def known_deliveries(context: RunContext) -> list[dict[str, Any]]:
 
 
 def _write(context: RunContext, batch: Batch, known: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Writes one contract's deliveries; the clean table last, since it tells what must be redone."""
-    contract, warehouse = batch.contract, context.warehouse
+    """Writes one contract's deliveries; see the module's text for the order."""
+    contract, warehouse, view = batch.contract, context.warehouse, context.configuration.view
     slots = {(d.period, d.part) for d in batch.deliveries}
     place = {"period": sorted({p for p, _ in slots}), "part": sorted({p for _, p in slots})}
-    raw_table, clean_table = contract.raw_table(), contract.clean_table()
-    accepted = batch.rows.where("applicable AND size(reasons) = 0")
-    kept = _other_parts(warehouse, raw_table, place, slots, accepted)
-    warehouse.replace_changed(kept, raw_table, place)
+    accepted = batch.rows.where(ACCEPTED)
+    kept = _other_parts(warehouse, contract.raw_table(), place, slots, accepted)
+    warehouse.replace_changed(kept, contract.raw_table(), place, arranged=True)
     _write_side_tables(context, batch, known, place)
-    days = _touched_days(warehouse, batch, known, slots)
+    units, others = _touched(batch, known, slots)
+    tiles = tile_table(contract, view) if view.measures_of(contract.contract) else None
     loaded: dict[str, int] = {}
-    if days:
-        unit = {"row_day": days}
-        raw = (
-            warehouse.read(raw_table)
-            .withColumn("row_day", row_day(contract))
-            .where(F.col("row_day").isin(days))
-        )
-        clean = latest_wins(raw, contract).persist(StorageLevel.MEMORY_AND_DISK)
-        if context.configuration.view.measures_of(contract.contract):
-            table = tile_table(contract, context.configuration.view)
-            warehouse.replace_changed(build_tiles(clean, contract, context.configuration.view), table, unit)
-        warehouse.replace_changed(clean, clean_table, unit)
-        loaded = {row[0]: row[1] for row in clean.groupBy("delivery_id").count().collect()}
-        clean.unpersist()
+    if units:
+        loaded = _write_clean(warehouse, batch, units, others, tiles, view)
     else:
-        warehouse.ensure(clean_table)
-        if context.configuration.view.measures_of(contract.contract):
-            warehouse.ensure(tile_table(contract, context.configuration.view))
+        for table in (contract.clean_table(), *([] if tiles is None else [tiles])):
+            warehouse.ensure(table)
     context.progress(f"  {contract.contract}: {sum(c.accepted for c in batch.counts.values()):,} rows")
     return [
         _delivery_row(context, one, contract, batch.counts[one.delivery_id], loaded.get(one.delivery_id, 0))
         for one in batch.deliveries
     ]
+
+
+def _write_clean(
+    warehouse: Warehouse,
+    batch: Batch,
+    units: list[date],
+    others: list[str],
+    tiles: Table | None,
+    view: CustomerView,
+) -> dict[str, int]:
+    """Writes some units of a clean table and its tiles; returns the clean rows of each delivery."""
+    contract = batch.contract
+    clean = _clean_rows(warehouse, batch, units, others).persist(StorageLevel.MEMORY_AND_DISK)
+    warehouse.replace_changed(clean, contract.clean_table(), {"row_day": units}, arranged=True)
+    if tiles is not None:
+        built = build_tiles(clean, contract, view)
+        warehouse.replace_changed(built, tiles, {"row_day": units}, arranged=True)
+    loaded = {row[0]: row[1] for row in clean.groupBy("delivery_id").count().collect()}
+    clean.unpersist()
+    return loaded
+
+
+def _touched(
+    batch: Batch, known: list[dict[str, Any]], slots: set[tuple[str, str]]
+) -> tuple[list[date], list[str]]:
+    """Units of the clean table to redo, and the other active deliveries that have rows in them."""
+    mine = [row for row in known if row["contract"] == batch.contract.contract and row["status"] == "active"]
+    units = {unit for counts in batch.counts.values() for unit in counts.units}
+    units |= {unit for row in mine if (row["period"], row["part"]) in slots for unit in row["units"]}
+    others = [
+        row["delivery_id"]
+        for row in mine
+        if (row["period"], row["part"]) not in slots and not units.isdisjoint(row["units"])
+    ]
+    return sorted(units), others
+
+
+def _clean_rows(warehouse: Warehouse, batch: Batch, units: list[date], others: list[str]) -> DataFrame:
+    """The clean rows of some units: from the new rows, and from raw where others have rows there too."""
+    contract = batch.contract
+    table = contract.raw_table()
+    rows = batch.rows.where(ACCEPTED).select(*table.names)
+    if others:
+        old = warehouse.read(table).where(F.col("delivery_id").isin(others))
+        rows = rows.unionByName(old.select(*table.names))
+    rows = rows.withColumn("row_day", row_day(contract)).where(F.col("row_day").isin(units))
+    new = sum(counts.accepted for counts in batch.counts.values())
+    return latest_wins(rows, contract, buckets=1 + new // (len(units) * ROWS_PER_FILE))
 
 
 def _other_parts(
@@ -148,7 +184,7 @@ def _write_side_tables(
     if not clear:
         return
     subject = F.col(contract.key[0]).alias("subject")
-    good = batch.rows.where("applicable AND size(reasons) = 0")
+    good = batch.rows.where(ACCEPTED)
     parts = [
         good.where(F.col(f"clear__{field}").isNotNull()).select(
             name,
@@ -165,23 +201,6 @@ def _write_side_tables(
     for part in parts[1:]:
         people = people.unionByName(part)
     context.side_lock_replace(people.distinct(), context.table("identity"), slot)
-
-
-def _is_replaced(row: dict[str, Any], contract: str, slots: set[tuple[str, str]]) -> bool:
-    return row["contract"] == contract and row["status"] == "active" and (row["period"], row["part"]) in slots
-
-
-def _touched_days(
-    warehouse: Warehouse, batch: Batch, known: list[dict[str, Any]], slots: set[tuple[str, str]]
-) -> list[date]:
-    """Units of the clean table to redo: those of new rows, and those with rows of replaced deliveries."""
-    days = {day for counts in batch.counts.values() for day in counts.units}
-    replaced = [row["delivery_id"] for row in known if _is_replaced(row, batch.contract.contract, slots)]
-    table = batch.contract.clean_table()
-    if replaced and warehouse.exists(table):
-        old = warehouse.read(table).where(F.col("delivery_id").isin(replaced)).select("row_day").distinct()
-        days |= {row[0] for row in old.collect()}
-    return sorted(days)
 
 
 def _delivery_row(
@@ -207,6 +226,7 @@ def _delivery_row(
         "rows_duplicate": counts.accepted - loaded,
         "covers_from": first,
         "covers_to": last,
+        "units": sorted(counts.units),
         "delivered_on": one.delivered_on,
         "run_id": context.run_id,
     }

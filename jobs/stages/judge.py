@@ -12,20 +12,22 @@ from datetime import date
 from typing import Any
 
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.config.sources import columns_used
 from jobs.contracts.extracts import ExtractContract
 from jobs.domain.extract_rows import RowContext, row_day, typed_rows
+from jobs.expressions.sql import literal, quote
 from jobs.kernel.errors import Issue, Location, SourceError
 from jobs.stages.context import RunContext
-from jobs.stages.deliveries import Delivery
+from jobs.stages.deliveries import Delivery, layout_of
 from jobs.storage.records import RecordFile, read_records
 
 SEGMENTS = "number_segments"
 SHOWN_BAD_ROWS = 20
 PARALLEL_CONTRACTS = 3
+ACCEPTED = "applicable AND size(reasons) = 0"
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def judge_deliveries(context: RunContext, deliveries: list[Delivery]) -> list[Ba
     if order and order[0] == SEGMENTS:
         batch = _judge(context, by_contract[order.pop(0)], RowContext(context.keys.pseudonym, {}))
         batches.append(batch)
-        accepted = batch.rows.where("applicable AND size(reasons) = 0").orderBy("row_date")
+        accepted = batch.rows.where(ACCEPTED).orderBy("row_date")
         operators |= {
             row["prefix"]: row["operator"] for row in accepted.select("prefix", "operator").collect()
         }
@@ -106,7 +108,7 @@ def _judge(context: RunContext, deliveries: list[Delivery], lookups: RowContext)
         rows = rows.unionByName(frame)
     rows = rows.persist(StorageLevel.MEMORY_AND_DISK)
     counts = {one.delivery_id: Counts(0, 0, 0, None, None) for one in deliveries}
-    good = "applicable AND size(reasons) = 0"
+    good = ACCEPTED
     for row in (
         rows.groupBy("delivery_id")
         .agg(
@@ -134,24 +136,33 @@ def _typed(
     context: RunContext, group: list[Delivery], contract: ExtractContract, lookups: RowContext
 ) -> DataFrame:
     first = group[0]
-    mapping = first.mapping
-    files = [
-        RecordFile(
-            d.delivery_id, d.path, mapping.encoding, mapping.multiline, mapping.quote, mapping.delimiter
-        )
-        for d in group
-    ]
+    mapping, header = first.mapping, first.facts.header
     if mapping.fields == "same":
         # Optional fields that these files lack stay null.
-        present = {name: f"`{name}`" for name in contract.fields if name in first.facts.header}
+        present = {name: quote(name) for name in contract.fields if name in header}
         mapping = mapping.model_copy(update={"fields": present})
-    typed = typed_rows(read_records(context.spark, files), first.facts.header, mapping, contract, lookups)
-    info = context.spark.createDataFrame(
-        [(d.delivery_id, d.name, d.period, d.part, d.delivered_on) for d in group],
-        "delivery_id STRING, file STRING, period STRING, part STRING, delivered_on DATE",
+    used = [header.index(name) for name in columns_used(mapping, contract)]
+    files = [RecordFile(number, one.path, one.facts.pieces) for number, one in enumerate(group)]
+    records = read_records(context.spark, files, layout_of(mapping), len(header), sorted(used))
+    typed = typed_rows(records, header, mapping, contract, lookups)
+    return typed.select("*", _delivery(group)).select(
+        *(F.col(name) for name in typed.columns if name != "file"),
+        *(F.col(f"_delivery.{name}") for name in ("delivery_id", "file", "period", "part")),
+        F.expr(
+            f"coalesce(_delivery.delivered_on, date_add(row_date, {contract.available_after_days}))"
+        ).alias("available_at"),
     )
-    available = F.expr(f"coalesce(delivered_on, date_add(row_date, {contract.available_after_days}))")
-    return typed.join(F.broadcast(info), "delivery_id").withColumn("available_at", available)
+
+
+def _delivery(group: list[Delivery]) -> Column:
+    """The delivery of a row, by the number of its file: a constant, where a join would cost a job."""
+    known = ", ".join(
+        f"struct({literal(one.delivery_id)} AS delivery_id, {literal(one.name)} AS file, "
+        f"{literal(one.period)} AS period, {literal(one.part)} AS part, "
+        f"{'cast(NULL AS DATE)' if one.delivered_on is None else literal(one.delivered_on)} AS delivered_on)"
+        for one in group
+    )
+    return F.expr(f"array({known})[file]").alias("_delivery")
 
 
 def refuse_bad(context: RunContext, batches: list[Batch]) -> None:

@@ -68,8 +68,7 @@ def _write_risk(context: RunContext, cycle: Cycle, supply: Supply) -> None:
         _log(context, cycle, started, "complete", 0, settings.fingerprint, f"no risk: {reason}")
         return
     base = base_of(context, cycle)
-    if (base.as_of, base.cutoff) not in context.built_views:
-        write_view(context, base)
+    write_view(context, base)
     # A term counts when both the base period and today can tell the group.
     then = supply_at(context, base).statuses()
     now = supply.statuses()

@@ -2,42 +2,59 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
+from pyspark.sql import functions as F
+
 from jobs.domain.tiles import tile_table
-from jobs.domain.view import ViewPlan, build_view
+from jobs.domain.view import ViewPlan, sources_used, view_sql
+from jobs.expressions.sql import literal
 from jobs.kernel.cycle import Cycle
 from jobs.kernel.errors import CycleError, Issue
+from jobs.kernel.ids import fingerprint
 from jobs.stages.context import RunContext
+from jobs.stages.deliveries import reaching
+from jobs.stages.ingest import known_deliveries
 from jobs.stages.snapshot import supply_at
 from jobs.storage.ledger import LedgerRow
-from jobs.storage.warehouse import Written
+from jobs.storage.warehouse import SMALL_ROWS, Written
+
+STAGE = "build_view"
 
 
 def write_view(context: RunContext, cycle: Cycle) -> Written:
     """Builds and writes one partition (as_of, cutoff) of the customer view.
 
+    A view that stands already, made by the same definitions from the same deliveries, is left as it is.
+
     Raises:
         CycleError: When no subscriptions are known at the cutoff.
     """
     started = context.clock()
-    configuration, warehouse = context.configuration, context.warehouse
     supply = supply_at(context, cycle)
     if supply.delivered["subscriptions"].data_from is None:
         message = f"no subscriptions are known by {cycle.cutoff}; is the date before the first delivery?"
         raise CycleError(Issue("CYCLE_BAD_DATE", message))
-    contracts = context.source.contracts
-    plan = ViewPlan(configuration.view, contracts, supply, cycle, configuration.amounts)
-    rows = build_view(
-        plan,
-        clean=lambda name: warehouse.read(contracts[name].clean_table()),
-        tiles=lambda name: warehouse.read(tile_table(contracts[name], configuration.view)),
-    )
-    partition = {"as_of": [cycle.as_of], "cutoff": [cycle.cutoff]}
-    written = warehouse.replace(rows, context.view_table, partition)
-    context.built_views.add((cycle.as_of, cycle.cutoff))
-    context.progress(f"view of {cycle.as_of}: {written.rows:,} subscriptions")
+    mark = _mark(context, cycle)
+    rows = _standing(context, cycle, mark)
+    if rows is None:
+        plan = ViewPlan(
+            context.configuration.view,
+            context.source.contracts,
+            supply,
+            cycle,
+            context.configuration.amounts,
+        )
+        written = _build(context, plan)
+    else:
+        written = Written(rows, changed=False)
+    context.built_views[cycle.as_of, cycle.cutoff] = (mark, written.rows)
+    as_it_was = "" if rows is None else ", as it was"
+    context.progress(f"view of {cycle.as_of}: {written.rows:,} subscriptions{as_it_was}")
     context.log(
         LedgerRow(
-            stage="build_view",
+            stage=STAGE,
             result="complete" if written.changed else "unchanged",
             started_at=started,
             finished_at=context.clock(),
@@ -46,7 +63,52 @@ def write_view(context: RunContext, cycle: Cycle) -> Written:
             as_of=cycle.as_of,
             dispatch_date=cycle.dispatch_date,
             rows_out=written.rows,
-            fingerprint=configuration.view.fingerprint,
+            fingerprint=mark,
         )
     )
     return written
+
+
+def _build(context: RunContext, plan: ViewPlan) -> Written:
+    warehouse, cycle = context.warehouse, plan.cycle
+    tables = {
+        name: plan.contracts[name].clean_table()
+        if plan.contracts[name].grain == "state"
+        else tile_table(plan.contracts[name], plan.view)
+        for name in sources_used(plan)
+    }
+    rows = warehouse.query(lambda relation: view_sql(plan, relation), tables, small_tables(context, tables))
+    partition = {"as_of": [cycle.as_of], "cutoff": [cycle.cutoff]}
+    return warehouse.replace(rows, context.view_table, partition)
+
+
+def _mark(context: RunContext, cycle: Cycle) -> str:
+    """What a view depends on: definitions, amounts, and the deliveries it may know."""
+    source, configuration = context.source, context.configuration
+    known = reaching(known_deliveries(context), source.contracts, cycle)
+    ids = sorted(row["delivery_id"] for row in known)
+    return fingerprint([configuration.view.fingerprint, configuration.amounts, ids])
+
+
+def _standing(context: RunContext, cycle: Cycle, mark: str) -> int | None:
+    """Rows of the view where it stands as it would be made again, else None."""
+    if not context.warehouse.exists(context.view_table):
+        return None
+    built = context.built_views.get((cycle.as_of, cycle.cutoff))
+    if built is None:
+        ledger = context.warehouse.read_or_empty(context.table("run_ledger"))
+        mine = ledger.where(F.col("stage") == STAGE).where(
+            f"as_of = {literal(cycle.as_of)} AND dispatch_date = {literal(cycle.dispatch_date)}"
+        )
+        last = mine.orderBy(F.desc("finished_at")).select("fingerprint", "rows_out").first()
+        built = None if last is None else (last["fingerprint"], last["rows_out"])
+    return built[1] if built is not None and built[0] == mark else None
+
+
+def small_tables(context: RunContext, contracts: Iterable[str]) -> set[str]:
+    """Those contracts of which so few rows are loaded that a run may keep them in memory."""
+    rows: Counter[str] = Counter()
+    for one in known_deliveries(context):
+        if one["status"] == "active":
+            rows[one["contract"]] += one["rows_loaded"]
+    return {name for name in contracts if rows[name] <= SMALL_ROWS}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
+from itertools import product, takewhile
 
 from delta.tables import DeltaTable
 from pyarrow import fs
@@ -20,6 +23,11 @@ from jobs.expressions.sql import literal, quote
 from jobs.kernel.errors import Issue, StorageError
 
 ROWS_PER_FILE = 1_000_000
+SMALL_ROWS = 200_000
+KEEPERS = 3
+RELATION = "keymoments_"
+# Spark escapes other characters in the names of partition folders.
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
 
 Partition = Mapping[str, Sequence[str | date]]
 
@@ -46,6 +54,7 @@ class Warehouse:
         # A run holds the warehouse's lock, so what it has seen once stays true.
         self._seen: set[str] = set()
         self._fitting: set[str] = set()
+        self._kept: dict[str, tuple[int | None, DataFrame]] = {}
 
     def location(self, table: Table | str) -> str:
         """Folder of a table."""
@@ -54,14 +63,13 @@ class Warehouse:
     def exists(self, table: Table | str) -> bool:
         """Whether a table has been created."""
         location = self.location(table)
-        if location not in self._seen and DeltaTable.isDeltaTable(self.spark, location):
+        if location not in self._seen and self.version(table) is not None:
             self._seen.add(location)
         return location in self._seen
 
     def version(self, table: Table | str) -> int | None:
         """Newest version of a table, from the names of its commits, or None before it exists."""
-        log = f"{self.location(table)}/_delta_log"
-        system, inside = fs.FileSystem.from_uri(log) if "://" in log else (fs.LocalFileSystem(), log)
+        system, inside = _file_system(f"{self.location(table)}/_delta_log")
         entries = system.get_file_info(fs.FileSelector(inside, allow_not_found=True))
         return max((int(one.base_name[:20]) for one in entries if one.extension == "json"), default=None)
 
@@ -78,6 +86,39 @@ class Warehouse:
         if version is not None:
             reader = reader.option("versionAsOf", version)
         return reader.load(self.location(table))
+
+    def query(
+        self, sql: Callable[[Callable[[str], str]], str], tables: Mapping[str, Table], keep: Set[str]
+    ) -> DataFrame:
+        """Rows of a statement over tables.
+
+        Args:
+            sql: Gives the statement, from the name of the relation to read for each key of tables.
+            tables: The tables it reads.
+            keep: Keys of small tables that stay in memory until they change: finding a table's files
+                costs Delta two jobs a query, which for these is most of the work.
+        """
+        kept = [tables[name] for name in tables if name in keep]
+        with ThreadPoolExecutor(KEEPERS) as pool:
+            list(pool.map(self._keep, kept))
+        for name, table in tables.items():
+            rows = self._kept[table.name][1] if name in keep else self.read(table)
+            rows.createOrReplaceTempView(f"{RELATION}{name}")
+        result = self.spark.sql(sql(lambda name: quote(f"{RELATION}{name}")))
+        for name in tables:
+            self.spark.catalog.dropTempView(f"{RELATION}{name}")
+        return result
+
+    def _keep(self, table: Table) -> None:
+        version = self.version(table)
+        if table.name in self._kept:
+            old_version, old = self._kept[table.name]
+            if old_version == version:
+                return
+            old.unpersist()
+        rows = self.read(table).persist(StorageLevel.MEMORY_AND_DISK)
+        rows.count()
+        self._kept[table.name] = (version, rows)
 
     def read_or_empty(self, table: Table) -> DataFrame:
         """A table's rows, none before it exists."""
@@ -134,31 +175,70 @@ class Warehouse:
         Raises:
             StorageError: When the table does not fit its schema.
         """
-        self.ensure(table)
-        where = predicate(partition)
         fitted = fit(rows, table).persist(StorageLevel.MEMORY_AND_DISK)
         try:
-            count, mark = row_fingerprint(fitted, table)
-            if (count, mark) == row_fingerprint(self.read(table).where(where), table):
-                return Written(count, changed=False)
-            self._overwrite(_laid_out(fitted, table, partition, count), table, where)
+            if self._may_hold(table, partition):
+                self.ensure(table)
+                count, mark = row_fingerprint(fitted, table)
+                if (count, mark) == row_fingerprint(self.read(table).where(predicate(partition)), table):
+                    return Written(count, changed=False)
+            count = fitted.count()
+            self._put(_laid_out(fitted, table, partition, count), table, partition)
         finally:
             fitted.unpersist()
         return Written(count, changed=True)
 
-    def replace_changed(self, rows: DataFrame, table: Table, partition: Partition) -> None:
-        """Like replace for rows that are known to differ, such as a new delivery: no comparison."""
-        laid_out = _laid_out(fit(rows, table), table, partition, None)
-        if not self.exists(table) and not any(column.required for column in table.columns):
-            # The first write creates the table: one commit less than creating it empty.
-            writer = laid_out.write.format("delta").partitionBy(*table.partition_by)
-            for key, value in _properties(table).items():
-                writer = writer.option(key, value)
-            writer.save(self.location(table))
-            self._fitting.add(table.name)
+    def replace_changed(
+        self, rows: DataFrame, table: Table, partition: Partition, arranged: bool = False
+    ) -> None:
+        """Like replace for rows that are known to differ, such as a new delivery: no comparison.
+
+        Args:
+            rows: The new rows.
+            table: The table; created when missing.
+            partition: Values of partition columns that are replaced.
+            arranged: The rows already lie as they should be written: few tasks a partition value.
+        """
+        laid_out = fit(rows, table)
+        if arranged:
+            if table.sort_by:
+                laid_out = laid_out.sortWithinPartitions(*table.partition_by, *table.sort_by)
+        else:
+            laid_out = _laid_out(laid_out, table, partition, None)
+        self._put(laid_out, table, partition)
+
+    def _put(self, rows: DataFrame, table: Table, partition: Partition) -> None:
+        """Replaces a partition; the first write creates the table, in the same commit."""
+        if self.exists(table) or any(column.required for column in table.columns):
+            holds = self._may_hold(table, partition)
+            self.ensure(table)
+            if holds:
+                self._overwrite(rows, table, predicate(partition))
+            else:
+                rows.write.format("delta").mode("append").save(self.location(table))
             return
-        self.ensure(table)
-        self._overwrite(laid_out, table, predicate(partition))
+        writer = rows.write.format("delta").partitionBy(*table.partition_by)
+        for key, value in _properties(table).items():
+            writer = writer.option(key, value)
+        writer.save(self.location(table))
+        self._fitting.add(table.name)
+
+    def _may_hold(self, table: Table, partition: Partition) -> bool:
+        """Whether a table can have rows in a partition; False is certain, and saves a search of the log.
+
+        Delta files lie in folders named for their partition: where there is no folder, there is no row.
+        """
+        if not self.exists(table):
+            return False
+        given = list(takewhile(partition.__contains__, table.partition_by))
+        values = [str(value) for name in given for value in partition[name]]
+        if not given or not all(map(_PLAIN.fullmatch, values)):
+            return True
+        levels = [[f"{name}={value}" for value in partition[name]] for name in given]
+        folders = [f"{self.location(table)}/{'/'.join(parts)}" for parts in product(*levels)]
+        system, _ = _file_system(folders[0])
+        found = system.get_file_info([_file_system(folder)[1] for folder in folders])
+        return any(info.type is not fs.FileType.NotFound for info in found)
 
     def overwrite(self, rows: DataFrame, table: Table) -> None:
         """Puts rows in the place of a whole small table."""
@@ -175,10 +255,19 @@ class Warehouse:
         writer.save(self.location(table))
 
 
+def _file_system(path: str) -> tuple[fs.FileSystem, str]:
+    """The file system of a path or URI, and the path inside it."""
+    return fs.FileSystem.from_uri(path) if "://" in path else (fs.LocalFileSystem(), path)
+
+
 def _properties(table: Table) -> dict[str, str]:
     """Delta properties: no reader feature that other readers lack."""
     properties = {"delta.enableDeletionVectors": "false", "keymoments.schemaVersion": str(table.version)}
-    return properties | ({"delta.enableChangeDataFeed": "true"} if table.change_data_feed else {})
+    if table.change_data_feed:
+        properties["delta.enableChangeDataFeed"] = "true"
+    if not table.statistics:
+        properties["delta.dataSkippingNumIndexedCols"] = "0"
+    return properties
 
 
 def struct_type(table: Table) -> StructType:

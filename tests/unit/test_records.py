@@ -1,0 +1,156 @@
+"""The record reader: whatever the bytes, every physical line is accounted for, and no record hides another."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jobs.kernel.errors import SourceError
+from jobs.storage import records
+from jobs.storage.records import Layout, RecordFile, look_at, read_pieces
+
+Row = tuple[int, str | None, str, tuple[str | None, ...]]
+COMMA = Layout("utf-8", ",", '"', multiline=False)
+SPANNING = Layout("utf-8", ",", '"', multiline=True)
+
+
+def rows_of(path: Path, layout: Layout, columns: tuple[int, ...] | None = None) -> list[Row]:
+    """line, fault, raw and fields of every record, in the order of lines."""
+    facts = look_at(str(path), layout)
+    width = len(facts.header)
+    wanted = tuple(range(width)) if columns is None else columns
+    file = RecordFile(7, str(path), facts.pieces)
+    found: list[Row] = []
+    for batch in read_pieces(file, facts.pieces, layout, width, wanted):
+        for row in batch.to_pylist():
+            assert row["file"] == 7
+            found.append((row["line"], row["fault"], row["raw"], tuple(row[f"c{i}"] for i in wanted)))
+    assert len(found) == facts.records
+    return sorted(found)
+
+
+def naive(body: bytes, layout: Layout, width: int) -> list[Row]:
+    """The records of a file without quoted line ends, a line at a time."""
+    lines = body.split(b"\n")
+    if lines[-1] == b"":
+        lines.pop()
+    found: list[Row] = []
+    for number, raw in enumerate(lines, start=2):
+        none = (None,) * width
+        try:
+            text = raw.decode(layout.encoding).rstrip("\r")
+        except UnicodeDecodeError:
+            text = raw.decode(layout.encoding, errors="backslashreplace").rstrip("\r")
+            found.append((number, "undecodable", text, none))
+            continue
+        try:
+            fields = next(csv.reader([text], delimiter=layout.delimiter, strict=True), [])
+        except csv.Error:
+            fields = []
+        good = len(fields) == width and text != ""
+        found.append((number, None, text, tuple(fields)) if good else (number, "malformed", text, none))
+    return found
+
+
+# Characters whose second byte in GBK is a delimiter (丨 is a8 7c) or a backslash, and what makes trouble elsewhere.
+PIECES = [b"a", b"1", b"-", b"|", b",", b'"', b"\\", b"\r", b"\r\n", b"\n", b" ", b"\x00", b"\xff", b"\xe5"]
+TEXTS = ["南", "京", "丨", "誠", "é"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    data=st.data(),
+    encoding=st.sampled_from(["utf-8", "gbk", "gb18030"]),
+    delimiter=st.sampled_from([",", "|"]),
+    width=st.integers(1, 4),
+    chunk=st.integers(1, 60),
+)
+def test_any_bytes_give_the_records_of_a_naive_reader(
+    tmp_path_factory: pytest.TempPathFactory,
+    data: st.DataObject,
+    encoding: str,
+    delimiter: str,
+    width: int,
+    chunk: int,
+) -> None:
+    clean = st.sampled_from([delimiter.join(f"v{i}" for i in range(width)).encode() + b"\n"])
+    known = [text.encode(encoding, errors="ignore") for text in TEXTS]
+    body = b"".join(data.draw(st.lists(st.one_of(clean, st.sampled_from([*PIECES, *known])), max_size=60)))
+    header = delimiter.join(f"h{i}" for i in range(width)).encode() + b"\n"
+    path = tmp_path_factory.mktemp("records") / "file.csv"
+    path.write_bytes(header + body)
+    layout = Layout(encoding, delimiter, '"', multiline=False)
+    with pytest.MonkeyPatch.context() as patch:
+        # Small chunks and pieces cut the file in every possible place.
+        patch.setattr(records, "CHUNK", chunk)
+        patch.setattr(records, "PIECE", 2 * chunk)
+        assert rows_of(path, layout) == naive(body, layout, width)
+
+
+def test_lines_are_physical_and_columns_are_those_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes('\ufeffid,name,city\r\n1,甲,南京\r\n2,乙\r\n\r\n3,"丙,丁",苏州'.encode())
+    assert look_at(str(path), COMMA).header == ("id", "name", "city")
+    assert rows_of(path, COMMA, columns=(0, 2)) == [
+        (2, None, "1,甲,南京", ("1", "南京")),
+        (3, "malformed", "2,乙", (None, None)),
+        (4, "malformed", "", (None, None)),
+        (5, None, '3,"丙,丁",苏州', ("3", "苏州")),
+    ]
+
+
+def test_records_may_span_lines_where_the_source_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b'id,text\n1,"first\nsecond, ""third"""\n2,plain\n3,"a\r\nb"\r\n')
+    assert rows_of(path, SPANNING) == [
+        (2, None, '1,"first\nsecond, ""third"""', ("1", 'first\nsecond, "third"')),
+        (4, None, "2,plain", ("2", "plain")),
+        (5, None, '3,"a\r\nb"', ("3", "a\r\nb")),
+    ]
+
+
+def test_a_stray_quote_hides_no_other_record(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    good = [f'{i},"line\nbreak {i}"\n' for i in range(10, 30)]
+    path.write_bytes(
+        ('id,text\n1,"never closed\n2,plain\n' + "".join(good) + '3,"open to the end\n4,last\n').encode()
+    )
+    found = rows_of(path, SPANNING)
+    assert [row[3][0] for row in found if row[1] is None] == ["2", *(str(i) for i in range(10, 30)), "4"]
+    assert [(row[0], row[2]) for row in found if row[1] is not None] == [
+        (2, '1,"never closed'),
+        (44, '3,"open to the end'),
+    ]
+
+
+def test_a_record_has_a_greatest_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "MAX_RECORD", 100)
+    path = tmp_path / "a.csv"
+    path.write_bytes(b'id,text\n1,"open\n' + b"2,plain text of a line\n" * 50 + b'3,"closed"\n')
+    found = rows_of(path, SPANNING)
+    assert [row[1] for row in found] == ["malformed"] + [None] * 51
+
+
+def test_gzip_is_read_in_one_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "CHUNK", 16)
+    monkeypatch.setattr(records, "PIECE", 16)
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(b"id,text\n" + b"".join(b"%d,x\n" % i for i in range(100))))
+    assert len(look_at(str(path), COMMA).pieces) == 1
+    assert [row[3] for row in rows_of(path, COMMA)] == [(str(i), "x") for i in range(100)]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"), [(b"", "FILE_BAD_HEADER"), (b"a,\xff\n1,2\n", "FILE_UNDECODABLE")]
+)
+def test_a_file_without_a_readable_header_is_refused(tmp_path: Path, content: bytes, code: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    with pytest.raises(SourceError) as caught:
+        look_at(str(path), COMMA)
+    assert caught.value.codes == [code]
