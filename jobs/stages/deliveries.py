@@ -15,7 +15,8 @@ from jobs.contracts.supply import Delivered
 from jobs.kernel.cycle import Cycle
 from jobs.kernel.errors import Issue, KeyMomentsError, Location, SourceError, did_you_mean
 from jobs.kernel.ids import fingerprint, hash_of
-from jobs.storage.records import FileFacts, Layout, look_at
+from jobs.storage.records import FileFacts, look_at
+from jobs.storage.splitter import Layout
 
 
 @dataclass(frozen=True)

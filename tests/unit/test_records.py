@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.kernel.errors import SourceError
-from jobs.storage import records
-from jobs.storage.records import Layout, RecordFile, look_at, read_pieces
+from jobs.storage import records, splitter
+from jobs.storage.records import RecordFile, look_at, read_pieces
+from jobs.storage.splitter import Layout
 
 Row = tuple[int, str | None, str, tuple[str | None, ...]]
 COMMA = Layout("utf-8", ",", '"', multiline=False)
@@ -129,7 +130,7 @@ def test_a_stray_quote_hides_no_other_record(tmp_path: Path) -> None:
 
 
 def test_a_record_has_a_greatest_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "MAX_RECORD", 100)
+    monkeypatch.setattr(splitter, "MAX_RECORD", 100)
     path = tmp_path / "a.csv"
     path.write_bytes(b'id,text\n1,"open\n' + b"2,plain text of a line\n" * 50 + b'3,"closed"\n')
     found = rows_of(path, SPANNING)

@@ -1,0 +1,208 @@
+"""Splits blocks of bytes into records: physical line, what is wrong with it, original text, text columns.
+
+Blocks of plain lines are split by Arrow's CSV parser; whatever has quotes, bad bytes or a wrong number of
+fields goes record by record.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv as arrow_csv
+
+MAX_RECORD = 1 << 20
+UNDECODABLE = "undecodable"
+MALFORMED = "malformed"
+_HEAD = [("file", pa.int32()), ("line", pa.int64()), ("fault", pa.string()), ("raw", pa.string())]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the text of a file is laid out.
+
+    Attributes:
+        encoding: utf-8, gbk or gb18030.
+        delimiter: One character.
+        quote: One character; doubled inside a quoted field it stands for itself.
+        multiline: Records may span lines inside quotes.
+    """
+
+    encoding: str
+    delimiter: str
+    quote: str
+    multiline: bool
+
+
+def column_name(index: int) -> str:
+    """Name of the text column of a file's column, counted from zero."""
+    return f"c{index}"
+
+
+_Row = tuple[int, str | None, str, list[str] | None]
+"""Line, fault, text, fields."""
+
+
+class Splitter:
+    """Splits blocks of one piece into records."""
+
+    def __init__(self, number: int, layout: Layout, width: int, columns: Sequence[int]) -> None:
+        self.number = number
+        self.layout = layout
+        self.width = width
+        self.columns = columns
+        self.schema = pa.schema([*_HEAD, *((column_name(i), pa.string()) for i in columns)])
+
+    def batches(self, blocks: Iterable[bytes], line: int) -> Iterator[pa.RecordBatch]:
+        """Records of consecutive blocks, the first of which starts at a physical line."""
+        if self.layout.multiline:
+            yield from self._in_batches(self._assembled(_numbered(blocks, line)))
+            return
+        quote = self.layout.quote.encode()
+        for block in blocks:
+            plain = None if quote in block else self._plain(block, line)
+            if plain is None:
+                rows = (self._record(number, raw) for number, raw in _numbered([block], line))
+                yield from self._in_batches(rows)
+            else:
+                yield from plain
+            line += block.count(b"\n")
+
+    def _plain(self, block: bytes, line: int) -> list[pa.RecordBatch] | None:
+        """A block without quotes, at once; None when its bytes need a closer look."""
+        # Arrow ends lines at a lone carriage return, and takes a blank line for a record.
+        if b"\r" in block and block.count(b"\r") != block.count(b"\r\n"):
+            return None
+        if b"\n\n" in block or b"\n\r\n" in block or block.startswith((b"\n", b"\r")):
+            return None
+        try:
+            text = block.decode(self.layout.encoding)
+        except UnicodeDecodeError:
+            return None
+        lines = pc.split_pattern(pa.array([text.removesuffix("\n")]), "\n").flatten()
+        invalid: list[int] = []
+
+        def skip(row: arrow_csv.InvalidRow) -> str:
+            invalid.append(row.number - 1)
+            return "skip"
+
+        names = [column_name(index) for index in range(self.width)]
+        table = arrow_csv.read_csv(
+            pa.BufferReader(block if self.layout.encoding == "utf-8" else text.encode()),
+            arrow_csv.ReadOptions(use_threads=False, block_size=2 * len(block) + 64, column_names=names),
+            arrow_csv.ParseOptions(
+                delimiter=self.layout.delimiter,
+                quote_char=False,
+                ignore_empty_lines=False,
+                invalid_row_handler=skip,
+            ),
+            arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                include_columns=[column_name(index) for index in self.columns],
+                strings_can_be_null=False,
+            ),
+        )
+        raws = pc.utf8_rtrim(lines, "\r")
+        numbers = pa.array(np.arange(line, line + len(lines), dtype=np.int64))
+        good = np.ones(len(lines), dtype=bool)
+        good[invalid] = False
+        if invalid:
+            raws, numbers = raws.filter(pa.array(good)), numbers.filter(pa.array(good))
+        head = self._head(numbers, pa.nulls(len(raws), pa.string()), raws)
+        texts = [column.combine_chunks() for column in table.columns]
+        found = [pa.RecordBatch.from_arrays([*head, *texts], schema=self.schema)]
+        rows: list[_Row] = [
+            (line + index, MALFORMED, lines[index].as_py().removesuffix("\r"), None) for index in invalid
+        ]
+        return [*found, *self._in_batches(iter(rows))]
+
+    def _head(self, numbers: pa.Array, faults: pa.Array, raws: pa.Array) -> list[pa.Array]:
+        return [pa.repeat(pa.scalar(self.number, pa.int32()), len(raws)), numbers, faults, raws]
+
+    def _record(self, line: int, raw: bytes) -> _Row:
+        """One physical line as a record."""
+        text, fault = self._decoded(raw)
+        text = text.rstrip("\r\n")
+        if fault is not None:
+            return line, fault, text, None
+        return self._checked(line, text, self._parsed(iter([text])))
+
+    def _checked(self, line: int, text: str, fields: list[str] | None) -> _Row:
+        if fields is None or len(fields) != self.width or not text:
+            return line, MALFORMED, text, None
+        return line, None, text, fields
+
+    def _parsed(self, lines: Iterator[str]) -> list[str] | None:
+        """The next record of some lines, which takes as many of them as it spans."""
+        reader = csv.reader(lines, delimiter=self.layout.delimiter, quotechar=self.layout.quote, strict=True)
+        try:
+            return next(reader, None)
+        except csv.Error:
+            return None
+
+    def _decoded(self, raw: bytes) -> tuple[str, str | None]:
+        try:
+            return raw.decode(self.layout.encoding), None
+        except UnicodeDecodeError:
+            return raw.decode(self.layout.encoding, errors="backslashreplace"), UNDECODABLE
+
+    def _assembled(self, lines: Iterator[tuple[int, bytes]]) -> Iterator[_Row]:
+        """Records that may span lines.
+
+        A record that does not end, or has another number of fields than the header, costs its first line
+        only: what follows is read again from the next line, so that a stray quote hides no other record.
+        """
+        waiting: deque[tuple[int, bytes]] = deque()
+        while True:
+            taken: list[tuple[int, bytes]] = []
+
+            def take(taken: list[tuple[int, bytes]] = taken) -> Iterator[str]:
+                size = 0
+                while size <= MAX_RECORD:
+                    one = waiting.popleft() if waiting else next(lines, None)
+                    if one is None:
+                        return
+                    taken.append(one)
+                    size += len(one[1])
+                    yield self._decoded(one[1])[0]
+
+            fields = self._parsed(take())
+            if not taken:
+                return
+            line, first = taken[0]
+            text, fault = self._decoded(b"".join(part for _, part in taken))
+            row = self._checked(line, text.rstrip("\r\n"), fields)
+            if row[1] is not None:
+                waiting.extendleft(reversed(taken[1:]))
+                yield self._record(line, first)
+            elif fault is not None:
+                yield line, fault, row[2], None
+            else:
+                yield row
+
+    def _in_batches(self, rows: Iterator[_Row]) -> Iterator[pa.RecordBatch]:
+        while part := list(islice(rows, 10_000)):
+            lines, faults, raws, _ = zip(*part, strict=True)
+            head = self._head(
+                pa.array(lines, pa.int64()), pa.array(faults, pa.string()), pa.array(raws, pa.string())
+            )
+            texts = [
+                pa.array([None if row[3] is None else row[3][index] for row in part], pa.string())
+                for index in self.columns
+            ]
+            yield pa.RecordBatch.from_arrays([*head, *texts], schema=self.schema)
+
+
+def _numbered(blocks: Iterable[bytes], line: int) -> Iterator[tuple[int, bytes]]:
+    """Physical lines with their numbers, line ends kept."""
+    for block in blocks:
+        for raw in io.BytesIO(block):
+            yield line, raw
+            line += 1
