@@ -1,0 +1,102 @@
+"""Writing tables: partitions are replaced as a whole, nothing is committed for equal rows, kept tables stay true."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from chispa import assert_df_equality
+from deltalake import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+
+from jobs.config.settings import load_settings
+from jobs.contracts.columns import Column, Table
+from jobs.kernel.project import Project
+from jobs.storage.session import make_session
+from jobs.storage.warehouse import Warehouse
+
+pytestmark = pytest.mark.spark
+
+MAY, JUNE = date(2026, 5, 31), date(2026, 6, 1)
+TABLE = Table(
+    name="visits",
+    columns=(
+        Column("who", "STRING"),
+        Column("day", "DATE"),
+        Column("part", "STRING"),
+        Column("minutes", "BIGINT"),
+        Column("run_id", "STRING", run_metadata=True),
+    ),
+    partition_by=("day", "part"),
+    sort_by=("who",),
+)
+
+
+@pytest.fixture(scope="module")
+def spark(project: Project) -> SparkSession:
+    settings = load_settings(project, "local")
+    return make_session(settings.spark, settings.time_zone, project.root, "keymoments")
+
+
+@pytest.fixture
+def warehouse(spark: SparkSession, tmp_path: Path) -> Warehouse:
+    return Warehouse(spark, str(tmp_path))
+
+
+def rows(spark: SparkSession, *data: tuple[str, date, str, int], run: str = "r1") -> DataFrame:
+    return spark.createDataFrame([(*row, run) for row in data], TABLE.ddl)
+
+
+def version(warehouse: Warehouse) -> int:
+    return DeltaTable(warehouse.location(TABLE)).version()
+
+
+def holds(warehouse: Warehouse, *data: tuple[str, date, str, int]) -> None:
+    """Fails, showing the rows side by side, unless the table has just these."""
+    found = warehouse.read(TABLE).drop("run_id")
+    wanted = rows(warehouse.spark, *data).drop("run_id")
+    assert_df_equality(found, wanted, ignore_row_order=True, ignore_nullable=True)
+    assert found.count() == len(DeltaTable(warehouse.location(TABLE)).to_pyarrow_table())
+
+
+def test_partitions_are_replaced_and_equal_rows_commit_nothing(
+    spark: SparkSession, warehouse: Warehouse
+) -> None:
+    may = {"day": [MAY], "part": ["a"]}
+    assert warehouse.replace(rows(spark, ("S1", MAY, "a", 1), ("S2", MAY, "a", 2)), TABLE, may).changed
+    assert warehouse.replace(rows(spark, ("S9", JUNE, "a", 9)), TABLE, {"day": [JUNE], "part": ["a"]}).changed
+    before = version(warehouse)
+    again = warehouse.replace(rows(spark, ("S2", MAY, "a", 2), ("S1", MAY, "a", 1), run="r2"), TABLE, may)
+    assert (again.rows, again.changed, version(warehouse)) == (2, False, before)
+    assert warehouse.replace(rows(spark, ("S1", MAY, "a", 7)), TABLE, may).changed
+    holds(warehouse, ("S1", MAY, "a", 7), ("S9", JUNE, "a", 9))
+    # An empty result clears its partition, and may come again after that.
+    assert warehouse.replace(rows(spark), TABLE, may).changed
+    holds(warehouse, ("S9", JUNE, "a", 9))
+    assert warehouse.replace(rows(spark, ("S3", MAY, "a", 3)), TABLE, may).changed
+    holds(warehouse, ("S3", MAY, "a", 3), ("S9", JUNE, "a", 9))
+
+
+@pytest.mark.parametrize("part", ["a", "a b", "x/y=z", "南京", "50%"])
+def test_a_partition_of_any_name_is_replaced_not_doubled(
+    spark: SparkSession, warehouse: Warehouse, part: str
+) -> None:
+    place = {"day": [MAY, JUNE], "part": [part]}
+    warehouse.replace_changed(rows(spark, ("S0", MAY, "other", 0)), TABLE, {"day": [MAY], "part": ["other"]})
+    for minutes in (1, 2):
+        new = rows(spark, ("S1", MAY, part, minutes), ("S2", JUNE, part, minutes))
+        warehouse.replace_changed(new, TABLE, place)
+    holds(warehouse, ("S0", MAY, "other", 0), ("S1", MAY, part, 2), ("S2", JUNE, part, 2))
+
+
+def test_a_kept_table_is_read_again_after_it_changed(spark: SparkSession, warehouse: Warehouse) -> None:
+    def minutes() -> int:
+        found = warehouse.query(lambda name: f"SELECT sum(minutes) FROM {name('v')}", {"v": TABLE}, {"v"})
+        return int(found.collect()[0][0])
+
+    warehouse.replace(rows(spark, ("S1", MAY, "a", 1)), TABLE, {"day": [MAY], "part": ["a"]})
+    assert minutes() == 1
+    assert minutes() == 1
+    warehouse.replace(rows(spark, ("S1", JUNE, "a", 5)), TABLE, {"day": [JUNE], "part": ["a"]})
+    assert minutes() == 6
