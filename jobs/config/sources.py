@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from jobs.contracts.extracts import ExtractContract
 from jobs.expressions.check import type_of
@@ -69,6 +69,15 @@ class ExtractMapping(Format):
         Annotated[Literal["same"], Tag("same")] | Annotated[dict[str, str], Tag("each")],
         Discriminator(lambda value: "same" if isinstance(value, str) else "each"),
     ]
+
+    @model_validator(mode="after")
+    def _distinct_marks(self) -> Self:
+        for name, mark in (("delimiter", self.delimiter), ("quote", self.quote)):
+            if not mark.isascii() or mark in "\r\n":
+                raise ValueError(f"{name} is not an ASCII character that may stand inside a line")
+        if self.delimiter == self.quote:
+            raise ValueError("delimiter and quote are the same character")
+        return self
 
     @field_validator("period")
     @classmethod

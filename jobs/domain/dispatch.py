@@ -95,7 +95,7 @@ def waiting(alerts: DataFrame, state: DataFrame, plan: DispatchPlan) -> DataFram
     day = literal(plan.dispatch_date)
     temporary = "status = 'overflow' OR (status = 'suppressed' AND status_reason = 'exempt')"
     still = alerts.where(f"({temporary}) AND valid_until >= {day}")
-    known = [rule.id for rule in plan.served]
+    known = [rule.id for rule in plan.served if rule.file.status == "active"]
     still = still.where(F.col("moment_id").isin(known))
     needs_truth = [rule.id for rule in plan.served if rule.file.pending_while_true]
     inside = state.select("moment_id", "subscription_id").distinct().withColumn("inside", F.lit(True))

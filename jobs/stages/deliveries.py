@@ -93,6 +93,7 @@ def find_deliveries(
                 found.append(_delivery(source, mapping, contract, path, definition))
             except KeyMomentsError as error:
                 issues.extend(error.issues)
+    issues += _alike(found)
     if issues:
         raise SourceError(issues)
     return _new_ones(found, rows)
@@ -177,22 +178,42 @@ def _check_header(
         raise SourceError(issues)
 
 
+def _alike(found: list[Delivery]) -> list[Issue]:
+    """Files of one slot, sequence and date: none could be said to be the newer one."""
+    first: dict[tuple[object, ...], Delivery] = {}
+    issues = []
+    for one in found:
+        other = first.setdefault((one.slot, one.sequence, one.delivered_on), one)
+        if other is not one:
+            message = (
+                f"is a delivery of the same contract, period and part as {other.name}; "
+                "tell them apart by {part}, or by {sequence} if one corrects the other"
+            )
+            issues.append(Issue("FILE_BAD_NAME", message, Location(one.path)))
+    return issues
+
+
 def _new_ones(found: list[Delivery], rows: list[dict[str, Any]]) -> list[Delivery]:
     """Leaves out what is loaded already, and marks what a newer delivery has overtaken."""
+    active = {(row["contract"], row["period"], row["part"]): row for row in rows if row["status"] == "active"}
     loaded = {row["delivery_id"] for row in rows}
+    fresh = [one for one in found if one.delivery_id not in loaded or _is_back(one, active.get(one.slot))]
     newest: dict[tuple[str, str, str], tuple[int, date, str]] = {
-        (row["contract"], row["period"], row["part"]): (row["sequence"], row["delivered_on"] or date.min, "")
-        for row in rows
-        if row["status"] == "active"
+        slot: (row["sequence"], row["delivered_on"] or date.min, "") for slot, row in active.items()
     }
-    for one in found:
-        if one.delivery_id not in loaded:
-            newest[one.slot] = max(newest.get(one.slot, one.rank), one.rank)
-    return [
-        replace(one, superseded=newest[one.slot] != one.rank)
-        for one in found
-        if one.delivery_id not in loaded
-    ]
+    for one in fresh:
+        newest[one.slot] = max(newest.get(one.slot, one.rank), one.rank)
+    return [replace(one, superseded=newest[one.slot] != one.rank) for one in fresh]
+
+
+def _is_back(one: Delivery, active: dict[str, Any] | None) -> bool:
+    """Whether a file holds a content again that another of the same name had taken the place of."""
+    return (
+        active is not None
+        and active["delivery_id"] != one.delivery_id
+        and (active["file"], active["sequence"], active["delivered_on"])
+        == (one.name, one.sequence, one.delivered_on)
+    )
 
 
 def covered(

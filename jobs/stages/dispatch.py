@@ -87,7 +87,9 @@ def _check_identified(context: RunContext, dispatch_date: date) -> None:
     evaluated = context.warehouse.read_or_empty(context.table("rule_evaluations"))
     done = {(row[0], row[1]) for row in evaluated.select("cycle", "as_of").distinct().collect()}
     missing = [
-        c for c in context.configuration.calendar.due(dispatch_date) if (str(c.kind), c.as_of) not in done
+        c
+        for c in context.configuration.calendar.due(dispatch_date)
+        if (str(c.kind), c.as_of) not in done and context.configuration.rules.of_cycle(c.kind)
     ]
     if missing:
         issues = [

@@ -51,6 +51,7 @@ def ingest(context: RunContext) -> list[dict[str, Any]]:
     batches = judge_deliveries(context, current)
     try:
         refuse_bad(context, batches)
+        _check_tables(context, batches)
         with ThreadPoolExecutor(PARALLEL_CONTRACTS) as pool:
             added = list(pool.map(lambda batch: _write(context, batch, known), batches))
     finally:
@@ -61,6 +62,23 @@ def ingest(context: RunContext) -> list[dict[str, Any]]:
     _record(context, known, rows)
     _log(context, started, "complete", rows, None)
     return rows
+
+
+def _check_tables(context: RunContext, batches: list[Batch]) -> None:
+    """Brings every table that will be written in line with its schema, before the first is written.
+
+    Raises:
+        StorageError: When one of them does not fit.
+    """
+    view = context.configuration.view
+    tables = [context.table("quarantine"), context.table("identity")]
+    for batch in batches:
+        tables += [batch.contract.raw_table(), batch.contract.clean_table()]
+        if view.measures_of(batch.contract.contract):
+            tables.append(tile_table(batch.contract, view))
+    for table in tables:
+        if context.warehouse.exists(table):
+            context.warehouse.ensure(table)
 
 
 def known_deliveries(context: RunContext) -> list[dict[str, Any]]:
@@ -84,9 +102,9 @@ def _write(context: RunContext, batch: Batch, known: list[dict[str, Any]]) -> li
     slots = {(d.period, d.part) for d in batch.deliveries}
     place = {"period": sorted({p for p, _ in slots}), "part": sorted({p for _, p in slots})}
     accepted = batch.rows.where(ACCEPTED)
-    kept = _other_parts(warehouse, contract.raw_table(), place, slots, accepted)
+    kept = _other_parts(warehouse, contract.raw_table(), place, slots, contract.contract, accepted)
     warehouse.replace_changed(kept, contract.raw_table(), place, arranged=True)
-    _write_side_tables(context, batch, known, place)
+    _write_side_tables(context, batch, known, place, slots)
     units, others = _touched(batch, known, slots)
     tiles = tile_table(contract, view) if view.measures_of(contract.contract) else None
     loaded: dict[str, int] = {}
@@ -155,21 +173,29 @@ def _other_parts(
     table: Table,
     place: dict[str, list[str]],
     slots: set[tuple[str, str]],
-    accepted: DataFrame,
+    contract: str,
+    new: DataFrame,
 ) -> DataFrame:
     """Adds the rows that stand in the replaced rectangle of periods and parts but are no new delivery's."""
     crossed = {(period, part) for period in place["period"] for part in place["part"]} - slots
     if not crossed or not warehouse.exists(table):
-        return accepted
+        return new
     pairs = " OR ".join(f"(period = {literal(a)} AND part = {literal(b)})" for a, b in sorted(crossed))
     old = warehouse.read(table).where(pairs)
-    return accepted.select(*table.names).unionByName(old.select(*table.names))
+    if "contract" in table.names:
+        old = old.where(f"contract = {literal(contract)}")
+    return new.select(*table.names).unionByName(old.select(*table.names))
 
 
 def _write_side_tables(
-    context: RunContext, batch: Batch, known: list[dict[str, Any]], place: dict[str, list[str]]
+    context: RunContext,
+    batch: Batch,
+    known: list[dict[str, Any]],
+    place: dict[str, list[str]],
+    slots: set[tuple[str, str]],
 ) -> None:
     """Quarantine and identity; only deliveries' own slots are replaced."""
+    warehouse = context.warehouse
     contract = batch.contract
     run = F.lit(context.run_id).alias("run_id")
     name = F.lit(contract.contract).alias("contract")
@@ -179,7 +205,9 @@ def _write_side_tables(
     before = any(row["contract"] == contract.contract and row["rows_quarantined"] for row in known)
     if before or any(counts.rejected for counts in batch.counts.values()):
         rows = bad.select(name, "period", "part", "delivery_id", "file", "line", "raw", "reasons", run)
-        context.side_lock_replace(rows.withColumnRenamed("raw", "original"), quarantine, slot)
+        rows = rows.withColumnRenamed("raw", "original")
+        kept = _other_parts(warehouse, quarantine, place, slots, contract.contract, rows)
+        context.side_lock_replace(kept, quarantine, slot)
     clear = [column.removeprefix("clear__") for column in batch.rows.columns if column.startswith("clear__")]
     if not clear:
         return
@@ -200,7 +228,9 @@ def _write_side_tables(
     people = parts[0]
     for part in parts[1:]:
         people = people.unionByName(part)
-    context.side_lock_replace(people.distinct(), context.table("identity"), slot)
+    identity = context.table("identity")
+    kept = _other_parts(warehouse, identity, place, slots, contract.contract, people.distinct())
+    context.side_lock_replace(kept, identity, slot)
 
 
 def _delivery_row(
@@ -243,11 +273,13 @@ def _record(context: RunContext, known: list[dict[str, Any]], added: list[dict[s
     for row in known:
         if (row["contract"], row["period"], row["part"]) in new_slots:
             row["status"] = "superseded"
+    # A content that comes back after a wrong correction has been there before.
+    again = {row["delivery_id"] for row in added}
+    deliveries = [row for row in known if row["delivery_id"] not in again] + added
     table = context.table("deliveries")
-    rows = [tuple(row[name] for name in table.names) for row in [*known, *added]]
-    frame = context.spark.createDataFrame(rows, table.ddl)
-    context.warehouse.overwrite(frame, table)
-    context.deliveries = [*known, *added]
+    rows = [tuple(row[name] for name in table.names) for row in deliveries]
+    context.warehouse.overwrite(context.spark.createDataFrame(rows, table.ddl), table)
+    context.deliveries = deliveries
 
 
 def _log(

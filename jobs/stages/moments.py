@@ -48,14 +48,19 @@ def identify_moments(context: RunContext, cycle: Cycle) -> Identified:
     history.unpersist()
     first_runs = frozenset(one.rule.id for one in rules if one.rule.id not in ran)
     one = Pass(cycle, rules, first_runs, previous, configuration.view.types)
-    found = truths(_scored_view(context, cycle), one).persist(StorageLevel.MEMORY_AND_DISK)
-    inside = transitions(found, _prior(context, cycle, previous), one).persist(StorageLevel.MEMORY_AND_DISK)
+    partition: Partition = {"cycle": [str(cycle.kind)], "as_of": [cycle.as_of]}
+    view = _scored_view(context, cycle)
+    # A cycle of which the source can decide no rule has nobody inside.
+    found = (truths(view, one) if rules else view.where("FALSE")).persist(StorageLevel.MEMORY_AND_DISK)
+    inside = transitions(found, _prior(context, cycle, previous), one) if rules else found
+    inside = inside.persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        tally = _tally(found, inside, rules)
-        partition: Partition = {"cycle": [str(cycle.kind)], "as_of": [cycle.as_of]}
-        warehouse.replace(state_rows(inside, one), context.table("moment_state"), partition)
-        moments = moment_rows(inside, one, context.run_id)
-        written = warehouse.replace(moments, context.table("moments"), partition)
+        tally = _tally(found, inside, rules) if rules else {}
+        state_table, moments_table = context.table("moment_state"), context.table("moments")
+        state = state_rows(inside, one) if rules else context.warehouse.none_of(state_table)
+        moments = moment_rows(inside, one, context.run_id) if rules else warehouse.none_of(moments_table)
+        warehouse.replace(state, state_table, partition)
+        written = warehouse.replace(moments, moments_table, partition)
         table = context.table("rule_evaluations")
         warehouse.replace(_evaluation_rows(context, cycle, one, lacking, tally), table, partition)
     finally:

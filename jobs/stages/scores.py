@@ -14,10 +14,12 @@ from jobs.domain.risk import group_counts, grouped, labelled, risk_scores, score
 from jobs.domain.view import known_at
 from jobs.expressions.sql import literal
 from jobs.kernel.cycle import Cycle, last_complete_month, month_end
+from jobs.kernel.errors import CycleError, Issue
 from jobs.stages.context import RunContext
 from jobs.stages.snapshot import supply_at
 from jobs.stages.view import write_view
 from jobs.storage.ledger import LedgerRow
+from jobs.storage.warehouse import Partition
 
 LABELS = "churn_labels"
 
@@ -30,7 +32,15 @@ def write_scores(context: RunContext, cycle: Cycle) -> None:
 
 
 def view_of(context: RunContext, cycle: Cycle) -> DataFrame:
-    """The view's partition of a cycle."""
+    """The view's partition of a cycle.
+
+    Raises:
+        CycleError: When it has not been built.
+    """
+    place: Partition = {"as_of": [cycle.as_of], "cutoff": [cycle.cutoff]}
+    if not context.warehouse.may_hold(context.view_table, place):
+        message = f"the view of {cycle.as_of} as known on {cycle.cutoff} has not been built yet"
+        raise CycleError(Issue("TABLE_MISSING", message))
     rows = context.warehouse.read(context.view_table)
     return rows.where(f"as_of = {literal(cycle.as_of)} AND cutoff = {literal(cycle.cutoff)}")
 
@@ -62,10 +72,13 @@ def _write_risk(context: RunContext, cycle: Cycle, supply: Supply) -> None:
     reason = _why_not(context, cycle, supply)
     scores, rates_table = context.table("risk_scores"), context.table("risk_rates")
     if reason is not None:
-        for table in (scores, rates_table):
-            warehouse.replace(context.spark.createDataFrame([], table.ddl), table, partition)
+        cleared = [
+            warehouse.replace(context.spark.createDataFrame([], table.ddl), table, partition).changed
+            for table in (scores, rates_table)
+        ]
         context.progress(f"risk of {cycle.as_of}: none, {reason}")
-        _log(context, cycle, started, "complete", 0, settings.fingerprint, f"no risk: {reason}")
+        result = "complete" if any(cleared) else "unchanged"
+        _log(context, cycle, started, result, 0, settings.fingerprint, f"no risk: {reason}")
         return
     base = base_of(context, cycle)
     write_view(context, base)

@@ -19,7 +19,7 @@ STATUSES = ("dispatched", "overflow", "suppressed", "control", "held")
 
 def print_summary(context: RunContext, dispatch_date: date) -> None:
     """Prints rows by source, alerts by moment and status, the top alerts, and where everything is."""
-    console = Console(highlight=False, width=150)
+    console = Console(highlight=False, width=150, markup=False)
     alerts = context.warehouse.read(context.table("alerts")).where(
         f"dispatch_date = {literal(dispatch_date)}"
     )

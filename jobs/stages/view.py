@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 
 from pyspark.sql import functions as F
 
@@ -14,11 +15,10 @@ from jobs.kernel.cycle import Cycle
 from jobs.kernel.errors import CycleError, Issue
 from jobs.kernel.ids import fingerprint
 from jobs.stages.context import RunContext
-from jobs.stages.deliveries import reaching
 from jobs.stages.ingest import known_deliveries
 from jobs.stages.snapshot import supply_at
 from jobs.storage.ledger import LedgerRow
-from jobs.storage.warehouse import SMALL_ROWS, Written
+from jobs.storage.warehouse import SMALL_ROWS, Partition, Written
 
 STAGE = "build_view"
 
@@ -36,16 +36,12 @@ def write_view(context: RunContext, cycle: Cycle) -> Written:
     if supply.delivered["subscriptions"].data_from is None:
         message = f"no subscriptions are known by {cycle.cutoff}; is the date before the first delivery?"
         raise CycleError(Issue("CYCLE_BAD_DATE", message))
-    mark = _mark(context, cycle)
+    configuration = context.configuration
+    plan = ViewPlan(configuration.view, context.source.contracts, supply, cycle, configuration.amounts)
+    mark = _mark(context, plan)
     rows = _standing(context, cycle, mark)
     if rows is None:
-        plan = ViewPlan(
-            context.configuration.view,
-            context.source.contracts,
-            supply,
-            cycle,
-            context.configuration.amounts,
-        )
+        _forget(context, cycle, started)
         written = _build(context, plan)
     else:
         written = Written(rows, changed=False)
@@ -82,12 +78,18 @@ def _build(context: RunContext, plan: ViewPlan) -> Written:
     return warehouse.replace(rows, context.view_table, partition)
 
 
-def _mark(context: RunContext, cycle: Cycle) -> str:
-    """What a view depends on: definitions, amounts, and the deliveries it may know."""
-    source, configuration = context.source, context.configuration
-    known = reaching(known_deliveries(context), source.contracts, cycle)
-    ids = sorted(row["delivery_id"] for row in known)
-    return fingerprint([configuration.view.fingerprint, configuration.amounts, ids])
+def _mark(context: RunContext, plan: ViewPlan) -> str:
+    """What a view depends on: the statement that makes it, and the deliveries it may know rows of."""
+    ids = []
+    for row in known_deliveries(context):
+        contract = plan.contracts.get(row["contract"])
+        if row["status"] == "active" and row["units"] and contract is not None:
+            # A unit starts no later than its rows: late rows of another day count as well.
+            first = min(row["units"])
+            known = row["delivered_on"] or first + timedelta(days=contract.available_after_days)
+            if first <= plan.cycle.as_of and known <= plan.cycle.cutoff:
+                ids.append(row["delivery_id"])
+    return fingerprint([view_sql(plan, lambda name: name), sorted(ids)])
 
 
 def _standing(context: RunContext, cycle: Cycle, mark: str) -> int | None:
@@ -103,6 +105,25 @@ def _standing(context: RunContext, cycle: Cycle, mark: str) -> int | None:
         last = mine.orderBy(F.desc("finished_at")).select("fingerprint", "rows_out").first()
         built = None if last is None else (last["fingerprint"], last["rows_out"])
     return built[1] if built is not None and built[0] == mark else None
+
+
+def _forget(context: RunContext, cycle: Cycle, started: datetime) -> None:
+    """Notes that a view is about to be made again: a killed run's view must not be taken for the old one."""
+    place: Partition = {"as_of": [cycle.as_of], "cutoff": [cycle.cutoff]}
+    if context.warehouse.may_hold(context.view_table, place):
+        context.log(
+            LedgerRow(
+                stage=STAGE,
+                result="started",
+                started_at=started,
+                finished_at=context.clock(),
+                source=context.source.name,
+                cycle=str(cycle.kind),
+                as_of=cycle.as_of,
+                dispatch_date=cycle.dispatch_date,
+            )
+        )
+        context.flush_log()
 
 
 def small_tables(context: RunContext, contracts: Iterable[str]) -> set[str]:

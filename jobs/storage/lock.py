@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jobs.kernel.errors import Issue, LockedError
+from jobs.kernel.errors import Issue, Location, LockedError, StorageError
 
 FILE = ".lock"
 
@@ -27,7 +27,11 @@ def warehouse_lock(warehouse: str, run_id: str) -> Iterator[None]:
         yield
         return
     folder = Path(warehouse)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"cannot be used as a warehouse: {error.strerror}"
+        raise StorageError(Issue("TABLE_MISMATCH", message, Location(warehouse))) from None
     with (folder / FILE).open("a+") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

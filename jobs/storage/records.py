@@ -11,6 +11,7 @@ import codecs
 import csv
 import gzip
 import hashlib
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -48,7 +49,7 @@ class FileFacts:
     """What one look at a file tells.
 
     Attributes:
-        sha256: Of its bytes as delivered.
+        sha256: Of its bytes, unpacked.
         header: Its first record, decoded and split.
         records: Records after the header.
         pieces: Parts that can be read apart, the first without the header.
@@ -101,7 +102,7 @@ def look_at(path: str, layout: Layout) -> FileFacts:
     first = b""
     cuts: list[tuple[int, int]] = []
     with open_stream(path) as stream:
-        while chunk := stream.read(CHUNK):
+        while chunk := _read(stream, path):
             digest.update(chunk)
             if b"\n" not in first:
                 first += chunk
@@ -130,13 +131,30 @@ def look_at(path: str, layout: Layout) -> FileFacts:
     return FileFacts(digest.hexdigest(), header, records, pieces)
 
 
+def _read(stream: IO[bytes], path: str) -> bytes:
+    """The next bytes of a file.
+
+    Raises:
+        SourceError: When a compressed file is cut short or none.
+    """
+    try:
+        return stream.read(CHUNK)
+    except (EOFError, OSError, zlib.error) as error:
+        message = f"cannot be unpacked: {error}" if path.endswith(".gz") else f"cannot be read: {error}"
+        raise SourceError(Issue("FILE_UNDECODABLE", message, Location(path))) from None
+
+
 def _header(line: bytes, path: str, layout: Layout) -> tuple[str, ...]:
     try:
         text = line.removeprefix(codecs.BOM_UTF8).rstrip(b"\r").decode(layout.encoding)
     except UnicodeDecodeError as error:
         message = f"byte 0x{line[error.start]:02x} is not {layout.encoding}"
         raise SourceError(Issue("FILE_UNDECODABLE", message, Location(path, 1, error.start + 1))) from None
-    return tuple(next(csv.reader([text], delimiter=layout.delimiter, quotechar=layout.quote), ()))
+    try:
+        return tuple(next(csv.reader([text], delimiter=layout.delimiter, quotechar=layout.quote), ()))
+    except csv.Error as error:
+        message = f"the header cannot be split ({error}); are lines ended by line feeds?"
+        raise SourceError(Issue("FILE_BAD_HEADER", message, Location(path, 1, 1))) from None
 
 
 def read_records(

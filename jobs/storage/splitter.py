@@ -58,6 +58,8 @@ class Splitter:
         self.layout = layout
         self.width = width
         self.columns = columns
+        # A field may be as long as its record.
+        csv.field_size_limit(MAX_RECORD)
         self.schema = pa.schema([*_HEAD, *((column_name(i), pa.string()) for i in columns)])
 
     def batches(self, blocks: Iterable[bytes], line: int) -> Iterator[pa.RecordBatch]:
@@ -87,6 +89,8 @@ class Splitter:
         except UnicodeDecodeError:
             return None
         lines = pc.split_pattern(pa.array([text.removesuffix("\n")]), "\n").flatten()
+        if pc.max(pc.binary_length(lines)).as_py() > MAX_RECORD:
+            return None
         invalid: list[int] = []
 
         def skip(row: arrow_csv.InvalidRow) -> str:
@@ -135,7 +139,7 @@ class Splitter:
         return self._checked(line, text, self._parsed(iter([text])))
 
     def _checked(self, line: int, text: str, fields: list[str] | None) -> _Row:
-        if fields is None or len(fields) != self.width or not text:
+        if fields is None or len(fields) != self.width or not text or len(text) > MAX_RECORD:
             return line, MALFORMED, text, None
         return line, None, text, fields
 

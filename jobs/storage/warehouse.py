@@ -11,6 +11,7 @@ from datetime import date
 from itertools import product, takewhile
 
 from delta.tables import DeltaTable
+from deltalake import DeltaTable as DeltaFiles
 from pyarrow import fs
 from pyspark import StorageLevel
 from pyspark.sql import Column as SparkColumn
@@ -116,14 +117,26 @@ class Warehouse:
             if old_version == version:
                 return
             old.unpersist()
-        rows = self.read(table).persist(StorageLevel.MEMORY_AND_DISK)
+        rows = self._files_of(table).persist(StorageLevel.MEMORY_AND_DISK)
         rows.count()
         self._kept[table.name] = (version, rows)
 
+    def _files_of(self, table: Table) -> DataFrame:
+        """All rows of a table; a local one's log is read on the driver, without Spark jobs."""
+        if "://" in self.path:
+            return self.read(table)
+        files = DeltaFiles(self.location(table)).file_uris()
+        if not files:
+            return self.none_of(table)
+        reader = self.spark.read.schema(struct_type(table)).option("basePath", self.location(table))
+        return reader.parquet(*files)
+
     def read_or_empty(self, table: Table) -> DataFrame:
         """A table's rows, none before it exists."""
-        if self.exists(table):
-            return self.read(table)
+        return self.read(table) if self.exists(table) else self.none_of(table)
+
+    def none_of(self, table: Table) -> DataFrame:
+        """No rows, with the columns of a table."""
         return self.spark.createDataFrame([], struct_type(table))
 
     def ensure(self, table: Table) -> None:
@@ -177,7 +190,7 @@ class Warehouse:
         """
         fitted = fit(rows, table).persist(StorageLevel.MEMORY_AND_DISK)
         try:
-            if self._may_hold(table, partition):
+            if self.may_hold(table, partition):
                 self.ensure(table)
                 count, mark = row_fingerprint(fitted, table)
                 if (count, mark) == row_fingerprint(self.read(table).where(predicate(partition)), table):
@@ -210,7 +223,7 @@ class Warehouse:
     def _put(self, rows: DataFrame, table: Table, partition: Partition) -> None:
         """Replaces a partition; the first write creates the table, in the same commit."""
         if self.exists(table) or any(column.required for column in table.columns):
-            holds = self._may_hold(table, partition)
+            holds = self.may_hold(table, partition)
             self.ensure(table)
             if holds:
                 self._overwrite(rows, table, predicate(partition))
@@ -223,7 +236,7 @@ class Warehouse:
         writer.save(self.location(table))
         self._fitting.add(table.name)
 
-    def _may_hold(self, table: Table, partition: Partition) -> bool:
+    def may_hold(self, table: Table, partition: Partition) -> bool:
         """Whether a table can have rows in a partition; False is certain, and saves a search of the log.
 
         Delta files lie in folders named for their partition: where there is no folder, there is no row.

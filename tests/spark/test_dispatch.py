@@ -1,15 +1,25 @@
-"""Waiting alerts, inhibition and ranks on a few candidates written by hand."""
+"""Waiting alerts, each stage that stops some, and ranks, on a few candidates written by hand."""
 
 from __future__ import annotations
 
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.domain.dispatch import DispatchPlan, waiting, with_capacity, with_ranks, with_visits
+from jobs.domain.dispatch import (
+    DispatchPlan,
+    stop_cooling,
+    stop_exempt,
+    stop_inhibited,
+    waiting,
+    with_capacity,
+    with_ranks,
+    with_visits,
+)
 from jobs.kernel.project import Project
 from jobs.stages.context import Configuration, configure
 from jobs.storage.session import make_session
@@ -59,7 +69,110 @@ def test_alerts_wait_while_valid_and_while_true_where_the_rule_says_so(
     )
     found = waiting(alerts, state, plan).collect()
     assert {row["alert_id"] for row in found} == {"overflowed", "exempted", "still in arrears"}
+    # Nobody is phoned for a rule that has been taken out of use since.
+    for status in ("retired", "shadow", "draft"):
+        left = waiting(alerts, state, _with_status(plan, "complaint", status)).collect()
+        assert {row["alert_id"] for row in left} == {"still in arrears"}, status
     assert {(row["carried_from"], row["dispatch_date"]) for row in found} == {(BEFORE, DAY)}
+
+
+def _with_status(plan: DispatchPlan, rule_id: str, status: str) -> DispatchPlan:
+    """The plan with a rule of another status."""
+    rules = tuple(
+        replace(rule, file=rule.file.model_copy(update={"status": status})) if rule.id == rule_id else rule
+        for rule in plan.rules.rules
+    )
+    return replace(plan, rules=replace(plan.rules, rules=rules))
+
+
+def _candidates(spark: SparkSession, *rows: tuple[str, str, str]) -> DataFrame:
+    """alert_id, moment_id and subscription_id, not stopped by anything yet."""
+    frame = spark.createDataFrame(list(rows), "alert_id STRING, moment_id STRING, subscription_id STRING")
+    empty = F.lit(None).cast("string")
+    return frame.select(
+        "*", empty.alias("status"), empty.alias("status_reason"), empty.alias("suppressed_by")
+    )
+
+
+def _stopped(rows: DataFrame) -> dict[str, tuple[str, str | None]]:
+    """Reason and culprit of the rows that were stopped."""
+    found = rows.collect()
+    assert len({row["alert_id"] for row in found}) == len(found)
+    return {
+        row["alert_id"]: (row["status_reason"], row["suppressed_by"])
+        for row in found
+        if row["status"] == "suppressed"
+    }
+
+
+def test_exempt_moments_stop_all_but_the_rules_that_say_otherwise(
+    spark: SparkSession, plan: DispatchPlan
+) -> None:
+    rows = _candidates(
+        spark,
+        ("quiet", "bill_surge", "S1"),
+        ("twice", "bill_surge", "S2"),
+        ("owed", "arrears_before_suspension", "S3"),
+        ("owed but quiet", "arrears_before_suspension", "S1"),
+        ("free", "bill_surge", "S9"),
+    )
+    exempt = spark.createDataFrame(
+        [("S1", "do_not_disturb"), ("S2", "suspended"), ("S2", "do_not_disturb"), ("S3", "suspended")],
+        "subscription_id STRING, moment_id STRING",
+    )
+    assert _stopped(stop_exempt(rows, exempt, plan)) == {
+        "quiet": ("exempt", "do_not_disturb"),
+        "twice": ("exempt", "do_not_disturb"),
+        "owed but quiet": ("exempt", "do_not_disturb"),
+    }
+
+
+def test_a_dispatched_moment_cools_down_for_the_days_of_its_rule(
+    spark: SparkSession, plan: DispatchPlan, configuration: Configuration
+) -> None:
+    days = configuration.rules.by_id("bill_surge").file.cooldown_days
+    assert days > 1
+    rows = _candidates(
+        spark,
+        ("too soon", "bill_surge", "S1"),
+        ("long ago", "bill_surge", "S2"),
+        ("another rule", "monthly_spend_drop", "S1"),
+        ("another number", "bill_surge", "S4"),
+        ("the same again", "bill_surge", "S5"),
+    )
+    earlier = [
+        ("old1", "bill_surge", "S1", DAY - timedelta(days=days - 1)),
+        ("older", "bill_surge", "S1", DAY - timedelta(days=days + 30)),
+        ("old2", "bill_surge", "S2", DAY - timedelta(days=days)),
+        ("the same again", "bill_surge", "S5", DAY - timedelta(days=days + 1)),
+    ]
+    dispatched = spark.createDataFrame(
+        earlier, "alert_id STRING, moment_id STRING, subscription_id STRING, dispatch_date DATE"
+    )
+    assert _stopped(stop_cooling(rows, dispatched, plan)) == {
+        "too soon": ("cooldown", "old1"),
+        "the same again": ("cooldown", "the same again"),
+    }
+
+
+def test_a_stronger_moment_mutes_weaker_ones_unless_it_is_stopped_itself(
+    spark: SparkSession, plan: DispatchPlan
+) -> None:
+    rows = _candidates(
+        spark,
+        ("strong", "spend_and_call_drop", "S1"),
+        ("weak", "monthly_spend_drop", "S1"),
+        ("unrelated", "complaint", "S1"),
+        ("weak alone", "monthly_spend_drop", "S2"),
+        ("stopped", "spend_and_call_drop", "S3"),
+        ("weak beside it", "monthly_spend_drop", "S3"),
+    )
+    rows = rows.withColumn("status", F.expr("CASE WHEN alert_id = 'stopped' THEN 'suppressed' END"))
+    rows = rows.withColumn("status_reason", F.expr("CASE WHEN alert_id = 'stopped' THEN 'exempt' END"))
+    assert _stopped(stop_inhibited(rows, plan)) == {
+        "weak": ("inhibited", "spend_and_call_drop"),
+        "stopped": ("exempt", None),
+    }
 
 
 def visits(spark: SparkSession, plan: DispatchPlan) -> DataFrame:

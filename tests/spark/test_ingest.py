@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import polars as pl
 import pytest
 from deltalake import DeltaTable
 
+from jobs.kernel.cycle import CycleKind
 from jobs.kernel.errors import KeyMomentsError
 from jobs.kernel.project import Project
 from jobs.stages.context import RunContext, configure, open_run
 from jobs.stages.ingest import ingest
+from jobs.stages.moments import identify_moments
+from jobs.stages.scores import write_scores
 
 pytestmark = pytest.mark.spark
 
@@ -101,6 +105,57 @@ def test_of_two_deliveries_with_one_key_the_later_wins_and_the_loser_comes_back(
     little.put("data_usage_20260531_2.csv", HEADER + "S1,2026-05-31,6\n")
     little.run()
     assert little.usage() == [("S1", "2026-05-30", 10), ("S1", "2026-05-31", 6)]
+
+
+PARTS = SOURCE.replace("data_usage_{period}_{sequence}.csv", "data_usage_{period}_{part}.csv")
+
+
+def test_crossed_periods_and_parts_keep_their_rows_everywhere(tmp_path: Path) -> None:
+    """Of 2 periods x 2 parts one is loaded first and two that share its row or column come after."""
+    little = Little(tmp_path)
+    (tmp_path / "little.yaml").write_text(PARTS, encoding="utf-8")
+    bad = "S9,2026-05-30,-1\n"
+    usage = {"S1,2026-05-30,10\n", "S2,2026-05-30,20\n", "S3,2026-05-31,30\n"}
+    for name, row in zip(("20260530_north", "20260530_south", "20260531_north"), sorted(usage), strict=True):
+        filler = "".join(f"F{i},{row.split(',')[1]},0\n" for i in range(99))
+        little.put(f"data_usage_{name}.csv", HEADER + row + filler + bad)
+        if name.endswith("30_north"):
+            little.run()
+    little.run()
+    assert len(little.added) == 2
+    found = [row for row in little.usage() if not row[0].startswith("F")]
+    assert found == [("S1", "2026-05-30", 10), ("S2", "2026-05-30", 20), ("S3", "2026-05-31", 30)]
+    quarantine = pl.read_delta(str(tmp_path / "warehouse" / "quarantine"))
+    assert sorted(quarantine["file"]) == [
+        "data_usage_20260530_north.csv",
+        "data_usage_20260530_south.csv",
+        "data_usage_20260531_north.csv",
+    ]
+
+
+def test_a_content_that_comes_back_after_a_wrong_correction_counts_again(little: Little) -> None:
+    first, wrong = HEADER + "S1,2026-05-30,10\n", HEADER + "S1,2026-05-30,99\n"
+    for content, minutes in ((first, 10), (wrong, 99), (first, 10)):
+        little.put("data_usage_20260530_1.csv", content)
+        little.run()
+        assert little.usage() == [("S1", "2026-05-30", minutes)]
+    deliveries = pl.read_delta(str(little.folder / "warehouse" / "deliveries"))
+    statuses = deliveries.filter(pl.col("contract") == "data_usage").select("status", "sha256").rows()
+    assert sorted(status for status, _ in statuses) == ["active", "superseded"]
+    little.run()
+    assert little.added == []
+
+
+def test_a_stage_before_its_time_is_refused_and_writes_nothing(loaded: Little) -> None:
+    context = loaded.run()
+    before = loaded.versions()
+    cycle = context.configuration.calendar.cycle(CycleKind.daily, date(2026, 5, 30))
+    for stage in (identify_moments, write_scores):
+        with pytest.raises(KeyMomentsError) as caught:
+            stage(context, cycle)
+        assert caught.value.codes == ["TABLE_MISSING"]
+        assert "has not been built" in str(caught.value)
+    assert loaded.versions() == before
 
 
 @pytest.fixture(scope="module")

@@ -146,8 +146,29 @@ def test_gzip_is_read_in_one_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert [row[3] for row in rows_of(path, COMMA)] == [(str(i), "x") for i in range(100)]
 
 
+def test_a_long_record_is_malformed_with_and_without_quotes_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(splitter, "MAX_RECORD", 50)
+    long = "1," + "x" * 60 + "\n"
+    for beside in ("2,plain\n", '2,"quoted"\n'):
+        path = tmp_path / "a.csv"
+        path.write_text("id,text\n" + long + beside, encoding="utf-8")
+        assert [row[1] for row in rows_of(path, COMMA)] == ["malformed", None]
+
+
+@pytest.mark.parametrize("content", [b"no gzip at all", gzip.compress(b"id,text\n" + b"1,x\n" * 999)[:40]])
+def test_what_cannot_be_unpacked_is_an_error_of_the_file(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(content)
+    with pytest.raises(SourceError) as caught:
+        look_at(str(path), COMMA)
+    assert caught.value.codes == ["FILE_UNDECODABLE"]
+
+
 @pytest.mark.parametrize(
-    ("content", "code"), [(b"", "FILE_BAD_HEADER"), (b"a,\xff\n1,2\n", "FILE_UNDECODABLE")]
+    ("content", "code"),
+    [(b"", "FILE_BAD_HEADER"), (b"a,\xff\n1,2\n", "FILE_UNDECODABLE"), (b"a,b\r1,2\r", "FILE_BAD_HEADER")],
 )
 def test_a_file_without_a_readable_header_is_refused(tmp_path: Path, content: bytes, code: str) -> None:
     path = tmp_path / "a.csv"
