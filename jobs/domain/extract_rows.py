@@ -12,7 +12,7 @@ from jobs.config.sources import ExtractMapping, field_expressions
 from jobs.contracts.columns import ddl_type
 from jobs.contracts.extracts import Derived, ExtractContract, Field
 from jobs.domain.privacy import pseudonym
-from jobs.expressions.nodes import Call, Name, Node, walk
+from jobs.expressions.nodes import Call, Name, Node
 from jobs.expressions.parse import parse
 from jobs.expressions.sql import literal, quote, to_sql
 
@@ -80,20 +80,40 @@ def _filled(rows: DataFrame, mapping: ExtractMapping, contract: ExtractContract)
     """Evaluates the mapping's expressions, as text or as what they give; and which rows apply."""
     expressions = field_expressions(mapping, contract)
     values = [F.expr(to_sql(node, _column)).alias(f"v__{name}") for name, node in expressions.items()]
-    failed = [_conversion_failed(node).alias(f"f__{name}") for name, node in expressions.items()]
+    failed = [F.expr(_failure(node) or "FALSE").alias(f"f__{name}") for name, node in expressions.items()]
     where = "TRUE" if mapping.where is None else f"coalesce({to_sql(parse(mapping.where), _column)}, FALSE)"
     applicable = F.expr(f"fault IS NOT NULL OR {where}").alias("applicable")
     return rows.select("file", "line", "raw", "fault", applicable, *values, *failed)
 
 
-def _conversion_failed(node: Node) -> Column:
-    """Whether some number() or date() in an expression met a text it could not read."""
-    failures = []
-    for call in walk(node):
-        if isinstance(call, Call) and call.function in _CONVERSIONS:
-            given, result = to_sql(call.arguments[0], _column), to_sql(call, _column)
-            failures.append(f"({given} IS NOT NULL AND {result} IS NULL)")
-    return F.expr(" OR ".join(failures) or "FALSE")
+def _failure(node: Node) -> str | None:
+    """SQL that tells whether some number() or date() met a text it could not read; None where none is used.
+
+    Of a case or if only the conditions that were looked at and the branch that was taken count.
+    """
+    if not isinstance(node, Call):
+        return None
+    if node.function in ("case", "if"):
+        *pairs, default = node.arguments
+        looked_at: list[str | None] = []
+        branches = []
+        for condition, value in zip(pairs[::2], pairs[1::2], strict=True):
+            looked_at.append(_failure(condition))
+            branches.append((to_sql(condition, _column), _any([*looked_at, _failure(value)])))
+        otherwise = _any([*looked_at, _failure(default)])
+        if otherwise is None and all(found is None for _, found in branches):
+            return None
+        whens = " ".join(f"WHEN {condition} THEN {found or 'FALSE'}" for condition, found in branches)
+        return f"CASE {whens} ELSE {otherwise or 'FALSE'} END"
+    own = None
+    if node.function in _CONVERSIONS:
+        own = f"({to_sql(node.arguments[0], _column)} IS NOT NULL AND {to_sql(node, _column)} IS NULL)"
+    return _any([*map(_failure, node.arguments), own])
+
+
+def _any(conditions: list[str | None]) -> str | None:
+    found = [condition for condition in conditions if condition is not None]
+    return " OR ".join(found) if found else None
 
 
 def _checked(rows: DataFrame, mapping: ExtractMapping, contract: ExtractContract) -> DataFrame:

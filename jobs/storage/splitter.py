@@ -58,8 +58,8 @@ class Splitter:
         self.layout = layout
         self.width = width
         self.columns = columns
-        # A field may be as long as its record.
-        csv.field_size_limit(MAX_RECORD)
+        # A field may be as long as its record; the limit is the whole process's and is never lowered.
+        csv.field_size_limit(max(MAX_RECORD, csv.field_size_limit()))
         self.schema = pa.schema([*_HEAD, *((column_name(i), pa.string()) for i in columns)])
 
     def batches(self, blocks: Iterable[bytes], line: int) -> Iterator[pa.RecordBatch]:

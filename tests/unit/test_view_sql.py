@@ -1,0 +1,69 @@
+"""The statement that makes the customer view, read without a session."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from jobs.contracts.extracts import ExtractContract
+from jobs.contracts.supply import Delivered, Supply
+from jobs.contracts.view import CustomerView
+from jobs.domain.view import BASE, ViewPlan, sources_used, view_sql
+from jobs.kernel.cycle import Cycle, CycleKind
+
+AMOUNTS = {"value_tier_high": 300, "value_tier_mid": 120}
+
+
+def plan(
+    view: CustomerView, contracts: dict[str, ExtractContract], as_of: date, without: tuple[str, ...] = ()
+) -> ViewPlan:
+    delivered = {
+        name: Delivered(frozenset(contract.column_types), date(2025, 1, 1), as_of)
+        for name, contract in contracts.items()
+        if name not in without
+    }
+    supply = Supply(view, contracts, delivered, as_of)
+    cycle = Cycle(CycleKind.daily, as_of, as_of + timedelta(days=1))
+    have = {name: contract for name, contract in contracts.items() if name not in without}
+    return ViewPlan(view, have, supply, cycle, AMOUNTS)
+
+
+def relations(sql: str) -> list[str]:
+    tree = sqlglot.parse_one(sql, dialect="spark")
+    steps = {step.alias for step in tree.find_all(exp.CTE)}
+    return [table.name for table in tree.find_all(exp.Table) if table.name not in steps]
+
+
+def test_every_source_is_read_once_and_every_item_given(
+    view: CustomerView, contracts: dict[str, ExtractContract]
+) -> None:
+    one = plan(view, contracts, date(2026, 5, 31))
+    sql = view_sql(one, lambda name: f"read_{name}")
+    assert sorted(relations(sql)) == sorted(f"read_{name}" for name in sources_used(one))
+    given = [column.alias_or_name for column in sqlglot.parse_one(sql, dialect="spark").selects]
+    items = [item for part in view.classes for item in part.items]
+    assert given == ["as_of", "cutoff", "subscription_id", *items]
+
+
+def test_what_is_not_supplied_is_not_read(view: CustomerView, contracts: dict[str, ExtractContract]) -> None:
+    one = plan(view, contracts, date(2026, 5, 31), without=("voice_usage", "tariff_plans"))
+    read = relations(view_sql(one, lambda name: f"read_{name}"))
+    assert not {"read_voice_usage", "read_tariff_plans"} & set(read)
+    only = plan(view, contracts, date(2026, 5, 31), without=tuple(set(contracts) - {BASE}))
+    assert relations(view_sql(only, lambda name: f"read_{name}")) == [f"read_{BASE}"]
+
+
+@pytest.mark.parametrize("as_of", [date(2026, 2, 28), date(2028, 2, 29), date(2026, 12, 31)])
+def test_nothing_but_the_cycle_dates_the_statement(
+    view: CustomerView, contracts: dict[str, ExtractContract], as_of: date
+) -> None:
+    """No date in the statement lies behind the cycle's own, and the text is the same whenever it is made."""
+    sql = view_sql(plan(view, contracts, as_of), lambda name: name)
+    dates = {date.fromisoformat(text) for text in re.findall(r"'(\d{4}-\d{2}-\d{2})'", sql)}
+    assert max(dates) == as_of + timedelta(days=1)
+    assert {day for day in dates if day > as_of} == {as_of + timedelta(days=1)}
+    assert sql == view_sql(plan(view, contracts, as_of), lambda name: name)
