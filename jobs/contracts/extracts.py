@@ -150,7 +150,7 @@ class ExtractContract(StrictModel):
         )
 
     def clean_table(self) -> Table:
-        """One row a key: a function of the active raw rows, partitioned by the unit a late row re-opens."""
+        """One row a key and unit, a function of the active raw rows; a unit is what a late row re-opens."""
         extra = (
             Column("row_date", "DATE", "业务日期", "Business date that places the row in time"),
             Column("available_at", "DATE", "可用日期", "Date from which the row counts as known"),

@@ -66,6 +66,8 @@ def candidates(moments: DataFrame, carried: DataFrame, plan: DispatchPlan) -> Da
     until = F.expr(f"coalesce(serve_on, date_add(dispatch_date, {plan.by_rule(days)}))").alias("valid_until")
     fresh = fresh.select("*", until, F.lit(None).cast("date").alias("carried_from"))
     fresh = fresh.withColumnRenamed("cycle", "dispatch_cycle").drop("as_of", "shadow", "run_id")
+    # What waits and fires again in the same occurrence is one alert, the one that waits.
+    fresh = fresh.join(carried.select("alert_id"), "alert_id", "left_anti")
     rows = fresh.unionByName(carried.select(*fresh.columns))
     texts = {
         "severity": {rule.id: literal(rule.file.severity) for rule in plan.served},

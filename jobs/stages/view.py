@@ -94,7 +94,8 @@ def _mark(context: RunContext, plan: ViewPlan) -> str:
 
 def _standing(context: RunContext, cycle: Cycle, mark: str) -> int | None:
     """Rows of the view where it stands as it would be made again, else None."""
-    if not context.warehouse.exists(context.view_table):
+    place: Partition = {"as_of": [cycle.as_of], "cutoff": [cycle.cutoff]}
+    if not context.warehouse.may_hold(context.view_table, place):
         return None
     built = context.built_views.get((cycle.as_of, cycle.cutoff))
     if built is None:

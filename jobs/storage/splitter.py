@@ -88,6 +88,9 @@ class Splitter:
             text = block.decode(self.layout.encoding)
         except UnicodeDecodeError:
             return None
+        # Arrow drops a byte order mark wherever a block starts.
+        if text.startswith("\ufeff"):
+            return None
         lines = pc.split_pattern(pa.array([text.removesuffix("\n")]), "\n").flatten()
         if pc.max(pc.binary_length(lines)).as_py() > MAX_RECORD:
             return None

@@ -29,6 +29,7 @@ KEEPERS = 3
 RELATION = "keymoments_"
 # Spark escapes other characters in the names of partition folders.
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9_./-]+")
 
 Partition = Mapping[str, Sequence[str | date]]
 
@@ -105,10 +106,8 @@ class Warehouse:
         for name, table in tables.items():
             rows = self._kept[table.name][1] if name in keep else self.read(table)
             rows.createOrReplaceTempView(f"{RELATION}{name}")
-        result = self.spark.sql(sql(lambda name: quote(f"{RELATION}{name}")))
-        for name in tables:
-            self.spark.catalog.dropTempView(f"{RELATION}{name}")
-        return result
+        # The views stay: dropping one would take the rows it names out of memory.
+        return self.spark.sql(sql(lambda name: quote(f"{RELATION}{name}")))
 
     def _keep(self, table: Table) -> None:
         version = self.version(table)
@@ -122,10 +121,18 @@ class Warehouse:
         self._kept[table.name] = (version, rows)
 
     def _files_of(self, table: Table) -> DataFrame:
-        """All rows of a table; a local one's log is read on the driver, without Spark jobs."""
-        if "://" in self.path:
+        """All rows of a table; a local one's log is read on the driver, without Spark jobs.
+
+        Files are then named to Spark, which takes some characters of a path for patterns: in such a folder,
+        as for a table that is not what its schema says, Delta finds the files.
+        """
+        location = self.location(table)
+        if not self.exists(table) or not _PLAIN_PATH.fullmatch(location):
             return self.read(table)
-        files = DeltaFiles(self.location(table)).file_uris()
+        log = DeltaFiles(location)
+        if {field.name for field in log.schema().fields} != set(table.names):
+            return self.read(table)
+        files = log.file_uris()
         if not files:
             return self.none_of(table)
         reader = self.spark.read.schema(struct_type(table)).option("basePath", self.location(table))
@@ -196,6 +203,8 @@ class Warehouse:
                 if (count, mark) == row_fingerprint(self.read(table).where(predicate(partition)), table):
                     return Written(count, changed=False)
             count = fitted.count()
+            if count == 0 and self.exists(table) and not self.may_hold(table, partition):
+                return Written(0, changed=False)
             self._put(_laid_out(fitted, table, partition, count), table, partition)
         finally:
             fitted.unpersist()

@@ -74,6 +74,8 @@ def test_partitions_are_replaced_and_equal_rows_commit_nothing(
     # An empty result clears its partition, and may come again after that.
     assert warehouse.replace(rows(spark), TABLE, may).changed
     holds(warehouse, ("S9", JUNE, "a", 9))
+    july = {"day": [date(2026, 7, 1)], "part": ["a"]}
+    assert not warehouse.replace(rows(spark), TABLE, july).changed
     assert warehouse.replace(rows(spark, ("S3", MAY, "a", 3)), TABLE, may).changed
     holds(warehouse, ("S3", MAY, "a", 3), ("S9", JUNE, "a", 9))
 
@@ -90,7 +92,12 @@ def test_a_partition_of_any_name_is_replaced_not_doubled(
     holds(warehouse, ("S0", MAY, "other", 0), ("S1", MAY, part, 2), ("S2", JUNE, part, 2))
 
 
-def test_a_kept_table_is_read_again_after_it_changed(spark: SparkSession, warehouse: Warehouse) -> None:
+@pytest.mark.parametrize("folder", ["plain", "省 份", "a#b[c]%20"])
+def test_a_kept_table_is_read_again_after_it_changed(
+    spark: SparkSession, tmp_path: Path, folder: str
+) -> None:
+    warehouse = Warehouse(spark, str(tmp_path / folder))
+
     def minutes() -> int:
         found = warehouse.query(lambda name: f"SELECT sum(minutes) FROM {name('v')}", {"v": TABLE}, {"v"})
         return int(found.collect()[0][0])
@@ -98,5 +105,6 @@ def test_a_kept_table_is_read_again_after_it_changed(spark: SparkSession, wareho
     warehouse.replace(rows(spark, ("S1", MAY, "a", 1)), TABLE, {"day": [MAY], "part": ["a"]})
     assert minutes() == 1
     assert minutes() == 1
+    assert warehouse._kept["visits"][1].storageLevel.useMemory
     warehouse.replace(rows(spark, ("S1", JUNE, "a", 5)), TABLE, {"day": [JUNE], "part": ["a"]})
     assert minutes() == 6

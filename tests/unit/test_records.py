@@ -59,7 +59,23 @@ def naive(body: bytes, layout: Layout, width: int) -> list[Row]:
 
 
 # Characters whose second byte in GBK is a delimiter (丨 is a8 7c) or a backslash, and what makes trouble elsewhere.
-PIECES = [b"a", b"1", b"-", b"|", b",", b'"', b"\\", b"\r", b"\r\n", b"\n", b" ", b"\x00", b"\xff", b"\xe5"]
+PIECES = [
+    b"a",
+    b"1",
+    b"-",
+    b"|",
+    b",",
+    b'"',
+    b"\\",
+    b"\r",
+    b"\r\n",
+    b"\n",
+    b" ",
+    b"\x00",
+    b"\xff",
+    b"\xe5",
+    b"\xef\xbb\xbf",
+]
 TEXTS = ["南", "京", "丨", "誠", "é"]
 
 
