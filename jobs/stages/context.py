@@ -21,7 +21,7 @@ from jobs.contracts.columns import Table
 from jobs.contracts.extracts import ExtractContract, load_contracts
 from jobs.contracts.tables import load_tables, view_table
 from jobs.contracts.view import CustomerView, load_view
-from jobs.kernel.cycle import CycleCalendar
+from jobs.kernel.cycle import Cycle, CycleCalendar
 from jobs.kernel.errors import ConfigError, Issue, KeyMomentsError, Location, did_you_mean
 from jobs.kernel.project import Project
 from jobs.rulelang.load import RuleSet, load_rules
@@ -218,6 +218,35 @@ class RunContext:
     def log(self, row: LedgerRow) -> None:
         """Keeps a row for the run ledger; see flush_log."""
         self._log_rows.append(row)
+
+    def log_cycle(
+        self,
+        stage: str,
+        cycle: Cycle,
+        started: datetime,
+        result: str,
+        rows_out: int | None = None,
+        fingerprint: str | None = None,
+        message: str | None = None,
+        inputs: Mapping[str, object] | None = None,
+    ) -> None:
+        """Keeps a row for the run ledger of a stage that worked on a cycle and ends now."""
+        self.log(
+            LedgerRow(
+                stage=stage,
+                result=result,
+                started_at=started,
+                finished_at=self.clock(),
+                source=self.source.name,
+                cycle=str(cycle.kind),
+                as_of=cycle.as_of,
+                dispatch_date=cycle.dispatch_date,
+                rows_out=rows_out,
+                inputs=inputs or {},
+                fingerprint=fingerprint,
+                message=message,
+            )
+        )
 
     def flush_log(self) -> None:
         """Appends the kept rows to the run ledger, in one commit."""

@@ -18,7 +18,6 @@ from jobs.rulelang.compile import EvaluableRule, evaluable
 from jobs.stages.context import RunContext
 from jobs.stages.scores import view_of
 from jobs.stages.snapshot import supply_at
-from jobs.storage.ledger import LedgerRow
 from jobs.storage.warehouse import Partition
 
 
@@ -70,20 +69,14 @@ def identify_moments(context: RunContext, cycle: Cycle) -> Identified:
         f"{cycle.kind} moments of {cycle.as_of}: {written.rows:,} fired by {len(rules)} rules"
         + (f"; {len(lacking)} rules not supplied by this source" if lacking else "")
     )
-    context.log(
-        LedgerRow(
-            stage="identify_moments",
-            result="complete" if written.changed else "unchanged",
-            started_at=started,
-            finished_at=context.clock(),
-            source=context.source.name,
-            cycle=str(cycle.kind),
-            as_of=cycle.as_of,
-            dispatch_date=cycle.dispatch_date,
-            rows_out=written.rows,
-            inputs={"previous": previous, "view": warehouse.version(context.view_table)},
-            fingerprint=configuration.rules.fingerprint,
-        )
+    context.log_cycle(
+        "identify_moments",
+        cycle,
+        started,
+        "complete" if written.changed else "unchanged",
+        written.rows,
+        configuration.rules.fingerprint,
+        inputs={"previous": previous, "view": warehouse.version(context.view_table)},
     )
     return Identified({rule: counts["fired"] for rule, counts in tally.items()}, dict(lacking))
 

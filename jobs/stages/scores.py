@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -18,7 +18,6 @@ from jobs.kernel.errors import CycleError, Issue
 from jobs.stages.context import RunContext
 from jobs.stages.snapshot import supply_at
 from jobs.stages.view import write_view
-from jobs.storage.ledger import LedgerRow
 from jobs.storage.warehouse import Partition
 
 LABELS = "churn_labels"
@@ -62,7 +61,7 @@ def _write_health(context: RunContext, cycle: Cycle, supply: Supply) -> None:
     partition = {"as_of": [cycle.as_of], "cutoff": [cycle.cutoff]}
     written = context.warehouse.replace(rows, context.table("health_scores"), partition)
     result = "complete" if written.changed else "unchanged"
-    _log(context, cycle, started, result, written.rows, settings.fingerprint, "health")
+    context.log_cycle("score_risk", cycle, started, result, written.rows, settings.fingerprint, "health")
 
 
 def _write_risk(context: RunContext, cycle: Cycle, supply: Supply) -> None:
@@ -78,7 +77,7 @@ def _write_risk(context: RunContext, cycle: Cycle, supply: Supply) -> None:
         ]
         context.progress(f"risk of {cycle.as_of}: none, {reason}")
         result = "complete" if any(cleared) else "unchanged"
-        _log(context, cycle, started, result, 0, settings.fingerprint, f"no risk: {reason}")
+        context.log_cycle("score_risk", cycle, started, result, 0, settings.fingerprint, f"no risk: {reason}")
         return
     base = base_of(context, cycle)
     write_view(context, base)
@@ -112,7 +111,7 @@ def _write_risk(context: RunContext, cycle: Cycle, supply: Supply) -> None:
     note = f"terms left out: {', '.join(left_out)}" if left_out else None
     context.progress(f"risk of {cycle.as_of}: {written.rows:,} scored from churn since {base.as_of}")
     result = "complete" if written.changed else "unchanged"
-    _log(context, cycle, started, result, written.rows, settings.fingerprint, note)
+    context.log_cycle("score_risk", cycle, started, result, written.rows, settings.fingerprint, note)
 
 
 def _why_not(context: RunContext, cycle: Cycle, supply: Supply) -> str | None:
@@ -137,29 +136,3 @@ def _rate_rows(context: RunContext, cycle: Cycle, base: Cycle, rates: list[Rate]
         for rate in rates
     ]
     return context.spark.createDataFrame(data, context.table("risk_rates").ddl)
-
-
-def _log(
-    context: RunContext,
-    cycle: Cycle,
-    started: datetime,
-    result: str,
-    rows: int,
-    fingerprint: str,
-    message: str | None,
-) -> None:
-    context.log(
-        LedgerRow(
-            stage="score_risk",
-            result=result,
-            started_at=started,
-            finished_at=context.clock(),
-            source=context.source.name,
-            cycle=str(cycle.kind),
-            as_of=cycle.as_of,
-            dispatch_date=cycle.dispatch_date,
-            rows_out=rows,
-            fingerprint=fingerprint,
-            message=message,
-        )
-    )

@@ -17,7 +17,6 @@ from jobs.kernel.ids import fingerprint
 from jobs.stages.context import RunContext
 from jobs.stages.ingest import known_deliveries
 from jobs.stages.snapshot import supply_at
-from jobs.storage.ledger import LedgerRow
 from jobs.storage.warehouse import SMALL_ROWS, Partition, Written
 
 STAGE = "build_view"
@@ -48,20 +47,8 @@ def write_view(context: RunContext, cycle: Cycle) -> Written:
     context.built_views[cycle.as_of, cycle.cutoff] = (mark, written.rows)
     as_it_was = "" if rows is None else ", as it was"
     context.progress(f"view of {cycle.as_of}: {written.rows:,} subscriptions{as_it_was}")
-    context.log(
-        LedgerRow(
-            stage=STAGE,
-            result="complete" if written.changed else "unchanged",
-            started_at=started,
-            finished_at=context.clock(),
-            source=context.source.name,
-            cycle=str(cycle.kind),
-            as_of=cycle.as_of,
-            dispatch_date=cycle.dispatch_date,
-            rows_out=written.rows,
-            fingerprint=mark,
-        )
-    )
+    result = "complete" if written.changed else "unchanged"
+    context.log_cycle(STAGE, cycle, started, result, written.rows, mark)
     return written
 
 
@@ -112,18 +99,7 @@ def _forget(context: RunContext, cycle: Cycle, started: datetime) -> None:
     """Notes that a view is about to be made again: a killed run's view must not be taken for the old one."""
     place: Partition = {"as_of": [cycle.as_of], "cutoff": [cycle.cutoff]}
     if context.warehouse.may_hold(context.view_table, place):
-        context.log(
-            LedgerRow(
-                stage=STAGE,
-                result="started",
-                started_at=started,
-                finished_at=context.clock(),
-                source=context.source.name,
-                cycle=str(cycle.kind),
-                as_of=cycle.as_of,
-                dispatch_date=cycle.dispatch_date,
-            )
-        )
+        context.log_cycle(STAGE, cycle, started, "started")
         context.flush_log()
 
 
