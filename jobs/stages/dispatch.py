@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import date
 
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -15,7 +14,7 @@ from jobs.kernel.cycle import CycleKind
 from jobs.kernel.errors import CycleError, Issue
 from jobs.stages.context import RunContext
 from jobs.storage.ledger import LedgerRow
-from jobs.storage.warehouse import Partition
+from jobs.storage.warehouse import Partition, settled
 
 
 def dispatch(context: RunContext, dispatch_date: date) -> dict[str, int]:
@@ -39,16 +38,13 @@ def dispatch(context: RunContext, dispatch_date: date) -> dict[str, int]:
     earlier = warehouse.read_or_empty(context.table("alerts")).where(
         f"dispatch_date < {literal(dispatch_date)}"
     )
-    rows = chain.candidates(moments, _waiting(context, earlier, dispatch_date, plan), plan)
-    rows = rows.persist(StorageLevel.MEMORY_AND_DISK)
+    rows = settled(chain.candidates(moments, _waiting(context, earlier, dispatch_date, plan), plan))
     exempt = moments.where("category = 'exempt' AND NOT shadow").select("subscription_id", "moment_id")
     # The chain decides on few columns; each of its later stages looks at them several times.
     live = chain.stop_exempt(rows.select(*chain.DECIDING), exempt, plan)
-    live = chain.stop_cooling(live, earlier.where("status = 'dispatched'"), plan)
-    live = live.persist(StorageLevel.MEMORY_AND_DISK)
+    live = settled(chain.stop_cooling(live, earlier.where("status = 'dispatched'"), plan))
     weighed = chain.with_priority(chain.stop_inhibited(live, plan), plan)
-    visits = chain.with_visits(weighed, _managers(context, dispatch_date), plan)
-    visits = visits.persist(StorageLevel.MEMORY_AND_DISK)
+    visits = settled(chain.with_visits(weighed, _managers(context, dispatch_date), plan))
     decided = chain.with_capacity(chain.with_ranks(visits))
     table = context.table("alerts")
     now = context.clock()
@@ -59,8 +55,6 @@ def dispatch(context: RunContext, dispatch_date: date) -> dict[str, int]:
         "dispatch_date": [dispatch_date],
     }
     written = warehouse.replace(alerts, table, partition)
-    for kept in (rows, live, visits):
-        kept.unpersist()
     counts = _by_status(context, dispatch_date)
     context.progress(f"dispatch of {dispatch_date}: " + ", ".join(f"{n:,} {s}" for s, n in counts.items()))
     result = "complete" if written.changed else "unchanged"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -18,7 +17,7 @@ from jobs.rulelang.compile import EvaluableRule, evaluable
 from jobs.stages.context import RunContext
 from jobs.stages.scores import view_of
 from jobs.stages.snapshot import supply_at
-from jobs.storage.warehouse import Partition
+from jobs.storage.warehouse import Partition, settled
 
 
 @dataclass(frozen=True)
@@ -41,30 +40,26 @@ def identify_moments(context: RunContext, cycle: Cycle) -> Identified:
     statuses = _statuses(context, cycle)
     rules, lacking = evaluable(configuration.rules.of_cycle(cycle.kind), statuses)
     evaluations = warehouse.read_or_empty(context.table("rule_evaluations"))
-    history = evaluations.where(f"cycle = '{cycle.kind}' AND as_of < {literal(cycle.as_of)}").cache()
-    previous = history.agg(F.max("as_of")).collect()[0][0]
-    ran = {row[0] for row in history.where("result = 'evaluated'").select("moment_id").distinct().collect()}
-    history.unpersist()
+    history = evaluations.where(f"cycle = '{cycle.kind}' AND as_of < {literal(cycle.as_of)}")
+    evaluated = F.expr("bool_or(result = 'evaluated')").alias("evaluated")
+    runs = history.groupBy("moment_id").agg(F.max("as_of").alias("last"), evaluated).collect()
+    previous = max((run["last"] for run in runs), default=None)
+    ran = {run["moment_id"] for run in runs if run["evaluated"]}
     first_runs = frozenset(one.rule.id for one in rules if one.rule.id not in ran)
     one = Pass(cycle, rules, first_runs, previous, configuration.view.types)
     partition: Partition = {"cycle": [str(cycle.kind)], "as_of": [cycle.as_of]}
     view = _scored_view(context, cycle)
     # A cycle of which the source can decide no rule has nobody inside.
-    found = (truths(view, one) if rules else view.where("FALSE")).persist(StorageLevel.MEMORY_AND_DISK)
-    inside = transitions(found, _prior(context, cycle, previous), one) if rules else found
-    inside = inside.persist(StorageLevel.MEMORY_AND_DISK)
-    try:
-        tally = _tally(found, inside, rules) if rules else {}
-        state_table, moments_table = context.table("moment_state"), context.table("moments")
-        state = state_rows(inside, one) if rules else context.warehouse.none_of(state_table)
-        moments = moment_rows(inside, one, context.run_id) if rules else warehouse.none_of(moments_table)
-        warehouse.replace(state, state_table, partition)
-        written = warehouse.replace(moments, moments_table, partition)
-        table = context.table("rule_evaluations")
-        warehouse.replace(_evaluation_rows(context, cycle, one, lacking, tally), table, partition)
-    finally:
-        inside.unpersist()
-        found.unpersist()
+    found = settled(truths(view, one) if rules else view.where("FALSE"))
+    inside = settled(transitions(found, _prior(context, cycle, previous), one)) if rules else found
+    tally = _tally(found, inside, rules) if rules else {}
+    state_table, moments_table = context.table("moment_state"), context.table("moments")
+    state = state_rows(inside, one) if rules else warehouse.none_of(state_table)
+    moments = moment_rows(inside, one, context.run_id) if rules else warehouse.none_of(moments_table)
+    warehouse.replace(state, state_table, partition)
+    written = warehouse.replace(moments, moments_table, partition)
+    table = context.table("rule_evaluations")
+    warehouse.replace(_evaluation_rows(context, cycle, one, lacking, tally), table, partition)
     context.progress(
         f"{cycle.kind} moments of {cycle.as_of}: {written.rows:,} fired by {len(rules)} rules"
         + (f"; {len(lacking)} rules not supplied by this source" if lacking else "")

@@ -18,7 +18,7 @@ from jobs.kernel.errors import CycleError, Issue
 from jobs.stages.context import RunContext
 from jobs.stages.snapshot import supply_at
 from jobs.stages.view import write_view
-from jobs.storage.warehouse import Partition
+from jobs.storage.warehouse import Partition, settled
 
 LABELS = "churn_labels"
 
@@ -89,19 +89,16 @@ def _write_risk(context: RunContext, cycle: Cycle, supply: Supply) -> None:
     until = base.as_of + timedelta(days=settings.label_days)
     labelled_days = f"row_date > {literal(base.as_of)} AND row_date <= {literal(until)}"
     leavers = known_at(churn, cycle).where(labelled_days)
-    groups = labelled(grouped(view_of(context, base), terms), leavers).persist()
-    try:
-        counts = [tuple(row) for row in group_counts(groups, list(terms)).collect()]
-        rates = group_rates(counts, settings.smoothing)
-        tallied = (
-            scored(groups, terms, rates)
-            .groupBy("risk_score")
-            .agg(F.count("*"), F.sum("churned").cast("bigint"))
-            .collect()
-        )
-        rates += calibration({row[0]: (row[1], row[2]) for row in tallied}, settings.smoothing)
-    finally:
-        groups.unpersist()
+    groups = settled(labelled(grouped(view_of(context, base), terms), leavers))
+    counts = [tuple(row) for row in group_counts(groups, list(terms)).collect()]
+    rates = group_rates(counts, settings.smoothing)
+    tallied = (
+        scored(groups, terms, rates)
+        .groupBy("risk_score")
+        .agg(F.count("*"), F.sum("churned").cast("bigint"))
+        .collect()
+    )
+    rates += calibration({row[0]: (row[1], row[2]) for row in tallied}, settings.smoothing)
     version = f"formula@{base.as_of}"
     rows = scored(grouped(view_of(context, cycle), terms), terms, rates)
     final = risk_scores(rows, terms, rates, settings, cycle, version)

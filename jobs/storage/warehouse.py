@@ -195,19 +195,16 @@ class Warehouse:
         Raises:
             StorageError: When the table does not fit its schema.
         """
-        fitted = fit(rows, table).persist(StorageLevel.MEMORY_AND_DISK)
-        try:
-            if self.may_hold(table, partition):
-                self.ensure(table)
-                count, mark = row_fingerprint(fitted, table)
-                if (count, mark) == row_fingerprint(self.read(table).where(predicate(partition)), table):
-                    return Written(count, changed=False)
-            count = fitted.count()
-            if count == 0 and self.exists(table) and not self.may_hold(table, partition):
-                return Written(0, changed=False)
-            self._put(_laid_out(fitted, table, partition, count), table, partition)
-        finally:
-            fitted.unpersist()
+        fitted = settled(fit(rows, table))
+        if self.may_hold(table, partition):
+            self.ensure(table)
+            count, mark = row_fingerprint(fitted, table)
+            if (count, mark) == row_fingerprint(self.read(table).where(predicate(partition)), table):
+                return Written(count, changed=False)
+        count = fitted.count()
+        if count == 0 and self.exists(table) and not self.may_hold(table, partition):
+            return Written(0, changed=False)
+        self._put(_laid_out(fitted, table, partition, count), table, partition)
         return Written(count, changed=True)
 
     def replace_changed(
@@ -307,6 +304,18 @@ def data_type(ddl: str) -> DataType:
     struct = StructType.fromDDL(f"value {ddl}")
     assert isinstance(struct, StructType)
     return struct.fields[0].dataType
+
+
+def settled(rows: DataFrame) -> DataFrame:
+    """Computes rows once and cuts them off from what they were made of.
+
+    Rows that are only persisted still name their tables: Spark plans them again at every write to one of
+    these, and whatever is made of them carries their whole plan. The copy goes when nothing refers to it.
+    Executors that may be lost need spark.checkpoint.dir; without it the copy lies on them.
+    """
+    if rows.sparkSession.sparkContext.getCheckpointDir() is None:
+        return rows.localCheckpoint()
+    return rows.checkpoint()
 
 
 def fit(rows: DataFrame, table: Table) -> DataFrame:
