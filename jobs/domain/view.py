@@ -1,14 +1,14 @@
 """The customer view as one SQL statement: an aggregation a source, one join, and the items layer by layer.
 
 The statement is text, analysed once by Spark, so the view is planned in one go and can be read and tested
-without a session.
+without a session. All that depends on the cycle's dates stands in one row, the calendar, which is joined like
+data: written into expressions as constants, the dates would give every day's view code of its own to compile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -24,6 +24,7 @@ from jobs.expressions.sql import literal, quote, to_sql
 from jobs.kernel.cycle import Cycle
 
 BASE = "subscriptions"
+CALENDAR = "calendar"
 Relation = Callable[[str], str]
 """Name of the relation that holds the clean rows of a state contract, or the tiles of another."""
 
@@ -69,7 +70,7 @@ def view_sql(plan: ViewPlan, relation: Relation) -> str:
     Returns:
         SQL that gives as_of, cutoff, subscription_id and the items, null where unknown.
     """
-    steps = {"population": _population(plan, relation(BASE))}
+    steps = {CALENDAR: _calendar(plan), "population": _population(plan, relation(BASE))}
     joins, columns = [], ["population.*"]
     for name in sources_used(plan):
         if name == BASE:
@@ -89,14 +90,9 @@ def view_sql(plan: ViewPlan, relation: Relation) -> str:
     for number, layer in enumerate(_item_layers(plan)):
         steps[f"items_{number}"] = f"SELECT *, {', '.join(layer)} FROM {last}"
         last = f"items_{number}"
-    head = [
-        f"{literal(plan.cycle.as_of)} AS as_of",
-        f"{literal(plan.cycle.cutoff)} AS cutoff",
-        "subscription_id",
-    ]
     items = [quote(item) for one in plan.view.classes for item in one.items]
     parts = ",\n".join(f"{quote(name)} AS ({sql})" for name, sql in steps.items())
-    return f"WITH {parts}\nSELECT {', '.join([*head, *items])} FROM {last}"
+    return f"WITH {parts}\nSELECT as_of, cutoff, subscription_id, {', '.join(items)} FROM {last}"
 
 
 def sources_used(plan: ViewPlan) -> list[str]:
@@ -110,14 +106,21 @@ def sources_used(plan: ViewPlan) -> list[str]:
     return [BASE, *used]
 
 
-def known_sql(cycle: Cycle) -> str:
-    """Condition on rows that a cycle may know: dated by as_of and available by its cutoff."""
-    return f"row_date <= {literal(cycle.as_of)} AND available_at <= {literal(cycle.cutoff)}"
+def rows_needed(plan: ViewPlan, contract: str) -> str:
+    """Condition on row_day, the partition of a relation, that all rows a view takes from it fulfil."""
+    dates = [window.span(plan.cycle.as_of)[0] for window in _windows(plan, contract)]
+    until = f"row_day <= {literal(plan.cycle.as_of)}"
+    known = [day for day in dates if day is not None]
+    if not dates or len(known) < len(dates):
+        return until
+    first = min(known)
+    starts = {"day": first, "month": first.replace(day=1), "year": first.replace(month=1, day=1)}
+    return f"row_day >= {literal(starts[plan.contracts[contract].partition_unit])} AND {until}"
 
 
 def known_at(rows: DataFrame, cycle: Cycle) -> DataFrame:
-    """Rows that a cycle may know."""
-    return rows.where(known_sql(cycle))
+    """Rows that a cycle may know: dated by as_of and available by its cutoff."""
+    return rows.where(f"row_date <= {literal(cycle.as_of)} AND available_at <= {literal(cycle.cutoff)}")
 
 
 def latest_state(rows: DataFrame, contract: ExtractContract, cycle: Cycle, columns: list[str]) -> DataFrame:
@@ -129,6 +132,32 @@ def latest_state(rows: DataFrame, contract: ExtractContract, cycle: Cycle, colum
 def _newest(columns: list[str]) -> str:
     # The key and the date name a row, so the maximum is unique.
     return f"max_by(struct({', '.join(quote(name) for name in columns)}), row_date)"
+
+
+def _calendar(plan: ViewPlan) -> str:
+    """One row with as_of, cutoff, and the first and last date of every window."""
+    values = {"as_of": plan.cycle.as_of, "cutoff": plan.cycle.cutoff}
+    for window in _windows(plan):
+        start, end = window.span(plan.cycle.as_of)
+        values |= {_bound(window, "last"): end} | ({} if start is None else {_bound(window, "first"): start})
+    # Not SELECT ... AS ...: Spark would put such constants back where the columns are used.
+    return f"SELECT * FROM VALUES ({', '.join(map(literal, values.values()))}) AS t({', '.join(values)})"
+
+
+def _bound(window: Window, end: str) -> str:
+    return f"{window.kind}_{window.length}_before_{window.before}_{end}"
+
+
+def _known(relation: str) -> str:
+    """The rows of a relation that the cycle may know, with the calendar beside them."""
+    return f"{relation} JOIN {CALENDAR} ON row_date <= as_of AND available_at <= cutoff"
+
+
+def _windows(plan: ViewPlan, contract: str | None = None) -> list[Window]:
+    """The windows of the measures in use, of one contract or all."""
+    used = [plan.contracts[contract]] if contract is not None else list(plan.contracts.values())
+    leaves = [leaf for one in used for leaf in _measure_leaves(plan, one.contract)]
+    return list(dict.fromkeys(split_measure(leaf)[1] for leaf in leaves))
 
 
 def _state_columns(plan: ViewPlan, contract: str) -> list[str]:
@@ -157,11 +186,11 @@ def _population(plan: ViewPlan, relation: str) -> str:
     ]
     wanted = list(dict.fromkeys([*_state_columns(plan, BASE), *joins, "status", "joined_on"]))
     leaves = ", ".join(f"_state.{quote(name)} AS {quote(f'{BASE}.{name}')}" for name in wanted)
-    as_of = literal(plan.cycle.as_of)
     return (
-        f"SELECT subscription_id, {leaves} FROM (SELECT subscription_id, {_newest(wanted)} AS _state "
-        f"FROM {relation} WHERE {known_sql(plan.cycle)} GROUP BY subscription_id) "
-        f"WHERE _state.status <> 'closed' AND coalesce(_state.joined_on, {as_of}) <= {as_of}"
+        f"SELECT as_of, cutoff, subscription_id, {leaves} "
+        f"FROM (SELECT as_of, cutoff, subscription_id, {_newest(wanted)} AS _state "
+        f"FROM {_known(relation)} GROUP BY as_of, cutoff, subscription_id) "
+        f"WHERE _state.status <> 'closed' AND coalesce(_state.joined_on, as_of) <= as_of"
     )
 
 
@@ -173,35 +202,27 @@ def _state(plan: ViewPlan, contract: ExtractContract, relation: str) -> tuple[st
     leaves = ", ".join(f"_state.{quote(name)} AS {alias}" for name, alias in zip(wanted, names_, strict=True))
     sql = (
         f"SELECT _key, {leaves} FROM (SELECT {quote(key)} AS _key, {_newest(wanted)} AS _state "
-        f"FROM {relation} WHERE {known_sql(plan.cycle)} GROUP BY {quote(key)})"
+        f"FROM {_known(relation)} GROUP BY {quote(key)})"
     )
     return sql, names_
 
 
 def _measures(plan: ViewPlan, contract: ExtractContract, relation: str) -> tuple[str, list[str]]:
     """The tiles of a source merged over all windows, and the columns they add to the join."""
-    merges, columns, first = [], [], plan.cycle.as_of
+    merges, columns = [], []
     for leaf in _measure_leaves(plan, contract.contract):
         name, window = split_measure(leaf)
         measure = plan.view.measures[name]
         alias = quote(f"{MEASURE}.{leaf.name}")
-        merges.append(f"{merge_sql(name, measure, contract, _inside(window, plan.cycle.as_of))} AS {alias}")
+        merges.append(f"{merge_sql(name, measure, contract, _inside(window))} AS {alias}")
         columns.append(f"coalesce({alias}, 0) AS {alias}" if measure.missing == "zero" else alias)
-        start, _ = window.span(plan.cycle.as_of)
-        first = min(first, start or date.min)
-    # Tiles lie in partitions by row_day, which for coarse partitions starts before the date.
-    since = f" AND row_date >= {literal(first)}" if first > date.min else ""
-    sql = (
-        f"SELECT subscription_id AS _key, {', '.join(merges)} FROM {relation} "
-        f"WHERE {known_sql(plan.cycle)}{since} GROUP BY subscription_id"
-    )
-    return sql, columns
+    merged = f"subscription_id AS _key, {', '.join(merges)}"
+    return f"SELECT {merged} FROM {_known(relation)} GROUP BY subscription_id", columns
 
 
-def _inside(window: Window, as_of: date) -> str:
-    start, end = window.span(as_of)
-    upper = f"row_date <= {literal(end)}"
-    return upper if start is None else f"row_date >= {literal(start)} AND {upper}"
+def _inside(window: Window) -> str:
+    upper = f"row_date <= {_bound(window, 'last')}"
+    return upper if window.kind == "ever" else f"row_date >= {_bound(window, 'first')} AND {upper}"
 
 
 def _item_layers(plan: ViewPlan) -> list[list[str]]:
@@ -210,7 +231,7 @@ def _item_layers(plan: ViewPlan) -> list[list[str]]:
     def name_sql(name: Name) -> str:
         if name.table is not None:
             return quote(str(name)) if plan.usable(name) else f"cast(NULL AS {_leaf_type(plan, name)})"
-        return literal(plan.cycle.as_of) if name.name == "as_of" else quote(name.name)
+        return quote(name.name)
 
     def amount_sql(name: str) -> str:
         return literal(plan.amounts[name])  # type: ignore[arg-type]

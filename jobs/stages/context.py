@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from typing import Any, TypeVar, cast
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from jobs.config.dispatch import DispatchSettings, load_dispatch
 from jobs.config.scores import HealthSettings, RiskSettings, load_health, load_risk
@@ -27,7 +26,7 @@ from jobs.kernel.project import Project
 from jobs.rulelang.load import RuleSet, load_rules
 from jobs.storage.ledger import LedgerRow, record
 from jobs.storage.session import make_session
-from jobs.storage.warehouse import Partition, Warehouse
+from jobs.storage.warehouse import Warehouse
 
 T = TypeVar("T")
 
@@ -187,7 +186,6 @@ class RunContext:
     max_bad_share: float | None = None
     deliveries: list[dict[str, Any]] | None = None
     built_views: dict[tuple[date, date], tuple[str, int]] = field(default_factory=dict)
-    _side_lock: Lock = field(default_factory=Lock, repr=False)
     _log_rows: list[LedgerRow] = field(default_factory=list, repr=False)
 
     @property
@@ -209,11 +207,6 @@ class RunContext:
     def view_table(self) -> Table:
         """The schema of the customer view."""
         return view_table(self.configuration.view)
-
-    def side_lock_replace(self, rows: DataFrame, table: Table, partition: Partition) -> None:
-        """Replaces a partition of a table that several contracts write, one at a time."""
-        with self._side_lock:
-            self.warehouse.replace_changed(rows, table, partition)
 
     def log(self, row: LedgerRow) -> None:
         """Keeps a row for the run ledger; see flush_log."""

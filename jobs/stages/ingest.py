@@ -207,7 +207,7 @@ def _write_side_tables(
         rows = bad.select(name, "period", "part", "delivery_id", "file", "line", "raw", "reasons", run)
         rows = rows.withColumnRenamed("raw", "original")
         kept = _other_parts(warehouse, quarantine, place, slots, contract.contract, rows)
-        context.side_lock_replace(kept, quarantine, slot)
+        warehouse.replace_changed(kept, quarantine, slot)
     clear = [column.removeprefix("clear__") for column in batch.rows.columns if column.startswith("clear__")]
     if not clear:
         return
@@ -230,7 +230,7 @@ def _write_side_tables(
         people = people.unionByName(part)
     identity = context.table("identity")
     kept = _other_parts(warehouse, identity, place, slots, contract.contract, people.distinct())
-    context.side_lock_replace(kept, identity, slot)
+    warehouse.replace_changed(kept, identity, slot)
 
 
 def _delivery_row(

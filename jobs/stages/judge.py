@@ -75,7 +75,9 @@ def judge_deliveries(context: RunContext, deliveries: list[Delivery]) -> list[Ba
     by_contract: dict[str, list[Delivery]] = defaultdict(list)
     for one in deliveries:
         by_contract[one.contract].append(one)
-    order = sorted(by_contract, key=lambda name: (name != SEGMENTS, name))
+    # The largest first, so that small ones are planned while the rows of large ones are read.
+    size = {name: sum(one.facts.records for one in mine) for name, mine in by_contract.items()}
+    order = sorted(by_contract, key=lambda name: (name != SEGMENTS, -size[name], name))
     operators = _known_operators(context)
     batches: list[Batch] = []
     if order and order[0] == SEGMENTS:

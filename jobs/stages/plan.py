@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
+from itertools import groupby
+from operator import attrgetter
 
 from jobs.kernel.cycle import Cycle, CycleCalendar
 from jobs.kernel.errors import CycleError, Issue
@@ -72,11 +75,20 @@ def run_step(context: RunContext, step: Step) -> None:
         work[step.stage](context, cycle)
 
 
+def _run_together(context: RunContext, steps: list[Step]) -> None:
+    """Does steps of one stage; cycles know nothing of each other's moments, so those go side by side."""
+    together = len(steps) if steps[0].stage == "identify_moments" else 1
+    with ThreadPoolExecutor(together) as pool:
+        for _ in pool.map(lambda step: run_step(context, step), steps):
+            pass
+
+
 def run_date(context: RunContext, dispatch_date: date) -> None:
     """Does everything that is due on a date."""
     try:
-        for step in plan_date(context.configuration.calendar, dispatch_date):
-            run_step(context, step)
+        plan = plan_date(context.configuration.calendar, dispatch_date)
+        for _, steps in groupby(plan, attrgetter("stage")):
+            _run_together(context, list(steps))
     finally:
         # The rows of stages that were done are kept also when a later one fails.
         context.flush_log()

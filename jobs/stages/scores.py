@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from pyspark.sql import DataFrame
@@ -26,8 +27,9 @@ LABELS = "churn_labels"
 def write_scores(context: RunContext, cycle: Cycle) -> None:
     """Writes risk_rates, risk_scores and health_scores of a view."""
     supply = supply_at(context, cycle)
-    _write_health(context, cycle, supply)
-    _write_risk(context, cycle, supply)
+    with ThreadPoolExecutor(2) as pool:
+        for _ in pool.map(lambda write: write(context, cycle, supply), (_write_health, _write_risk)):
+            pass
 
 
 def view_of(context: RunContext, cycle: Cycle) -> DataFrame:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pyspark.sql import functions as F
 
 from jobs.domain.tiles import tile_table
-from jobs.domain.view import ViewPlan, sources_used, view_sql
+from jobs.domain.view import ViewPlan, rows_needed, sources_used, view_sql
 from jobs.expressions.sql import literal
 from jobs.kernel.cycle import Cycle
 from jobs.kernel.errors import CycleError, Issue
@@ -60,7 +60,9 @@ def _build(context: RunContext, plan: ViewPlan) -> Written:
         else tile_table(plan.contracts[name], plan.view)
         for name in sources_used(plan)
     }
-    rows = warehouse.query(lambda relation: view_sql(plan, relation), tables, small_tables(context, tables))
+    needed = {name: rows_needed(plan, name) for name in tables}
+    keep = small_tables(context, tables)
+    rows = warehouse.query(lambda relation: view_sql(plan, relation), tables, needed, keep)
     partition = {"as_of": [cycle.as_of], "cutoff": [cycle.cutoff]}
     return warehouse.replace(rows, context.view_table, partition)
 

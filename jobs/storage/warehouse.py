@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from itertools import product, takewhile
+from threading import RLock
 
 from delta.tables import DeltaTable
 from deltalake import DeltaTable as DeltaFiles
@@ -57,6 +59,7 @@ class Warehouse:
         self._seen: set[str] = set()
         self._fitting: set[str] = set()
         self._kept: dict[str, tuple[int | None, DataFrame]] = {}
+        self._locks: defaultdict[str, RLock] = defaultdict(RLock)
 
     def location(self, table: Table | str) -> str:
         """Folder of a table."""
@@ -90,13 +93,18 @@ class Warehouse:
         return reader.load(self.location(table))
 
     def query(
-        self, sql: Callable[[Callable[[str], str]], str], tables: Mapping[str, Table], keep: Set[str]
+        self,
+        sql: Callable[[Callable[[str], str]], str],
+        tables: Mapping[str, Table],
+        needed: Mapping[str, str],
+        keep: Set[str],
     ) -> DataFrame:
         """Rows of a statement over tables.
 
         Args:
             sql: Gives the statement, from the name of the relation to read for each key of tables.
             tables: The tables it reads.
+            needed: Condition on each table's partition that all rows fulfil which the statement takes.
             keep: Keys of small tables that stay in memory until they change: finding a table's files
                 costs Delta two jobs a query, which for these is most of the work.
         """
@@ -104,7 +112,7 @@ class Warehouse:
         with ThreadPoolExecutor(KEEPERS) as pool:
             list(pool.map(self._keep, kept))
         for name, table in tables.items():
-            rows = self._kept[table.name][1] if name in keep else self.read(table)
+            rows = self._kept[table.name][1] if name in keep else self.read(table).where(needed[name])
             rows.createOrReplaceTempView(f"{RELATION}{name}")
         # The views stay: dropping one would take the rows it names out of memory.
         return self.spark.sql(sql(lambda name: quote(f"{RELATION}{name}")))
@@ -152,13 +160,14 @@ class Warehouse:
         Raises:
             StorageError: When columns went away or changed their type.
         """
-        if table.name in self._fitting:
-            return
-        if not self.exists(table):
-            self._create(table)
-        else:
-            self._adapt(table)
-        self._fitting.add(table.name)
+        with self._locks[table.name]:
+            if table.name in self._fitting:
+                return
+            if not self.exists(table):
+                self._create(table)
+            else:
+                self._adapt(table)
+            self._fitting.add(table.name)
 
     def _adapt(self, table: Table) -> None:
         have = {field.name: field.dataType for field in self.read(table).schema}
@@ -227,6 +236,11 @@ class Warehouse:
         self._put(laid_out, table, partition)
 
     def _put(self, rows: DataFrame, table: Table, partition: Partition) -> None:
+        """Replaces a partition; threads of a run that write to one table do so one after the other."""
+        with self._locks[table.name]:
+            self._put_alone(rows, table, partition)
+
+    def _put_alone(self, rows: DataFrame, table: Table, partition: Partition) -> None:
         """Replaces a partition; the first write creates the table, in the same commit."""
         if self.exists(table) or any(column.required for column in table.columns):
             holds = self.may_hold(table, partition)

@@ -12,7 +12,7 @@ from sqlglot import exp
 from jobs.contracts.extracts import ExtractContract
 from jobs.contracts.supply import Delivered, Supply
 from jobs.contracts.view import CustomerView
-from jobs.domain.view import BASE, ViewPlan, sources_used, view_sql
+from jobs.domain.view import BASE, CALENDAR, ViewPlan, rows_needed, sources_used, view_sql
 from jobs.kernel.cycle import Cycle, CycleKind
 
 AMOUNTS = {"value_tier_high": 300, "value_tier_mid": 120}
@@ -67,3 +67,28 @@ def test_nothing_but_the_cycle_dates_the_statement(
     assert max(dates) == as_of + timedelta(days=1)
     assert {day for day in dates if day > as_of} == {as_of + timedelta(days=1)}
     assert sql == view_sql(plan(view, contracts, as_of), lambda name: name)
+
+
+def test_only_the_calendar_differs_between_two_days(
+    view: CustomerView, contracts: dict[str, ExtractContract]
+) -> None:
+    """Spark then finds the code of the next day's view in its cache."""
+
+    def steps(as_of: date) -> dict[str, str]:
+        sql = view_sql(plan(view, contracts, as_of), lambda name: name)
+        tree = sqlglot.parse_one(sql, dialect="spark")
+        return {step.alias: step.this.sql(dialect="spark") for step in tree.find_all(exp.CTE)}
+
+    one, other = steps(date(2026, 5, 30)), steps(date(2026, 5, 31))
+    assert {name for name in one if one[name] != other[name]} == {CALENDAR}
+
+
+def test_the_rows_needed_reach_back_to_the_partition_of_the_longest_window(
+    view: CustomerView, contracts: dict[str, ExtractContract]
+) -> None:
+    one = plan(view, contracts, date(2026, 5, 31))
+    whole = [name for name in sources_used(one) if contracts[name].grain == "state"]
+    assert {rows_needed(one, name) for name in whole} == {"row_day <= DATE'2026-05-31'"}
+    # Two spans of 28 days; four months that end with the last complete one.
+    for name, first in {"voice_usage": "2026-04-06", "bills": "2026-02-01"}.items():
+        assert rows_needed(one, name) == f"row_day >= DATE'{first}' AND row_day <= DATE'2026-05-31'"
