@@ -11,8 +11,10 @@ from jobs import (
     identify_moments,
     ingest,
     make_province,
+    quarantine,
     run_cycle,
     score_risk,
+    sources,
     write_docs,
 )
 
@@ -30,6 +32,8 @@ app.command("build-view")(build_view.main)
 app.command("score-risk")(score_risk.main)
 app.command("identify-moments")(identify_moments.main)
 app.command("dispatch")(dispatch_alerts.main)
+app.add_typer(sources.app, name="sources")
+app.add_typer(quarantine.app, name="quarantine")
 app.command("check")(check_project.main)
 app.command("docs")(write_docs.main)
 

@@ -82,7 +82,6 @@ def find_deliveries(
     issues: list[Issue] = []
     found: list[Delivery] = []
     for mapping in source.mapping.extracts:
-        contract = source.contracts[mapping.contract]
         paths = sorted(path for path in base.glob(mapping.glob) if path.is_file())
         if not paths and not any(row["contract"] == mapping.contract for row in rows):
             message = f"no file named {mapping.files} for the contract {mapping.contract}"
@@ -90,7 +89,7 @@ def find_deliveries(
         for path in paths:
             try:
                 definition = (definitions or {}).get(mapping.contract, "")
-                found.append(_delivery(source, mapping, contract, path, definition))
+                found.append(delivery_of(source, mapping, path, definition))
             except KeyMomentsError as error:
                 issues.extend(error.issues)
     issues += _alike(found)
@@ -99,9 +98,13 @@ def find_deliveries(
     return _new_ones(found, rows)
 
 
-def _delivery(
-    source: Source, mapping: ExtractMapping, contract: ExtractContract, path: Path, definition: str
-) -> Delivery:
+def delivery_of(source: Source, mapping: ExtractMapping, path: Path, definition: str = "") -> Delivery:
+    """A file as a delivery of one mapping.
+
+    Raises:
+        SourceError: When its name or its header does not fit the mapping, or it cannot be read.
+    """
+    contract = source.contracts[mapping.contract]
     match = mapping.name_pattern.match(path.name)
     if match is None:
         message = f"the name does not follow {mapping.files}"

@@ -86,7 +86,9 @@ def known_deliveries(context: RunContext) -> list[dict[str, Any]]:
     if context.deliveries is not None:
         return context.deliveries
     table = context.warehouse.read_or_empty(context.table("deliveries"))
-    rows = [row.asDict() for row in table.collect()]
+    # A table that an older release wrote may lack columns; they are null.
+    none: dict[str, Any] = dict.fromkeys(context.table("deliveries").names)
+    rows = [none | row.asDict() for row in table.collect()]
     others = sorted({row["source"] for row in rows} - {context.source.name})
     if others:
         path = context.warehouse.path
@@ -258,6 +260,7 @@ def _delivery_row(
         "covers_to": last,
         "units": sorted(counts.units),
         "delivered_on": one.delivered_on,
+        "header": list(one.facts.header),
         "run_id": context.run_id,
     }
 

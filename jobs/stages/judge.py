@@ -176,19 +176,27 @@ def refuse_bad(context: RunContext, batches: list[Batch]) -> None:
     issues: list[Issue] = []
     for batch in batches:
         for one in batch.deliveries:
-            counts = batch.counts[one.delivery_id]
-            limit = batch.contract.max_bad_share if context.max_bad_share is None else context.max_bad_share
-            mapped = one.mapping.max_bad_share
-            if context.max_bad_share is None and mapped is not None:
-                limit = mapped
-            read = counts.records - counts.not_applicable
-            if counts.rejected > limit * read:
-                issues += _bad_rows(batch, one, counts, limit)
+            if refusal := _refusal(context, batch, one):
+                issues += [*bad_rows(batch, one), refusal]
     if issues:
         raise SourceError(issues)
 
 
-def _bad_rows(batch: Batch, delivery: Delivery, counts: Counts, limit: float) -> list[Issue]:
+def _refusal(context: RunContext, batch: Batch, delivery: Delivery) -> Issue | None:
+    """Why a delivery is refused as a whole, if it is; the nearest limit counts: run, mapping, contract."""
+    counts = batch.counts[delivery.delivery_id]
+    limits = (context.max_bad_share, delivery.mapping.max_bad_share, batch.contract.max_bad_share)
+    limit = next(one for one in limits if one is not None)
+    read = counts.records - counts.not_applicable
+    if counts.rejected <= limit * read:
+        return None
+    share = f"{counts.rejected} of {read} rows are bad"
+    message = f"{share}, more than the {limit:.1%} allowed; nothing was loaded"
+    return Issue("FILE_REFUSED", message, Location(delivery.path))
+
+
+def bad_rows(batch: Batch, delivery: Delivery) -> list[Issue]:
+    """The first bad rows of a delivery, each with all its reasons at their places."""
     bad = batch.rows.where(f"delivery_id = '{delivery.delivery_id}' AND applicable AND size(reasons) > 0")
     issues = []
     for row in bad.select("line", "reasons").orderBy("line").limit(SHOWN_BAD_ROWS).collect():
@@ -197,9 +205,7 @@ def _bad_rows(batch: Batch, delivery: Delivery, counts: Counts, limit: float) ->
             code = "FILE_UNDECODABLE" if kind == "undecodable" else "FILE_BAD_ROW"
             place = Location(delivery.path, row["line"], _column_of(delivery, batch.contract, field))
             issues.append(Issue(code, _sentence(kind, field, delivery, batch.contract), place))
-    share = f"{counts.rejected} of {counts.records - counts.not_applicable} rows are bad"
-    message = f"{share}, more than the {limit:.1%} allowed; nothing was loaded"
-    return [*issues, Issue("FILE_REFUSED", message, Location(delivery.path))]
+    return issues
 
 
 def _column_of(delivery: Delivery, contract: ExtractContract, field: str) -> int:
@@ -224,8 +230,14 @@ def _sentence(kind: str, field: str, delivery: Delivery, contract: ExtractContra
         case "missing":
             return f"{field} is required"
         case "range":
-            return f"{field} is not between {spec.min} and {spec.max}"
+            return f"{field} is {_outside(spec.min, spec.max)}"
         case "set":
             return f"{field} is not one of {', '.join(spec.values or ())}"
         case _:
             return f"{field} does not look like {spec.pattern}"
+
+
+def _outside(least: float | None, most: float | None) -> str:
+    if least is None or most is None:
+        return f"more than {most:.12g}" if least is None else f"less than {least:.12g}"
+    return f"not between {least:.12g} and {most:.12g}"

@@ -18,10 +18,10 @@ from itertools import pairwise
 from typing import IO, cast
 
 import pyarrow as pa
-from pyarrow import fs
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.kernel.errors import Issue, Location, SourceError
+from jobs.storage.paths import file_system
 from jobs.storage.splitter import Layout, Splitter, column_name
 
 CHUNK = 4 << 20
@@ -81,7 +81,7 @@ def open_stream(path: str, start: int = 0) -> IO[bytes]:
         SourceError: When it cannot be opened.
     """
     try:
-        system, inside = fs.FileSystem.from_uri(path) if "://" in path else (fs.LocalFileSystem(), path)
+        system, inside = file_system(path)
         stream = system.open_input_file(inside)
     except (OSError, pa.ArrowException) as error:
         reason = getattr(error, "strerror", None) or "cannot be opened"

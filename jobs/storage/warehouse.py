@@ -24,6 +24,7 @@ from pyspark.sql.types import DataType, MapType, StructField, StructType
 from jobs.contracts.columns import Table
 from jobs.expressions.sql import literal, quote
 from jobs.kernel.errors import Issue, StorageError
+from jobs.storage.paths import file_system
 
 ROWS_PER_FILE = 1_000_000
 SMALL_ROWS = 200_000
@@ -74,7 +75,7 @@ class Warehouse:
 
     def version(self, table: Table | str) -> int | None:
         """Newest version of a table, from the names of its commits, or None before it exists."""
-        system, inside = _file_system(f"{self.location(table)}/_delta_log")
+        system, inside = file_system(f"{self.location(table)}/_delta_log")
         entries = system.get_file_info(fs.FileSelector(inside, allow_not_found=True))
         return max((int(one.base_name[:20]) for one in entries if one.extension == "json"), default=None)
 
@@ -269,8 +270,8 @@ class Warehouse:
             return True
         levels = [[f"{name}={value}" for value in partition[name]] for name in given]
         folders = [f"{self.location(table)}/{'/'.join(parts)}" for parts in product(*levels)]
-        system, _ = _file_system(folders[0])
-        found = system.get_file_info([_file_system(folder)[1] for folder in folders])
+        system, _ = file_system(folders[0])
+        found = system.get_file_info([file_system(folder)[1] for folder in folders])
         return any(info.type is not fs.FileType.NotFound for info in found)
 
     def overwrite(self, rows: DataFrame, table: Table) -> None:
@@ -286,11 +287,6 @@ class Warehouse:
     def _overwrite(self, rows: DataFrame, table: Table, where: str) -> None:
         writer = rows.write.format("delta").mode("overwrite").option("replaceWhere", where)
         writer.save(self.location(table))
-
-
-def _file_system(path: str) -> tuple[fs.FileSystem, str]:
-    """The file system of a path or URI, and the path inside it."""
-    return fs.FileSystem.from_uri(path) if "://" in path else (fs.LocalFileSystem(), path)
 
 
 def _properties(table: Table) -> dict[str, str]:

@@ -218,7 +218,8 @@ def test_rates_of_the_formula_are_those_of_the_files(province: Province) -> None
     expected = {name: (n, c, round((c + 50 * churned / size) / (n + 50), 8)) for name, n, c in groups}
     rates = table(province, "risk_rates").filter((pl.col("as_of") == AS_OF) & (pl.col("term") == "service"))
     found = {
-        row["group"]: (row["group_size"], row["churned"], round(float(row["rate"]), 8)) for row in rates.to_dicts()
+        row["group"]: (row["group_size"], row["churned"], round(float(row["rate"]), 8))
+        for row in rates.to_dicts()
     }
     assert found.keys() == expected.keys()
     for name, (n, c, rate) in expected.items():

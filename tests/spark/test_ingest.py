@@ -16,6 +16,7 @@ from jobs.stages.context import RunContext, configure, open_run
 from jobs.stages.ingest import ingest
 from jobs.stages.moments import identify_moments
 from jobs.stages.scores import write_scores
+from jobs.stages.trial import try_file
 
 pytestmark = pytest.mark.spark
 
@@ -211,3 +212,28 @@ def test_nothing_is_lost_once_a_refused_file_is_mended(loaded: Little) -> None:
     path.write_text(HEADER + "S1,2026-05-31,3\n", encoding="utf-8")
     loaded.run()
     assert loaded.usage() == [("S1", "2026-05-30", 10), ("S1", "2026-05-31", 3)]
+
+
+def test_a_file_is_tried_without_being_loaded(little: Little) -> None:
+    """The rows as they would load, every problem with its place, and nothing written."""
+    configuration = configure(Project(ROOT), "local", str(little.folder / "little.yaml"))
+    context = open_run(configuration, str(little.folder / "warehouse"), str(little.extracts))
+    good = "".join(f"S1,2026-05-{day:02},{day}\n" for day in range(1, 26))
+    path = little.put("data_usage_20260531_1.csv", HEADER + "S1,2026-05-31,x\nS1,,-4\n" + good)
+    [trial] = try_file(context, path)
+    assert (trial.contract, trial.counts.records, trial.counts.rejected) == ("data_usage", 27, 2)
+    assert [line for line, _ in trial.rows] == list(range(4, 24))
+    assert trial.rows[0][1] == {"subscription_id": "S1", "used_on": date(2026, 5, 1), "mb": 1}
+    assert trial.reasons == {"missing:used_on": 1, "range:mb": 1, "type:mb": 1}
+    assert [str(issue).removeprefix(f"{path}:") for issue in trial.problems] == [
+        "2:3 FILE_BAD_ROW mb is not a valid integer",
+        "3:2 FILE_BAD_ROW used_on is required",
+        "3:3 FILE_BAD_ROW mb is not between 0 and 10000000",
+    ]
+    assert [issue.code for issue in trial.refused] == ["FILE_REFUSED"]
+    people = try_file(context, little.extracts / "subscriptions_202605.csv")
+    assert people[0].refused == [] and people[0].rows[0][1]["number"] != "13400000001"
+    with pytest.raises(KeyMomentsError) as caught:
+        try_file(context, little.put("usage.csv", HEADER))
+    assert caught.value.codes == ["FILE_BAD_NAME"]
+    assert little.versions() == {}

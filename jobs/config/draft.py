@@ -1,0 +1,166 @@
+"""A first mapping of a file to a contract, by the names and the values of its columns.
+
+Only a proposal: what it cannot tell stands there as a comment for a person to fill in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import SequenceMatcher
+
+from jobs.contracts.extracts import ExtractContract, Field
+
+# Spark's pattern and Python's, for the ways in which operators write dates.
+DATE_FORMS = {
+    "yyyyMMdd": "%Y%m%d",
+    "yyyy/MM/dd": "%Y/%m/%d",
+    "yyyy/M/d": "%Y/%m/%d",
+    "dd.MM.yyyy": "%d.%m.%Y",
+    "dd-MM-yyyy": "%d-%m-%Y",
+    "dd/MM/yyyy": "%d/%m/%Y",
+    "yyyyMM": "%Y%m",
+}
+LEAST_LIKENESS = 0.8
+_TRUTHS = {"true", "false", "1", "0", "yes", "no", "y", "n", "是", "否"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was seen of a file.
+
+    Attributes:
+        name: File name.
+        encoding: As it was decoded.
+        delimiter: Between its columns.
+        columns: First values of each column, by its name in the header.
+    """
+
+    name: str
+    encoding: str
+    delimiter: str
+    columns: Mapping[str, Sequence[str]]
+
+
+def draft_mapping(sample: Sample, contract: ExtractContract) -> str:
+    """YAML of an extract, to be put under 'extracts' of a source mapping.
+
+    Args:
+        sample: The file.
+        contract: What it is to fill.
+    """
+    chosen = _choose(sample, contract)
+    unfilled = [name for name in contract.fields if name not in chosen]
+    unused = [column for column in sample.columns if column not in chosen.values()]
+    lines = [
+        f"# Draft: {len(chosen)} of {len(contract.fields)} fields of {contract.contract} found.",
+        "# Check every line, then put the extract under 'extracts' of your file in conf/sources.",
+        f"- contract: {contract.contract}",
+        f"  files: {_pattern(sample.name)}",
+    ]
+    if "{period}" not in _pattern(sample.name):
+        lines.append("  # The name holds no date: give the month YYYYMM or the day YYYYMMDD that it is for.")
+        lines.append("  period: '200001'")
+    lines += [f"  encoding: {sample.encoding}"] if sample.encoding != "utf-8" else []
+    lines += [f"  delimiter: {_quoted(sample.delimiter)}"] if sample.delimiter != "," else []
+    if not unused and all(name == column for name, column in chosen.items()):
+        filled = [name for name in unfilled if contract.fields[name].required]
+        if not filled and not any(_expression(n, c, sample, contract)[0] != "`" for n, c in chosen.items()):
+            return "\n".join([*lines, "  fields: same", ""])
+    lines.append("  fields:")
+    for name, column in chosen.items():
+        field = contract.fields[name]
+        if codes := _unknown_codes(field, sample.columns[column]):
+            lines.append(f"    # {', '.join(codes[:9])} must become one of {', '.join(field.values or ())}:")
+        lines.append(f"    {name}: {_quoted(_expression(name, column, sample, contract))}")
+    for name in unfilled:
+        field = contract.fields[name]
+        need = "required" if field.required else "optional"
+        lines.append(f"    # {name}: {need} {field.type}, {field.zh} / {field.en}: no column looks like it")
+    if unused:
+        lines.append(f"# Columns not used: {', '.join(unused)}")
+    return "\n".join([*lines, ""])
+
+
+def _choose(sample: Sample, contract: ExtractContract) -> dict[str, str]:
+    """The column of each field: the most alike by name of those whose values fit, each column once."""
+    pairs = []
+    for place, (name, field) in enumerate(contract.fields.items()):
+        for column, values in sample.columns.items():
+            likeness = max(_likeness(column, text) for text in (name, field.zh, field.en))
+            # Other codes than the contract's are worth a proposal only under the very same name.
+            least = LEAST_LIKENESS if not _unknown_codes(field, values) else 1.0
+            if likeness >= least and _fits(field, values):
+                pairs.append((-likeness, place, column, name))
+    chosen: dict[str, str] = {}
+    for _, _, column, name in sorted(pairs):
+        if name not in chosen and column not in chosen.values():
+            chosen[name] = column
+    return {name: chosen[name] for name in contract.fields if name in chosen}
+
+
+def _likeness(column: str, name: str) -> float:
+    one, other = (re.sub(r"[\W_]+", "", text.lower()) for text in (column, name))
+    return SequenceMatcher(None, one, other).ratio() if one and other else 0.0
+
+
+def _fits(field: Field, values: Sequence[str]) -> bool:
+    """Whether all values that are there can be of the field's type."""
+    present = [value.strip() for value in values if value.strip()]
+    match field.type:
+        case "integer" | "decimal":
+            return all(re.fullmatch(r"[-+]?\d+(\.\d+)?", value) for value in present)
+        case "date":
+            return _date_form(present) is not None
+        case "timestamp":
+            return all(re.match(r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}", value) for value in present)
+        case "boolean":
+            return all(value.lower() in _TRUTHS for value in present)
+        case _:
+            return True
+
+
+def _unknown_codes(field: Field, values: Sequence[str]) -> list[str]:
+    """Values outside the field's set."""
+    return [] if field.values is None else sorted({value for value in values if value} - set(field.values))
+
+
+def _date_form(values: Sequence[str]) -> str | None:
+    """'' for ISO dates, Spark's pattern for other forms, None when the values are no dates."""
+    if all(re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) and _reads(value, "%Y-%m-%d") for value in values):
+        return ""
+    return next((form for form, python in DATE_FORMS.items() if _all_read(values, form, python)), None)
+
+
+def _all_read(values: Sequence[str], form: str, python: str) -> bool:
+    # Python reads one digit where two are asked for; Spark does not.
+    exact = len(form) if form != "yyyy/M/d" else None
+    return all((exact is None or len(value) == exact) and _reads(value, python) for value in values)
+
+
+def _reads(value: str, python: str) -> bool:
+    try:
+        datetime.strptime(value, python)
+    except ValueError:
+        return False
+    return True
+
+
+def _expression(name: str, column: str, sample: Sample, contract: ExtractContract) -> str:
+    if contract.fields[name].type != "date":
+        return f"`{column}`"
+    form = _date_form([value.strip() for value in sample.columns[column] if value.strip()])
+    return f"parse_date(`{column}`, '{form}')" if form else f"`{column}`"
+
+
+def _pattern(name: str) -> str:
+    """The file name with its first date as {period}."""
+    return re.sub(r"(?<!\d)(20\d{6}|20\d{4})(?!\d)", "{period}", name, count=1)
+
+
+def _quoted(text: str) -> str:
+    """A YAML double-quoted scalar."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\t", "\\t")
+    return f'"{escaped}"'

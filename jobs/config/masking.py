@@ -1,0 +1,73 @@
+"""Original records as people may see them in listings: personal data by its shape only."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Collection, Sequence
+
+from jobs.config.sources import ExtractMapping, columns_used
+from jobs.contracts.extracts import ExtractContract
+
+# Records whose fields cannot be told apart: any part may be personal.
+_UNREADABLE = ("malformed", "undecodable")
+
+
+def shape(text: str) -> str:
+    """A text's shape: 9 for each digit, x for each letter.
+
+    Example:
+        >>> shape("13812345678, 张三 2026-05-31")
+        '99999999999, xx 9999-99-99'
+    """
+    return "".join("9" if one.isdecimal() else "x" if one.isalnum() else one for one in text)
+
+
+def masked(
+    original: str,
+    reasons: Collection[str],
+    header: Sequence[str] | None,
+    mapping: ExtractMapping,
+    contract: ExtractContract,
+) -> str:
+    """A refused record with the columns that fill personal fields reduced to their shape.
+
+    Args:
+        original: The record as it stands in its file.
+        reasons: Why it was refused.
+        header: Column names of its file, where they are known.
+        mapping: How its columns fill fields.
+        contract: Which fields are personal.
+
+    Returns:
+        The record; wholly as a shape where it cannot be split into the columns of the header.
+    """
+    personal = _personal_columns(mapping, contract)
+    if not personal:
+        return original
+    if header is None or any(reason in _UNREADABLE for reason in reasons):
+        return shape(original)
+    delimiter, quote = mapping.delimiter, mapping.quote
+    try:
+        text = io.StringIO(original, newline="")
+        [values] = csv.reader(text, strict=True, delimiter=delimiter, quotechar=quote)
+    except (csv.Error, ValueError):
+        return shape(original)
+    if len(values) != len(header):
+        return shape(original)
+    shown = io.StringIO()
+    writer = csv.writer(shown, lineterminator="", delimiter=delimiter, quotechar=quote)
+    writer.writerow(
+        [shape(value) if name in personal else value for name, value in zip(header, values, strict=True)]
+    )
+    return shown.getvalue()
+
+
+def _personal_columns(mapping: ExtractMapping, contract: ExtractContract) -> set[str]:
+    fields = [name for name, field in contract.fields.items() if field.personal is not None]
+    if mapping.fields == "same":
+        return set(fields)
+    filled = {name: text for name, text in mapping.fields.items() if name in fields}
+    if not filled:
+        return set()
+    return set(columns_used(mapping.model_copy(update={"fields": filled, "where": None}), contract))

@@ -1,0 +1,78 @@
+"""Tries a file against its mappings: the rows as they would load, and every problem; writes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import functions as F
+
+from jobs.kernel.errors import Issue, Location, SourceError
+from jobs.stages.context import RunContext
+from jobs.stages.deliveries import Delivery, delivery_of
+from jobs.stages.judge import ACCEPTED, Batch, Counts, bad_rows, judge_deliveries, refuse_bad
+
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a file would give one contract.
+
+    Attributes:
+        contract: The contract.
+        counts: Records, those that do not apply, those rejected.
+        rows: The first rows that would load, by column, with the line each stands on; nulls left out.
+        reasons: How many rows have each reason to be rejected.
+        problems: The first rejected rows, located.
+        refused: Why the file as a whole would be refused, if so.
+    """
+
+    contract: str
+    counts: Counts
+    rows: list[tuple[int, dict[str, Any]]]
+    reasons: dict[str, int]
+    problems: list[Issue]
+    refused: list[Issue]
+
+
+def try_file(context: RunContext, path: Path) -> list[Trial]:
+    """Reads a file by every mapping of the source that its name follows.
+
+    Raises:
+        SourceError: When it follows none, is not there, or its header does not fit.
+    """
+    mappings = [one for one in context.source.mapping.extracts if one.name_pattern.match(path.name)]
+    if not mappings:
+        patterns = ", ".join(dict.fromkeys(one.files for one in context.source.mapping.extracts))
+        message = f"the name follows none of the patterns of the source '{context.source.name}': {patterns}"
+        raise SourceError(Issue("FILE_BAD_NAME", message, Location(str(path))))
+    deliveries: list[Delivery] = []
+    issues: list[Issue] = []
+    for mapping in mappings:
+        try:
+            deliveries.append(delivery_of(context.source, mapping, path))
+        except SourceError as error:
+            issues += error.issues
+    if issues:
+        raise SourceError(sorted(set(issues)))
+    batches = judge_deliveries(context, deliveries)
+    return [_trial(context, batch, one) for batch in batches for one in batch.deliveries]
+
+
+def _trial(context: RunContext, batch: Batch, delivery: Delivery) -> Trial:
+    mine = batch.rows.where(F.col("delivery_id") == delivery.delivery_id)
+    columns = [column.name for column in batch.contract.kept_columns]
+    first = mine.where(ACCEPTED).orderBy("line").select("line", *columns).limit(SHOWN).collect()
+    rows = [(row["line"], {n: row[n] for n in columns if row[n] is not None}) for row in first]
+    reasons = mine.where("applicable").select(F.explode("reasons").alias("reason"))
+    counted = {row["reason"]: row["count"] for row in reasons.groupBy("reason").count().collect()}
+    refused: list[Issue] = []
+    try:
+        refuse_bad(context, [batch])
+    except SourceError as error:
+        refused = [issue for issue in error.issues if issue.code == "FILE_REFUSED"]
+    problems = bad_rows(batch, delivery)
+    counts = batch.counts[delivery.delivery_id]
+    return Trial(batch.contract.contract, counts, rows, dict(sorted(counted.items())), problems, refused)

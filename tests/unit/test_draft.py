@@ -1,0 +1,111 @@
+"""First mappings of unknown files, which the loader of source mappings must accept."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from jobs.cli import app
+from jobs.config.draft import draft_mapping
+from jobs.config.sources import ExtractMapping, columns_used
+from jobs.contracts.extracts import ExtractContract
+from jobs.expressions.parse import parse
+from jobs.stages.draft import sample_of
+
+
+def drafted(path: Path, contract: ExtractContract) -> tuple[str, ExtractMapping]:
+    text = draft_mapping(sample_of(str(path)), contract)
+    [one] = yaml.safe_load(text)
+    return text, ExtractMapping.model_validate(one)
+
+
+def test_a_file_named_like_the_contract_needs_no_expressions(
+    tmp_path: Path, contracts: dict[str, ExtractContract]
+) -> None:
+    path = tmp_path / "bills_202605.csv"
+    path.write_text("subscription_id,month,total,recurring\nS1,2026-05-01,30.00,18.00\n", encoding="utf-8")
+    text, mapping = drafted(path, contracts["bills"])
+    assert (mapping.fields, mapping.files) == ("same", "bills_{period}.csv")
+    assert text.startswith("# Draft: 4 of 6 fields of bills found.")
+
+
+def test_names_types_encoding_delimiter_and_dates_are_told(
+    tmp_path: Path, contracts: dict[str, ExtractContract]
+) -> None:
+    path = tmp_path / "账单-20260531.txt"
+    rows = "用户编号;账期（当月首日）;账单总额;月租及固定费;备注\nS1;20260501;30.00;n/a;x\nS2;20260501;9.00;18;y\n"
+    path.write_bytes(rows.encode("gb18030"))
+    text, mapping = drafted(path, contracts["bills"])
+    assert (mapping.encoding, mapping.delimiter, mapping.files) == ("gb18030", ";", "账单-{period}.txt")
+    # A column with the name of a number's field and values that are no numbers is not taken.
+    assert mapping.fields == {
+        "subscription_id": "`用户编号`",
+        "month": "parse_date(`账期（当月首日）`, 'yyyyMMdd')",
+        "total": "`账单总额`",
+    }
+    assert "# recurring: optional decimal, 月租及固定费 / Recurring charges: no column looks like it" in text
+    assert "# Columns not used: 月租及固定费, 备注" in text
+    assert columns_used(mapping, contracts["bills"]) == ["用户编号", "账期（当月首日）", "账单总额"]
+    assert all(parse(expression) for expression in mapping.fields.values())
+
+
+def test_codes_of_another_set_are_named(tmp_path: Path, contracts: dict[str, ExtractContract]) -> None:
+    path = tmp_path / "v.csv"
+    path.write_text("SubscriptionId,direction\n1,MO\n2,MT\n", encoding="utf-8")
+    text, mapping = drafted(path, contracts["voice_usage"])
+    assert mapping.fields == {"subscription_id": "`SubscriptionId`", "direction": "`direction`"}
+    assert "    # MO, MT must become one of out, in:\n    direction:" in text
+    assert mapping.period == "200001" and "give the month YYYYMM" in text
+    path.write_text("subscription,directions\n1,MO\n2,MT\n", encoding="utf-8")
+    assert "direction" not in drafted(path, contracts["voice_usage"])[1].fields
+
+
+@pytest.mark.parametrize(
+    ("values", "form"),
+    [
+        (["2026-05-31", ""], "`day`"),
+        (["20260531"], "parse_date(`day`, 'yyyyMMdd')"),
+        (["2026/5/1", "2026/12/31"], "parse_date(`day`, 'yyyy/M/d')"),
+        (["2026/05/01", "2026/12/31"], "parse_date(`day`, 'yyyy/MM/dd')"),
+        (["31.05.2026"], "parse_date(`day`, 'dd.MM.yyyy')"),
+        (["31/05/2026"], "parse_date(`day`, 'dd/MM/yyyy')"),
+        (["2026-05-31", "20260531"], None),
+        (["2026-02-30"], None),
+        (["soon"], None),
+    ],
+)
+def test_forms_of_dates(
+    tmp_path: Path, contracts: dict[str, ExtractContract], values: list[str], form: str | None
+) -> None:
+    path = tmp_path / "payments_202605.csv"
+    path.write_text("\n".join(["payment_id,day", *(f"p,{value}" for value in values)]), encoding="utf-8")
+    contract = contracts["payments"]
+    named = contract.model_copy(
+        update={"fields": {**contract.fields, "paid_on": contract.fields["paid_on"].model_copy(update={"en": "day"})}}
+    )  # fmt: skip
+    assert drafted(path, named)[1].fields.get("paid_on") == form  # type: ignore[union-attr]
+
+
+def test_what_is_no_text_file_with_a_header_is_said(
+    tmp_path: Path, issues_of: Callable[[Callable[[], object]], list[str]]
+) -> None:
+    empty, binary = tmp_path / "empty.csv", tmp_path / "binary.csv"
+    empty.write_bytes(b"\n")
+    binary.write_bytes(b"\xff\xfe\xff\n")
+    assert issues_of(lambda: sample_of(str(empty))) == [
+        f"{empty}:1:1 FILE_BAD_HEADER is empty; expected a header"
+    ]
+    assert issues_of(lambda: sample_of(str(binary))) == [
+        f"{binary} FILE_UNDECODABLE is in none of the encodings utf-8, gb18030"
+    ]
+    assert issues_of(lambda: sample_of(str(tmp_path / "gone.csv")))[0].startswith(
+        f"{tmp_path}/gone.csv FILE_MISSING"
+    )
+
+
+def test_a_contract_that_is_none_is_said_on_the_command_line(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["sources", "draft", "bils", str(tmp_path / "x.csv")])
+    assert result.exit_code == 2
+    assert "'bils' is not a contract (did you mean 'bills'?)" in result.stderr

@@ -1,0 +1,146 @@
+"""Refused rows as people see them: counted, and with personal data by its shape only."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+from typer.testing import CliRunner
+
+from jobs.cli import app
+from jobs.config.masking import masked
+from jobs.config.sources import ExtractMapping
+from jobs.contracts.extracts import ExtractContract
+from jobs.kernel.project import Project
+from jobs.stages.context import Configuration, configure
+from jobs.stages.quarantine import Refused, refused, refused_rows
+
+HEADER = ["subscription_id", "started_at", "direction", "counterpart", "duration_s"]
+ROW = "S1,2026-05-30 10:00:00,sideways,13812345678,61"
+
+
+@pytest.fixture(scope="module")
+def configuration(project: Project) -> Configuration:
+    return configure(project, "local", "conf/sources/synthetic.yaml")
+
+
+def mapping(fields: object = "same", **settings: object) -> ExtractMapping:
+    return ExtractMapping.model_validate(
+        {"contract": "voice_usage", "files": "voice_{period}.csv", "fields": fields, **settings}
+    )
+
+
+@pytest.mark.parametrize(
+    ("original", "reasons", "header", "expected"),
+    [
+        (ROW, ["set:direction"], HEADER, "S1,2026-05-30 10:00:00,sideways,99999999999,61"),
+        ('S1,"a,b",in,"138,1",6', ["type:started_at"], HEADER, 'S1,"a,b",in,"999,9",6'),
+        (ROW, ["malformed"], HEADER, "x9,9999-99-99 99:99:99,xxxxxxxx,99999999999,99"),
+        (ROW, ["undecodable"], HEADER, "x9,9999-99-99 99:99:99,xxxxxxxx,99999999999,99"),
+        (ROW, ["set:direction"], None, "x9,9999-99-99 99:99:99,xxxxxxxx,99999999999,99"),
+        (ROW, ["set:direction"], HEADER[:4], "x9,9999-99-99 99:99:99,xxxxxxxx,99999999999,99"),
+        ('S1,"13812345678', ["set:direction"], HEADER, 'x9,"99999999999'),
+    ],
+)
+def test_personal_columns_show_their_shape_and_unreadable_rows_show_nothing_else(
+    contracts: dict[str, ExtractContract],
+    original: str,
+    reasons: list[str],
+    header: list[str] | None,
+    expected: str,
+) -> None:
+    assert masked(original, reasons, header, mapping(), contracts["voice_usage"]) == expected
+
+
+def test_every_column_that_goes_into_a_personal_field_is_masked(
+    contracts: dict[str, ExtractContract],
+) -> None:
+    fields = {
+        "subscription_id": "`id`",
+        "started_at": "`when`",
+        "direction": "'out'",
+        "counterpart": "concat(`zone`, `other`)",
+    }
+    one = mapping(fields, delimiter=";")
+    shown = masked(
+        "7;138;0571;x;12345678", ["type:started_at"], ["id", "x", "zone", "when", "other"], one,
+        contracts["voice_usage"],
+    )  # fmt: skip
+    assert shown == "7;138;9999;x;99999999"
+
+
+def test_a_contract_without_personal_data_is_shown_as_it_is(contracts: dict[str, ExtractContract]) -> None:
+    one = ExtractMapping(contract="bills", files="bills_{period}.csv", fields="same")
+    assert masked("S1,2026", ["malformed"], None, one, contracts["bills"]) == "S1,2026"
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Path:
+    def row(contract: str, file: str, line: int, original: str, *reasons: str) -> dict[str, object]:
+        place = {"contract": contract, "period": "202605", "part": "all", "delivery_id": f"d-{file}"}
+        return {**place, "file": file, "line": line, "original": original, "reasons": reasons, "run_id": "r"}
+
+    rows = [
+        row("voice_usage", "voice_usage_202605.csv", 9, ROW, "set:direction"),
+        row("voice_usage", "voice_usage_202605.csv", 3, ROW, "set:direction", "type:duration_s"),
+        row("voice_usage", "voice_usage_202604.csv", 7, ROW, "set:direction"),
+        row("bills", "bills_202605.csv", 2, "S1,,3", "missing:total"),
+    ]
+    partition = ["contract", "period", "part"]
+    write_deltalake(str(tmp_path / "quarantine"), pa.Table.from_pylist(rows), partition_by=partition)
+    deliveries = [
+        {"delivery_id": "d-voice_usage_202605.csv", "header": HEADER},
+        {"delivery_id": "d-bills_202605.csv", "header": ["subscription_id", "total", "recurring"]},
+    ]
+    write_deltalake(str(tmp_path / "deliveries"), pa.Table.from_pylist(deliveries))
+    return tmp_path
+
+
+def test_refused_rows_are_counted_by_file_and_reason(configuration: Configuration, warehouse: Path) -> None:
+    voice = [
+        Refused("voice_usage", "voice_usage_202604.csv", "set:direction", 1),
+        Refused("voice_usage", "voice_usage_202605.csv", "set:direction", 2),
+        Refused("voice_usage", "voice_usage_202605.csv", "type:duration_s", 1),
+    ]
+    bills = [Refused("bills", "bills_202605.csv", "missing:total", 1)]
+    assert refused(configuration, str(warehouse)) == bills + voice
+    assert refused(configuration, str(warehouse), "voice_usage") == voice
+
+
+def test_refused_rows_are_shown_in_order_of_file_and_line(
+    configuration: Configuration, warehouse: Path
+) -> None:
+    assert configuration.source is not None
+    rows = refused_rows(configuration, configuration.source, str(warehouse), "voice_usage", None, 2)
+    assert [(row.file, row.line) for row in rows] == [
+        ("voice_usage_202604.csv", 7),
+        ("voice_usage_202605.csv", 3),
+    ]
+    # The header of the first file is not known, so nothing of its row is.
+    assert rows[0].original == "x9,9999-99-99 99:99:99,xxxxxxxx,99999999999,99"
+    assert rows[1].original == "S1,2026-05-30 10:00:00,sideways,99999999999,61"
+    file = "voice_usage_202605.csv"
+    only = refused_rows(configuration, configuration.source, str(warehouse), "voice_usage", file, 9)
+    assert [row.line for row in only] == [3, 9]
+
+
+def test_a_person_asks_on_the_command_line(warehouse: Path, project: Project) -> None:
+    where = ["--warehouse", str(warehouse), "--project-dir", str(project.root)]
+    listed = CliRunner().invoke(app, ["quarantine", "list", *where])
+    assert listed.exit_code == 0 and "missing:total" in listed.stdout
+    source = ["--source", "conf/sources/synthetic.yaml"]
+    shown = CliRunner().invoke(app, ["quarantine", "show", "voice_usage", *source, *where])
+    assert shown.exit_code == 0 and "voice_usage_202605.csv:3 set:direction, type:duration_s" in shown.stdout
+    assert "13812345678" not in shown.stdout
+
+
+def test_a_wrong_name_or_an_empty_warehouse_is_said(
+    configuration: Configuration, tmp_path: Path, issues_of: Callable[[Callable[[], object]], list[str]]
+) -> None:
+    assert issues_of(lambda: refused(configuration, str(tmp_path), "bils")) == [
+        "CONF_UNKNOWN_REFERENCE 'bils' is not a contract (did you mean 'bills'?)"
+    ]
+    assert issues_of(lambda: refused(configuration, str(tmp_path))) == [
+        f"TABLE_MISSING table 'quarantine' has not been written in {tmp_path}"
+    ]
