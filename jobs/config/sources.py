@@ -28,6 +28,54 @@ PLACEHOLDERS = {"period": r"(?P<period>[0-9]{6}|[0-9]{8})", "delivered": r"(?P<d
 POPULATION = "subscriptions"
 
 
+class Control(StrictModel):
+    """The small file that an operator writes beside a delivery once it is whole.
+
+    Attributes:
+        file: Its name; {file} stands for the delivery's name, {stem} for that without its endings.
+        records: Regular expression whose group is the number of records.
+        counts_header: Whether that number includes the header.
+        md5: Regular expression whose group is the MD5 of the delivery's bytes, in hex.
+        sha256: The same for SHA-256.
+    """
+
+    file: str
+    records: str | None = None
+    counts_header: bool = False
+    md5: str | None = None
+    sha256: str | None = None
+
+    @field_validator("file")
+    @classmethod
+    def _names_the_delivery(cls, file: str) -> str:
+        if not re.search(r"\{(file|stem)\}", file) or re.search(
+            r"[{}]", re.sub(r"\{(file|stem)\}", "", file)
+        ):
+            raise ValueError("must hold {file} or {stem}, and no other placeholder")
+        return file
+
+    @field_validator("records", "md5", "sha256")
+    @classmethod
+    def _has_one_group(cls, pattern: str | None) -> str | None:
+        if pattern is not None:
+            try:
+                groups = re.compile(pattern).groups
+            except re.error as error:
+                raise ValueError(f"is not a regular expression: {error}") from None
+            if groups != 1:
+                raise ValueError(f"has {groups} groups, not one")
+        return pattern
+
+    def name_for(self, delivery: str) -> str:
+        """Name of the control file of a delivery.
+
+        Example:
+            >>> Control(file="{stem}.ctl").name_for("bills_202605.csv.gz")
+            'bills_202605.ctl'
+        """
+        return self.file.replace("{file}", delivery).replace("{stem}", delivery.partition(".")[0])
+
+
 class Format(StrictModel):
     """How a file is written; every setting may be given once for all extracts under defaults.
 
@@ -35,6 +83,7 @@ class Format(StrictModel):
         multiline: Quoted fields may hold line breaks; such a file is read in one piece.
         null_marks: Texts that mean no value, besides the empty text.
         max_bad_share: Share of bad rows up to which a delivery is loaded, instead of the contract's.
+        control: The file without which a delivery is left alone, as not yet whole.
     """
 
     format: Literal["csv"] = "csv"
@@ -45,6 +94,7 @@ class Format(StrictModel):
     multiline: bool = False
     null_marks: tuple[str, ...] = ()
     max_bad_share: float | None = Field(default=None, ge=0, le=1)
+    control: Control | None = None
 
 
 class ExtractMapping(Format):

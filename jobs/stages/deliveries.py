@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import calendar
+import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from jobs.config.sources import ExtractMapping, Source, columns_used
+from jobs.config.sources import Control, ExtractMapping, Source, columns_used
 from jobs.contracts.extracts import ExtractContract
 from jobs.contracts.supply import Delivered
 from jobs.kernel.cycle import Cycle
@@ -57,9 +59,26 @@ class Delivery:
         return self.sequence, self.delivered_on or date.min, self.name
 
 
+class IncompleteError(SourceError):
+    """A file that is left alone until it is whole."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a folder of extracts holds.
+
+    Attributes:
+        new: Deliveries not loaded yet; those overtaken by a newer one are marked superseded.
+        waiting: Files left alone until they are whole, and why.
+    """
+
+    new: list[Delivery]
+    waiting: list[Issue]
+
+
 def find_deliveries(
     source: Source, folder: str, known: Iterable[dict[str, Any]], definitions: Mapping[str, str] | None = None
-) -> list[Delivery]:
+) -> Found:
     """Looks through the folder of extracts for deliveries not loaded yet.
 
     Args:
@@ -68,9 +87,6 @@ def find_deliveries(
         known: Rows of the table deliveries.
         definitions: By contract, the fingerprint of what is made of its rows; when it changes, the
             contract's files are loaded again.
-
-    Returns:
-        New deliveries; those overtaken by a newer one are marked superseded.
 
     Raises:
         SourceError: With all problems: folder or files missing, bad names, headers lacking columns.
@@ -81,6 +97,7 @@ def find_deliveries(
     rows = list(known)
     issues: list[Issue] = []
     found: list[Delivery] = []
+    waiting: list[Issue] = []
     for mapping in source.mapping.extracts:
         paths = sorted(path for path in base.glob(mapping.glob) if path.is_file())
         if not paths and not any(row["contract"] == mapping.contract for row in rows):
@@ -90,18 +107,21 @@ def find_deliveries(
             try:
                 definition = (definitions or {}).get(mapping.contract, "")
                 found.append(delivery_of(source, mapping, path, definition))
+            except IncompleteError as error:
+                waiting.extend(error.issues)
             except KeyMomentsError as error:
                 issues.extend(error.issues)
     issues += _alike(found)
     if issues:
         raise SourceError(issues)
-    return _new_ones(found, rows)
+    return Found(_new_ones(found, rows), waiting)
 
 
 def delivery_of(source: Source, mapping: ExtractMapping, path: Path, definition: str = "") -> Delivery:
     """A file as a delivery of one mapping.
 
     Raises:
+        IncompleteError: When it is not whole yet.
         SourceError: When its name or its header does not fit the mapping, or it cannot be read.
     """
     contract = source.contracts[mapping.contract]
@@ -116,11 +136,18 @@ def delivery_of(source: Source, mapping: ExtractMapping, path: Path, definition:
         if text and _period_end(text) is None:
             message = f"'{text}' in the name is not a date"
             raise SourceError(Issue("FILE_BAD_NAME", message, Location(str(path))))
+    control = None if mapping.control is None else _control_text(path, mapping.control)
+    size = path.stat().st_size
     facts = look_at(str(path), layout_of(mapping))
+    if path.stat().st_size != size:
+        raise _incomplete(path, "is still being written: its size changes")
+    if mapping.control is not None and control is not None:
+        _check_control(path, mapping.control, control, facts)
     _check_header(facts.header, mapping, contract, path)
     sequence = int(parts.get("sequence") or 0)
     part = parts.get("part") or mapping.part
-    mark = fingerprint([mapping.model_dump(), contract.fingerprint, definition])
+    # A control file tells when a delivery is whole, not what it means.
+    mark = fingerprint([mapping.model_dump(exclude={"control"}), contract.fingerprint, definition])
     identity = [source.name, contract.contract, period, part, str(sequence), facts.sha256, mark]
     # The same content delivered again on a later date is a delivery of its own.
     identity += [delivered] if delivered else []
@@ -138,6 +165,48 @@ def delivery_of(source: Source, mapping: ExtractMapping, path: Path, definition:
         delivered_on=_period_end(delivered) if delivered else None,
         facts=facts,
     )
+
+
+def _incomplete(path: Path, message: str) -> IncompleteError:
+    return IncompleteError(Issue("FILE_INCOMPLETE", message, Location(str(path))))
+
+
+def _control_text(path: Path, control: Control) -> str:
+    """What the control file of a delivery says.
+
+    Raises:
+        IncompleteError: When it is not there yet.
+    """
+    beside = path.with_name(control.name_for(path.name))
+    try:
+        return beside.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        raise _incomplete(path, f"waits for its control file {beside.name}") from None
+
+
+def _check_control(path: Path, control: Control, text: str, facts: FileFacts) -> None:
+    """Holds a file against the count and the checksums in its control file.
+
+    Raises:
+        IncompleteError: When one of them differs, or is not there.
+    """
+    have = {"records": str(facts.records + control.counts_header)}
+    for name in ("md5", "sha256"):
+        if getattr(control, name) is not None:
+            with path.open("rb") as file:
+                have[name] = hashlib.file_digest(file, name).hexdigest()
+    for name, value in have.items():
+        pattern = getattr(control, name)
+        if pattern is None:
+            continue
+        match = re.search(pattern, text)
+        told = match[1].strip().lower() if match else None
+        if told is None:
+            raise _incomplete(
+                path, f"its control file {control.name_for(path.name)} does not tell its {name}"
+            )
+        if (told.lstrip("0") or "0") != value and told != value:
+            raise _incomplete(path, f"has {name} {value}, but its control file tells {told}")
 
 
 def layout_of(mapping: ExtractMapping) -> Layout:

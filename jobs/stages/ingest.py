@@ -42,10 +42,14 @@ def ingest(context: RunContext) -> list[dict[str, Any]]:
     known = known_deliveries(context)
     view = context.configuration.view
     definitions = {name: view.measures_fingerprint(name) for name in context.source.contracts}
-    new = find_deliveries(context.source, context.extracts or ".", known, definitions)
+    found = find_deliveries(context.source, context.extracts or ".", known, definitions)
+    new = found.new
     current = [one for one in new if not one.superseded]
+    for issue in found.waiting:
+        context.progress(f"left alone: {issue}")
+    waiting = "; ".join(str(issue) for issue in found.waiting) or None
     if not new:
-        _log(context, started, "unchanged", [], "no new delivery")
+        _log(context, started, "unchanged", [], waiting or "no new delivery")
         return []
     context.progress(f"ingest: {len(current)} new files of {len({d.contract for d in current})} contracts")
     batches = judge_deliveries(context, current)
@@ -60,7 +64,7 @@ def ingest(context: RunContext) -> list[dict[str, Any]]:
     rows = [row for group in added for row in group]
     rows += [_superseded_row(context, one) for one in new if one.superseded]
     _record(context, known, rows)
-    _log(context, started, "complete", rows, None)
+    _log(context, started, "complete", rows, waiting)
     return rows
 
 

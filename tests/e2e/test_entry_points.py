@@ -57,32 +57,52 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return out / "site", archive
 
 
-def test_a_date_is_run_by_console_script_module_and_spark_submit(
+def test_stages_run_as_console_script_module_and_spark_submit(
     tmp_path: Path, shipped: tuple[Path, Path]
 ) -> None:
+    """Every stage of a date, each as a program of its own, in turn by the three ways."""
     site, archive = shipped
     warehouse, province = tmp_path / "warehouse", tmp_path / "province"
     source = ("--source", "conf/sources/synthetic.yaml", "--warehouse", warehouse)
-    run(BIN / "keymoments", "make-province", "--out", province, "--customers", "150", cwd=ROOT)
-    made = run(sys.executable, "-m", "jobs.ingest", *source, "--extracts", province / "extracts", cwd=ROOT)
-    assert "new deliveries" in made.stdout
-    # From another folder, with the wheel and the archive alone, two cores.
+    as_of = ("--as-of", "2026-05-30")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    jars = ",".join(str(path) for path in sorted((ROOT / ".cache" / "jars").glob("*.jar")))
-    submitted = run(
-        *(BIN / "spark-submit", "--master", "local[2]", "--driver-memory", "2g", "--jars", jars),
-        *(site / "jobs" / "build_view.py", *source, "--as-of", "2026-05-31", "--project-dir", archive),
-        cwd=elsewhere,
-        PYTHONPATH=str(site),
-        PYSPARK_PYTHON=sys.executable,
-        PYSPARK_DRIVER_PYTHON=sys.executable,
-    )
-    assert "subscriptions" in submitted.stdout
-    assert list(elsewhere.iterdir()) == [] or "metastore_db" not in {p.name for p in elsewhere.iterdir()}
+
+    def submit(job: str, *arguments: str | Path) -> str:
+        """From another folder, with the wheel and the archive alone, two cores."""
+        jars = ",".join(str(path) for path in sorted((ROOT / ".cache" / "jars").glob("*.jar")))
+        return run(
+            *(BIN / "spark-submit", "--master", "local[2]", "--driver-memory", "2g", "--jars", jars),
+            *(site / "jobs" / job, *source, *arguments, "--project-dir", archive),
+            cwd=elsewhere,
+            PYTHONPATH=str(site),
+            PYSPARK_PYTHON=sys.executable,
+            PYSPARK_DRIVER_PYTHON=sys.executable,
+        ).stdout
+
+    def version(table: str) -> int:
+        return DeltaTable(str(warehouse / table)).version()
+
+    run(BIN / "keymoments", "make-province", "--out", province, "--customers", "150", cwd=ROOT)
+    bills = province / "extracts" / "bills_202605.csv"
+    tried = run(BIN / "keymoments", "sources", "check", bills, *source, cwd=ROOT)
+    assert "bills: " in tried.stdout and "  line " in tried.stdout
+    assert not list(warehouse.glob("*/_delta_log"))
+    made = run(sys.executable, "-m", "jobs.ingest", *source, "--extracts", province / "extracts", cwd=ROOT)
+    assert "new deliveries" in made.stdout
+    assert "subscriptions" in submit("build_view.py", *as_of)
     view = pl.read_delta(str(warehouse / "customer_view"))
     assert view.height > 100
-    version = DeltaTable(str(warehouse / "customer_view")).version()
-    again = run(BIN / "keymoments", "build-view", *source, "--as-of", "2026-05-31", cwd=ROOT)
+    before = version("customer_view")
+    again = run(BIN / "keymoments", "build-view", *source, *as_of, cwd=ROOT)
     assert "unchanged" in again.stdout
-    assert DeltaTable(str(warehouse / "customer_view")).version() == version
+    assert version("customer_view") == before
+    run(sys.executable, "-m", "jobs.score_risk", *source, *as_of, cwd=ROOT)
+    assert pl.read_delta(str(warehouse / "health_scores")).height == view.height
+    submit("identify_moments.py", *as_of)
+    moments = pl.read_delta(str(warehouse / "moments")).filter(pl.col("category") != "exempt")
+    assert moments.height > 0
+    run(BIN / "keymoments", "dispatch", *source, "--dispatch-date", "2026-05-31", cwd=ROOT)
+    alerts = pl.read_delta(str(warehouse / "alerts"))
+    assert set(alerts["alert_id"]) == set(moments["alert_id"])
+    assert not {"metastore_db", "derby.log"} & {path.name for path in elsewhere.iterdir()}

@@ -203,7 +203,7 @@ def one(contract: str = "bills", files: str = "bills_{period}.csv", rest: str = 
             one(rest="    encodng: gbk\n    fields: same\n"),
             [
                 "x.yaml:7:5 YAML_UNKNOWN_KEY 'encodng' is not known here (did you mean 'encoding'?); allowed: "
-                "contract, delimiter, encoding, fields, files, format, header, max_bad_share, multiline, "
+                "contract, control, delimiter, encoding, fields, files, format, header, max_bad_share, multiline, "
                 "null_marks, part, period, quote, row_covers_days, where"
             ],
         ),

@@ -1,5 +1,6 @@
 """Which files are deliveries, which of them are new, and what they speak for."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -13,6 +14,7 @@ from jobs.contracts.extracts import ExtractContract
 from jobs.kernel.cycle import Cycle, CycleKind
 from jobs.kernel.located_yaml import parse
 from jobs.stages.deliveries import Delivery, covered, delivered_at, find_deliveries
+from jobs.storage.records import FileFacts, look_at
 
 Issues = Callable[[Callable[[], object]], list[str]]
 Contracts = dict[str, ExtractContract]
@@ -36,6 +38,10 @@ def put(folder: Path, name: str, text: str | bytes = HEADER + "S1,2026-05-01,10\
     return path
 
 
+def new_deliveries(*arguments: Any) -> list[Delivery]:
+    return find_deliveries(*arguments).new
+
+
 def row(delivery: Delivery, **other: Any) -> dict[str, Any]:
     """The row of the table deliveries that a loaded delivery leaves."""
     return {
@@ -54,7 +60,7 @@ def row(delivery: Delivery, **other: Any) -> dict[str, Any]:
 
 def test_a_file_is_a_delivery(contracts: Contracts, tmp_path: Path) -> None:
     path = put(tmp_path, "bills_202605_3.csv", HEADER + "S1,2026-05-01,10\nS2,2026-05-01,20\n")
-    [one] = find_deliveries(source_of(contracts), str(tmp_path), [])
+    [one] = new_deliveries(source_of(contracts), str(tmp_path), [])
     assert (one.contract, one.period, one.part, one.sequence) == ("bills", "202605", "all", 3)
     assert (one.name, one.path) == (path.name, str(path))
     assert (one.facts.header, one.facts.records) == (("subscription_id", "month", "total"), 2)
@@ -63,22 +69,22 @@ def test_a_file_is_a_delivery(contracts: Contracts, tmp_path: Path) -> None:
 
 def test_a_missing_folder(contracts: Contracts, tmp_path: Path, issues_of: Issues) -> None:
     folder = str(tmp_path / "none")
-    assert issues_of(lambda: find_deliveries(source_of(contracts), folder, [])) == [
+    assert issues_of(lambda: new_deliveries(source_of(contracts), folder, [])) == [
         f"{folder} FILE_MISSING the folder of extracts is not there"
     ]
 
 
 def test_a_missing_file(contracts: Contracts, tmp_path: Path, issues_of: Issues) -> None:
-    assert issues_of(lambda: find_deliveries(source_of(contracts), str(tmp_path), [])) == [
+    assert issues_of(lambda: new_deliveries(source_of(contracts), str(tmp_path), [])) == [
         f"{tmp_path} FILE_MISSING no file named bills_{{period}}_{{sequence}}.csv for the contract bills"
     ]
 
 
 def test_files_of_earlier_runs_need_not_stay(contracts: Contracts, tmp_path: Path) -> None:
     put(tmp_path, "bills_202605_1.csv")
-    [one] = find_deliveries(source_of(contracts), str(tmp_path), [])
+    [one] = new_deliveries(source_of(contracts), str(tmp_path), [])
     (tmp_path / one.name).unlink()
-    assert find_deliveries(source_of(contracts), str(tmp_path), [row(one)]) == []
+    assert new_deliveries(source_of(contracts), str(tmp_path), [row(one)]) == []
 
 
 @pytest.mark.parametrize(
@@ -92,9 +98,7 @@ def test_files_of_earlier_runs_need_not_stay(contracts: Contracts, tmp_path: Pat
 )
 def test_a_bad_name(contracts: Contracts, tmp_path: Path, issues_of: Issues, name: str, message: str) -> None:
     path = put(tmp_path, name)
-    assert issues_of(lambda: find_deliveries(source_of(contracts), str(tmp_path), [])) == [
-        f"{path} {message}"
-    ]
+    assert issues_of(lambda: new_deliveries(source_of(contracts), str(tmp_path), [])) == [f"{path} {message}"]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +116,7 @@ def test_a_bad_header(
     contracts: Contracts, tmp_path: Path, issues_of: Issues, content: str | bytes, expected: list[str]
 ) -> None:
     path = put(tmp_path, "bills_202605_1.csv", content)
-    found = issues_of(lambda: find_deliveries(source_of(contracts), str(tmp_path), []))
+    found = issues_of(lambda: new_deliveries(source_of(contracts), str(tmp_path), []))
     assert found == [f"{path}:{line}" for line in expected]
 
 
@@ -120,32 +124,32 @@ def test_an_optional_column_may_stand_once_too(
     contracts: Contracts, tmp_path: Path, issues_of: Issues
 ) -> None:
     put(tmp_path, "bills_202605_1.csv", "subscription_id,month,total,recurring,recurring\n")
-    assert issues_of(lambda: find_deliveries(source_of(contracts), str(tmp_path), []))
+    assert issues_of(lambda: new_deliveries(source_of(contracts), str(tmp_path), []))
 
 
 def test_a_mapped_column_must_be_there(contracts: Contracts, tmp_path: Path, issues_of: Issues) -> None:
     source = source_of(contracts, rest="fields: {subscription_id: 用户, month: 账期, total: number(`金额`)}")
     path = put(tmp_path, "bills_202605_1.csv", "用户编号,账期,金额,备注\n")
-    assert issues_of(lambda: find_deliveries(source, str(tmp_path), [])) == [
+    assert issues_of(lambda: new_deliveries(source, str(tmp_path), [])) == [
         f"{path}:1:1 FILE_BAD_HEADER column '用户' is missing (did you mean '用户编号'?)"
     ]
     put(tmp_path, "bills_202605_1.csv", "用户,账期,金额,备注,备注\n")
-    assert len(find_deliveries(source, str(tmp_path), [])) == 1
+    assert len(new_deliveries(source, str(tmp_path), [])) == 1
 
 
 def test_gbk_and_a_byte_order_mark(contracts: Contracts, tmp_path: Path) -> None:
     fields = "fields: {subscription_id: 用户, month: 账期, total: 金额}"
     put(tmp_path, "bills_202605_1.csv", "用户,账期,金额\r\n".encode("gbk"))
-    [one] = find_deliveries(source_of(contracts, rest=f"encoding: gbk\n    {fields}"), str(tmp_path), [])
+    [one] = new_deliveries(source_of(contracts, rest=f"encoding: gbk\n    {fields}"), str(tmp_path), [])
     assert (one.facts.header, one.facts.records) == (("用户", "账期", "金额"), 0)
     put(tmp_path, "bills_202605_1.csv", b"\xef\xbb\xbf" + "用户,账期,金额\n1,2,3".encode())
-    [one] = find_deliveries(source_of(contracts, rest=fields), str(tmp_path), [])
+    [one] = new_deliveries(source_of(contracts, rest=fields), str(tmp_path), [])
     assert (one.facts.header, one.facts.records) == (("用户", "账期", "金额"), 1)
 
 
 def test_records_may_span_lines(contracts: Contracts, tmp_path: Path) -> None:
     put(tmp_path, "bills_202605_1.csv", HEADER + '"S\n1",2026-05-01,10\nS2,2026-05-01,"2"\n')
-    [one] = find_deliveries(source_of(contracts, rest="multiline: true\n    fields: same"), str(tmp_path), [])
+    [one] = new_deliveries(source_of(contracts, rest="multiline: true\n    fields: same"), str(tmp_path), [])
     assert one.facts.records == 2
 
 
@@ -155,25 +159,25 @@ def test_problems_of_all_files_are_told_together(
     put(tmp_path, "bills_202605_1.csv", "")
     put(tmp_path, "bills_202699_1.csv")
     put(tmp_path, "bills_202604_1.csv")
-    found = issues_of(lambda: find_deliveries(source_of(contracts), str(tmp_path), []))
+    found = issues_of(lambda: new_deliveries(source_of(contracts), str(tmp_path), []))
     assert [line.split()[1] for line in found] == ["FILE_BAD_HEADER", "FILE_BAD_NAME"]
 
 
 def test_the_same_file_again_is_not_new(contracts: Contracts, tmp_path: Path) -> None:
     put(tmp_path, "bills_202605_1.csv")
-    [one] = find_deliveries(source_of(contracts), str(tmp_path), [])
-    assert find_deliveries(source_of(contracts), str(tmp_path), [row(one)]) == []
+    [one] = new_deliveries(source_of(contracts), str(tmp_path), [])
+    assert new_deliveries(source_of(contracts), str(tmp_path), [row(one)]) == []
 
 
 def test_another_content_or_mapping_is_new(contracts: Contracts, tmp_path: Path) -> None:
     put(tmp_path, "bills_202605_1.csv")
-    [one] = find_deliveries(source_of(contracts), str(tmp_path), [])
-    [mapped] = find_deliveries(
+    [one] = new_deliveries(source_of(contracts), str(tmp_path), [])
+    [mapped] = new_deliveries(
         source_of(contracts, rest="null_marks: ['-']\n    fields: same"), str(tmp_path), [row(one)]
     )
     assert mapped.delivery_id != one.delivery_id
     put(tmp_path, "bills_202605_1.csv", HEADER + "S1,2026-05-01,11\n")
-    [changed] = find_deliveries(source_of(contracts), str(tmp_path), [row(one)])
+    [changed] = new_deliveries(source_of(contracts), str(tmp_path), [row(one)])
     assert changed.delivery_id != one.delivery_id
     assert not changed.superseded
 
@@ -182,7 +186,7 @@ def test_of_two_new_deliveries_the_higher_sequence_holds(contracts: Contracts, t
     for sequence in (9, 10, 2):
         put(tmp_path, f"bills_202605_{sequence}.csv", HEADER + f"S1,2026-05-01,{sequence}\n")
     put(tmp_path, "bills_202604_1.csv")
-    found = find_deliveries(source_of(contracts), str(tmp_path), [])
+    found = new_deliveries(source_of(contracts), str(tmp_path), [])
     assert {(one.period, one.sequence): one.superseded for one in found} == {
         ("202604", 1): False, ("202605", 2): True, ("202605", 9): True, ("202605", 10): False
     }  # fmt: skip
@@ -190,31 +194,31 @@ def test_of_two_new_deliveries_the_higher_sequence_holds(contracts: Contracts, t
 
 def test_a_correction_replaces_what_is_loaded(contracts: Contracts, tmp_path: Path) -> None:
     put(tmp_path, "bills_202605_1.csv")
-    [first] = find_deliveries(source_of(contracts), str(tmp_path), [])
+    [first] = new_deliveries(source_of(contracts), str(tmp_path), [])
     put(tmp_path, "bills_202605_2.csv")
-    [second] = find_deliveries(source_of(contracts), str(tmp_path), [row(first)])
+    [second] = new_deliveries(source_of(contracts), str(tmp_path), [row(first)])
     assert (second.sequence, second.superseded, second.slot) == (2, False, first.slot)
 
 
 def test_an_older_sequence_that_comes_late_is_superseded(contracts: Contracts, tmp_path: Path) -> None:
     put(tmp_path, "bills_202605_2.csv")
-    [second] = find_deliveries(source_of(contracts), str(tmp_path), [])
+    [second] = new_deliveries(source_of(contracts), str(tmp_path), [])
     put(tmp_path, "bills_202605_1.csv")
-    [first] = find_deliveries(source_of(contracts), str(tmp_path), [row(second)])
+    [first] = new_deliveries(source_of(contracts), str(tmp_path), [row(second)])
     assert (first.sequence, first.superseded) == (1, True)
 
 
 def test_parts_do_not_replace_each_other(contracts: Contracts, tmp_path: Path) -> None:
     for part in ("north", "south"):
         put(tmp_path, f"bills_{part}_202605.csv")
-    found = find_deliveries(source_of(contracts, "bills_{part}_{period}.csv"), str(tmp_path), [])
+    found = new_deliveries(source_of(contracts, "bills_{part}_{period}.csv"), str(tmp_path), [])
     assert [(one.part, one.superseded) for one in found] == [("north", False), ("south", False)]
 
 
 def test_of_two_delivery_dates_the_later_holds(contracts: Contracts, tmp_path: Path) -> None:
     for day in ("20260603", "20260610"):
         put(tmp_path, f"bills_202605_{day}.csv")
-    found = find_deliveries(source_of(contracts, "bills_{period}_{delivered}.csv"), str(tmp_path), [])
+    found = new_deliveries(source_of(contracts, "bills_{period}_{delivered}.csv"), str(tmp_path), [])
     assert [(one.delivered_on, one.superseded) for one in found] == [
         (date(2026, 6, 3), True), (date(2026, 6, 10), False)
     ]  # fmt: skip
@@ -223,9 +227,9 @@ def test_of_two_delivery_dates_the_later_holds(contracts: Contracts, tmp_path: P
 def test_an_earlier_delivery_date_that_comes_late_is_superseded(contracts: Contracts, tmp_path: Path) -> None:
     source = source_of(contracts, "bills_{period}_{delivered}.csv")
     put(tmp_path, "bills_202605_20260610.csv")
-    [later] = find_deliveries(source, str(tmp_path), [])
+    [later] = new_deliveries(source, str(tmp_path), [])
     put(tmp_path, "bills_202605_20260603.csv")
-    [earlier] = find_deliveries(source, str(tmp_path), [row(later)])
+    [earlier] = new_deliveries(source, str(tmp_path), [row(later)])
     assert earlier.superseded
 
 
@@ -235,7 +239,7 @@ def test_an_earlier_delivery_date_that_comes_late_is_superseded(contracts: Contr
 @pytest.fixture
 def delivery(contracts: Contracts, tmp_path: Path) -> Delivery:
     put(tmp_path, "bills_202605_1.csv")
-    return find_deliveries(source_of(contracts), str(tmp_path), [])[0]
+    return new_deliveries(source_of(contracts), str(tmp_path), [])[0]
 
 
 def test_a_day_file_of_events_speaks_for_its_day(delivery: Delivery, contracts: Contracts) -> None:
@@ -309,3 +313,82 @@ def test_several_deliveries_are_spanned(delivery: Delivery, contracts: Contracts
     source = source_of(contracts)
     found = delivered_at(rows, source, source.contracts, CYCLE)["bills"]
     assert (found.data_from, found.data_until) == (date(2026, 1, 1), date(2026, 3, 28))
+
+
+CONTROL = r"""control: {file: '{stem}.ctl', records: 'rows=([0-9]+)', md5: 'md5=(\S+)'}
+    fields: same"""
+
+
+def told(path: Path, records: object, md5: str | None = None) -> None:
+    digest = hashlib.md5(path.read_bytes()).hexdigest() if md5 is None else md5
+    path.with_suffix(".ctl").write_text(f"name={path.name}\nrows={records}\nmd5={digest}\n", encoding="utf-8")
+
+
+def test_a_file_waits_for_its_control_file(contracts: Contracts, tmp_path: Path) -> None:
+    source = source_of(contracts, rest=CONTROL)
+    path = put(tmp_path, "bills_202605_1.csv")
+    found = find_deliveries(source, str(tmp_path), [])
+    assert found.new == []
+    assert [str(issue) for issue in found.waiting] == [
+        f"{path} FILE_INCOMPLETE waits for its control file bills_202605_1.ctl"
+    ]
+    told(path, "001")
+    found = find_deliveries(source, str(tmp_path), [])
+    assert [one.name for one in found.new] == [path.name] and found.waiting == []
+    # The same file is the same delivery whether or not a control file told that it was whole.
+    [plain] = new_deliveries(source_of(contracts), str(tmp_path), [])
+    assert plain.delivery_id == found.new[0].delivery_id
+
+
+@pytest.mark.parametrize(
+    ("records", "md5", "says"),
+    [
+        (2, None, "has records 1, but its control file tells 2"),
+        (1, "0" * 32, "but its control file tells " + "0" * 32),
+        ("many", None, "its control file bills_202605_1.ctl does not tell its records"),
+    ],
+)
+def test_a_file_that_disagrees_with_its_control_file_is_left_alone(
+    contracts: Contracts, tmp_path: Path, records: object, md5: str | None, says: str
+) -> None:
+    told(put(tmp_path, "bills_202605_1.csv"), records, md5)
+    other = put(tmp_path, "bills_202604_1.csv", HEADER + "S1,2026-04-01,10\n")
+    told(other, 1)
+    found = find_deliveries(source_of(contracts, rest=CONTROL), str(tmp_path), [])
+    assert [one.name for one in found.new] == [other.name]
+    [issue] = found.waiting
+    assert issue.code == "FILE_INCOMPLETE" and says in issue.message
+
+
+def test_a_file_that_grows_while_it_is_read_is_left_alone(
+    contracts: Contracts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(tmp_path, "bills_202605_1.csv")
+
+    def grows(*arguments: Any) -> FileFacts:
+        facts = look_at(*arguments)
+        with path.open("a", encoding="utf-8") as file:
+            file.write("S2,2026-05-01,20\n")
+        return facts
+
+    monkeypatch.setattr("jobs.stages.deliveries.look_at", grows)
+    found = find_deliveries(source_of(contracts), str(tmp_path), [])
+    assert found.new == []
+    assert [issue.message for issue in found.waiting] == ["is still being written: its size changes"]
+
+
+@pytest.mark.parametrize(
+    ("control", "says"),
+    [
+        ("{file: done.ctl}", "must hold {file} or {stem}"),
+        ("{file: '{file}.{kind}'}", "must hold {file} or {stem}, and no other placeholder"),
+        ("{file: '{file}.ok', records: '[0-9]+'}", "has 0 groups, not one"),
+        ("{file: '{file}.ok', md5: '('}", "is not a regular expression"),
+        ("{file: '{file}.ok', crc: '(x)'}", "'crc' is not known here"),
+    ],
+)
+def test_a_control_file_that_cannot_be_meant_is_refused(
+    contracts: Contracts, issues_of: Issues, control: str, says: str
+) -> None:
+    [issue] = issues_of(lambda: source_of(contracts, rest=f"control: {control}\n    fields: same"))
+    assert issue.startswith("x.yaml:7:") and says in issue
