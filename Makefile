@@ -1,6 +1,7 @@
 # Every target does the set-up it needs; once that is done, nothing here uses the network.
 CUSTOMERS ?= 20000
 SEED ?= 1
+ROWS ?= 1000000
 DATA ?= ../shared/data
 PYTHON ?=
 
@@ -20,7 +21,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run run-beijing run-cell2cell test test-slow check format docs notebooks lock package clean clean-data
+.PHONY: help setup run run-beijing run-cell2cell test test-slow bench check format docs notebooks lock package clean clean-data
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +56,9 @@ $(DATA)/%:
 test: setup ## the quick tests: first those without a JVM, then those on Spark
 	$(PYTEST) -m "not spark and not slow" -n 2
 	$(PYTEST) -m "spark and not slow"
+
+bench: setup ## ingest beside a plain CSV reader (ROWS=1000000)
+	$(BIN)/python -m tests.bench.ingest --rows $(ROWS)
 
 # pytest's exit code 5 says that it found no such test.
 test-slow: setup ## the slow tests

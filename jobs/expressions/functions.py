@@ -191,6 +191,12 @@ FUNCTIONS: dict[str, Function] = {
         types.signature(Type("date"), "add_days", ["date", "timestamp"], NUMERIC),
         lambda args: f"date_add({args[0]}, try_cast({args[1]} AS INT))",
     ),
+    "add_seconds": Function(
+        2,
+        2,
+        types.signature(Type("timestamp"), "add_seconds", ["date", "timestamp"], NUMERIC),
+        lambda args: f"timestampadd(SECOND, try_cast({args[1]} AS INT), cast({args[0]} AS TIMESTAMP))",
+    ),
     "days_until_month_day": Function(
         2,
         2,

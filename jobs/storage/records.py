@@ -11,6 +11,7 @@ import codecs
 import csv
 import gzip
 import hashlib
+import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from jobs.storage.splitter import Layout, Splitter, column_name
 CHUNK = 4 << 20
 PIECE = 32 << 20
 TASK = 16 << 20
+PACKED = (".gz", ".zip")
 
 
 @dataclass(frozen=True)
@@ -71,14 +73,14 @@ class RecordFile:
 
 
 def open_stream(path: str, start: int = 0) -> IO[bytes]:
-    """Opens a local path or a URI of any file system that Arrow knows; gzip by its ending.
+    """Opens a local path or a URI of any file system that Arrow knows; gzip and zip by their endings.
 
     Args:
         path: The file.
         start: Where to start, in unpacked bytes.
 
     Raises:
-        SourceError: When it cannot be opened.
+        SourceError: When it cannot be opened, or is an archive of other than one file.
     """
     try:
         system, inside = file_system(path)
@@ -86,9 +88,31 @@ def open_stream(path: str, start: int = 0) -> IO[bytes]:
     except (OSError, pa.ArrowException) as error:
         reason = getattr(error, "strerror", None) or "cannot be opened"
         raise SourceError(Issue("FILE_MISSING", reason, Location(path))) from None
-    unpacked = gzip.GzipFile(fileobj=stream) if path.endswith(".gz") else stream
+    unpacked = cast("IO[bytes]", stream)
+    if path.endswith(".gz"):
+        unpacked = cast("IO[bytes]", gzip.GzipFile(fileobj=stream))
+    elif path.endswith(".zip"):
+        unpacked = _member(unpacked, path)
     unpacked.seek(start)
-    return cast("IO[bytes]", unpacked)
+    return unpacked
+
+
+def _member(stream: IO[bytes], path: str) -> IO[bytes]:
+    """The one file in a zip archive.
+
+    Raises:
+        SourceError: When there are none or several, or it cannot be read.
+    """
+    try:
+        archive = zipfile.ZipFile(stream)
+        members = [one for one in archive.infolist() if not one.is_dir()]
+        if len(members) == 1:
+            return archive.open(members[0])
+        message = f"holds {len(members)} files; expected one"
+    except (zipfile.BadZipFile, pa.ArrowException, RuntimeError, NotImplementedError) as error:
+        # Python says RuntimeError of a member that wants a password.
+        message = f"cannot be unpacked: {error}"
+    raise SourceError(Issue("FILE_UNDECODABLE", message, Location(path)))
 
 
 def look_at(path: str, layout: Layout) -> FileFacts:
@@ -117,7 +141,7 @@ def look_at(path: str, layout: Layout) -> FileFacts:
     head, found, _ = first.partition(b"\n")
     header = _header(head, path, layout)
     body = len(head) + len(found)
-    if layout.multiline or path.endswith(".gz"):
+    if layout.multiline or path.endswith(PACKED):
         cuts = []
     starts = [(body, 2), *(cut for cut in cuts if body < cut[0] < size), (size, 0)]
     pieces = tuple(
@@ -139,8 +163,8 @@ def _read(stream: IO[bytes], path: str) -> bytes:
     """
     try:
         return stream.read(CHUNK)
-    except (EOFError, OSError, zlib.error) as error:
-        message = f"cannot be unpacked: {error}" if path.endswith(".gz") else f"cannot be read: {error}"
+    except (EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        message = f"cannot be {'unpacked' if path.endswith(PACKED) else 'read'}: {error}"
         raise SourceError(Issue("FILE_UNDECODABLE", message, Location(path))) from None
 
 

@@ -36,12 +36,31 @@ class CrossCheck:
         snapshot = configuration.calendar.snapshot
         assert snapshot is not None
         run_date(open_run(configuration, str(warehouse), str(folder)), snapshot + timedelta(days=1))
-        for log in sorted(warehouse.glob("*/_delta_log")):
-            self.connection.register(log.parent.name, DeltaTable(log.parent).to_pyarrow_dataset())
+        self._register(warehouse)
         self.connection.execute(
             "create view items as select subscription_id as id, * from customer_view "
             f"where as_of = date '{snapshot}'"
         )
+
+    def _register(self, warehouse: Path) -> None:
+        for log in sorted(warehouse.glob("*/_delta_log")):
+            self.connection.register(log.parent.name, DeltaTable(log.parent).to_pyarrow_dataset())
+
+    def load(self, source: str, folder: Path, warehouse: Path) -> None:
+        """Ingests a source and builds the view of its snapshot; scores, rules and dispatch stay out."""
+        from jobs.kernel.cycle import CycleKind
+        from jobs.kernel.project import Project
+        from jobs.stages.context import configure, open_run
+        from jobs.stages.ingest import ingest
+        from jobs.stages.view import write_view
+
+        configuration = configure(Project(ROOT), "local", f"conf/sources/{source}.yaml")
+        snapshot = configuration.calendar.snapshot
+        assert snapshot is not None
+        context = open_run(configuration, str(warehouse), str(folder))
+        ingest(context)
+        write_view(context, configuration.calendar.cycle(CycleKind.daily, snapshot))
+        self._register(warehouse)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """All rows of a query."""

@@ -225,6 +225,7 @@ SQL: list[tuple[str, str]] = [
     ("parse_date(a, 'yyyyMMdd')", "cast(try_to_timestamp(`a`, 'yyyyMMdd') AS DATE)"),
     ("days_between(a, b)", "datediff(`b`, `a`)"),
     ("add_days(a, -1)", "date_add(`a`, try_cast(-1 AS INT))"),
+    ("add_seconds(a, 90)", "timestampadd(SECOND, try_cast(90 AS INT), cast(`a` AS TIMESTAMP))"),
     ("text(a)", "cast(`a` AS STRING)"),
     ("a >= date '2026-05-31'", "(`a` >= DATE'2026-05-31')"),
     (
@@ -348,6 +349,7 @@ def test_what_does_not_fit(text: str, code: str, message: str) -> None:
     "text",
     [
         "add_days(text, flag)",
+        "add_seconds(text, 1)",
         "substring(yuan, 1, 2)",
         "substring(text, 'a', 'b')",
         "days_until_month_day(yuan)",

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
+import io
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -153,11 +157,26 @@ def test_a_record_has_a_greatest_length(tmp_path: Path, monkeypatch: pytest.Monk
     assert [row[1] for row in found] == ["malformed"] + [None] * 51
 
 
-def test_gzip_is_read_in_one_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def zipped(**members: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"), [("a.csv.gz", gzip.compress), ("a.zip", lambda content: zipped(inside=content))]
+)
+def test_what_is_packed_is_read_in_one_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, pack: Callable[[bytes], bytes]
+) -> None:
     monkeypatch.setattr(records, "CHUNK", 16)
     monkeypatch.setattr(records, "PIECE", 16)
-    path = tmp_path / "a.csv.gz"
-    path.write_bytes(gzip.compress(b"id,text\n" + b"".join(b"%d,x\n" % i for i in range(100))))
+    content = b"id,text\n" + b"".join(b"%d,x\n" % i for i in range(100))
+    path = tmp_path / name
+    path.write_bytes(pack(content))
+    assert look_at(str(path), COMMA).sha256 == hashlib.sha256(content).hexdigest()
     assert len(look_at(str(path), COMMA).pieces) == 1
     assert [row[3] for row in rows_of(path, COMMA)] == [(str(i), "x") for i in range(100)]
 
@@ -173,15 +192,23 @@ def test_a_long_record_is_malformed_with_and_without_quotes_beside_it(
         assert [row[1] for row in rows_of(path, COMMA)] == ["malformed", None]
 
 
+ROWS = b"id,text\n" + b"".join(b"%d,x\n" % i for i in range(999))
+
+
 @pytest.mark.parametrize(
-    "content",
+    ("name", "content"),
     [
-        pytest.param(b"no gzip at all", id="not gzip"),
-        pytest.param(gzip.compress(b"id,text\n" + b"1,x\n" * 999, mtime=0)[:40], id="cut short"),
+        pytest.param("a.csv.gz", b"no gzip at all", id="not gzip"),
+        pytest.param("a.csv.gz", gzip.compress(ROWS, mtime=0)[:40], id="gzip cut short"),
+        pytest.param("a.zip", b"no zip at all", id="not zip"),
+        pytest.param("a.zip", zipped(inside=ROWS)[:-9], id="zip cut short"),
+        pytest.param("a.zip", zipped(inside=ROWS).replace(b"\0inside", b"\1inside"), id="zip spoilt"),
+        pytest.param("a.zip", zipped(one=ROWS, other=ROWS), id="two files"),
+        pytest.param("a.zip", zipped(), id="no file"),
     ],
 )
-def test_what_cannot_be_unpacked_is_an_error_of_the_file(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "a.csv.gz"
+def test_what_cannot_be_unpacked_is_an_error_of_the_file(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(SourceError) as caught:
         look_at(str(path), COMMA)
