@@ -24,6 +24,7 @@ DATE_FORMS = {
     "yyyyMM": "%Y%m",
 }
 LEAST_LIKENESS = 0.8
+_BRACKETS = re.compile(r"[（(].*?[）)]")
 _TRUTHS = {"true", "false", "1", "0", "yes", "no", "y", "n", "是", "否"}
 
 
@@ -62,7 +63,7 @@ def draft_mapping(sample: Sample, contract: ExtractContract) -> str:
     ]
     if "{period}" not in _pattern(sample.name):
         lines.append("  # The name holds no date: give the month YYYYMM or the day YYYYMMDD that it is for.")
-        lines.append("  period: '200001'")
+        lines.append("  period: YYYYMM")
     lines += [f"  encoding: {sample.encoding}"] if sample.encoding != "utf-8" else []
     lines += [f"  delimiter: {_quoted(sample.delimiter)}"] if sample.delimiter != "," else []
     if not unused and all(name == column for name, column in chosen.items()):
@@ -89,7 +90,9 @@ def _choose(sample: Sample, contract: ExtractContract) -> dict[str, str]:
     pairs = []
     for place, (name, field) in enumerate(contract.fields.items()):
         for column, values in sample.columns.items():
-            likeness = max(_likeness(column, text) for text in (name, field.zh, field.en))
+            likeness = max(
+                _likeness(column, text) for text in (name, field.zh, _BRACKETS.sub("", field.zh), field.en)
+            )
             # Other codes than the contract's are worth a proposal only under the very same name.
             least = LEAST_LIKENESS if not _unknown_codes(field, values) else 1.0
             if likeness >= least and _fits(field, values):

@@ -20,13 +20,25 @@ from jobs.kernel.project import Project
 Dimension = Literal["brand_tariff", "business", "service", "calling_circle"]
 
 
+class Title(StrictModel):
+    """A name for people, in both languages."""
+
+    zh: str
+    en: str
+
+
 class Term(StrictModel):
-    """One term of the formula: customers of one group share a churn rate."""
+    """One term of the formula: customers of one group share a churn rate.
+
+    Attributes:
+        labels: What groups are called in reasons; others are called by their own name.
+    """
 
     zh: str
     en: str
     dimension: Dimension
     group: str
+    labels: dict[str, Title] = {}
 
 
 class Bands(StrictModel):
@@ -55,13 +67,6 @@ class RiskSettings(StrictModel):
         return fingerprint(self.model_dump())
 
 
-class DimensionTitle(StrictModel):
-    """A health dimension's name."""
-
-    zh: str
-    en: str
-
-
 class Cause(StrictModel):
     """Something that costs health points while it is true."""
 
@@ -75,7 +80,7 @@ class Cause(StrictModel):
 class HealthSettings(StrictModel):
     """Everything of conf/health.yaml."""
 
-    dimensions: dict[Dimension, DimensionTitle]
+    dimensions: dict[Dimension, Title]
     causes: dict[str, Cause]
 
     @property

@@ -62,8 +62,8 @@ def candidates(moments: DataFrame, carried: DataFrame, plan: DispatchPlan) -> Da
         plan: The plan.
     """
     fresh = moments.where("category <> 'exempt' AND NOT shadow")
-    days = {rule.id: str(rule.file.urgency_days) for rule in plan.served}
-    until = F.expr(f"coalesce(serve_on, date_add(dispatch_date, {plan.by_rule(days)}))").alias("valid_until")
+    last_days = {rule.id: _last_day(rule) for rule in plan.served}
+    until = F.expr(f"coalesce(serve_on, {plan.by_rule(last_days)})").alias("valid_until")
     fresh = fresh.select("*", until, F.lit(None).cast("date").alias("carried_from"))
     fresh = fresh.withColumnRenamed("cycle", "dispatch_cycle").drop("as_of", "shadow", "run_id")
     # What waits and fires again in the same occurrence is one alert, the one that waits.
@@ -81,6 +81,12 @@ def candidates(moments: DataFrame, carried: DataFrame, plan: DispatchPlan) -> Da
         F.lit(None).cast("string").alias("status_reason"),
         F.lit(None).cast("string").alias("suppressed_by"),
     )
+
+
+def _last_day(rule: Rule) -> str:
+    """SQL of the last day on which a moment that fires now is worth serving: steps are those of one month."""
+    day = f"date_add(dispatch_date, {rule.file.urgency_days})"
+    return f"least({day}, last_day(as_of))" if rule.file.fire == "each_step" else day
 
 
 def waiting(alerts: DataFrame, state: DataFrame, plan: DispatchPlan) -> DataFrame:
@@ -107,6 +113,17 @@ def waiting(alerts: DataFrame, state: DataFrame, plan: DispatchPlan) -> DataFram
         kept.drop("carried_from")
         .select("*", F.col("dispatch_date").alias("carried_from"))
         .withColumn("dispatch_date", F.lit(plan.dispatch_date))
+    )
+
+
+def stop_over(rows: DataFrame) -> DataFrame:
+    """Stops candidates whose time is over: a step of last month's package found on the first of the next."""
+    over = "status IS NULL AND valid_until < dispatch_date"
+    return rows.withColumns(
+        {
+            "status_reason": F.expr(f"CASE WHEN {over} THEN 'over' ELSE status_reason END"),
+            "status": F.expr(f"CASE WHEN {over} THEN {literal(SUPPRESSED)} ELSE status END"),
+        }
     )
 
 

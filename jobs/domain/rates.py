@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
 PLACES = Decimal("0.00000001")
-CALIBRATION_BINS = 20
+CALIBRATION_BINS = 100
+UNKNOWN_GROUP = "unknown"
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,18 @@ def group_rates(counts: Iterable[tuple[str, str, int, int]], smoothing: int) -> 
         groups = [row for row in rows if row[0] == term]
         size, churned = sum(row[2] for row in groups), sum(row[3] for row in groups)
         average = Decimal(churned) / size if size else Decimal(0)
-        rates += [Rate(term, g, n, c, smoothed(c, n, average, smoothing)) for _, g, n, c in groups]
+        for _, group, n, c in groups:
+            # Whose group is not known is taken for average: a handful of them must not look like a group.
+            weight = (0, 0) if group == UNKNOWN_GROUP else (c, n)
+            rates.append(Rate(term, group, n, c, smoothed(*weight, average, smoothing)))
     return rates
 
 
 def calibration(counts: Mapping[Decimal, tuple[int, int]], smoothing: int) -> list[Rate]:
     """A rising step function from score to probability (pool adjacent violators, Ayer et al. 1955).
 
-    Scores are first cut into bins of about equal population, whose rates are smoothed, so that a step
-    never rests on a handful of customers.
+    Scores are first cut into bins of about equal population, none lighter than its pseudo-customers, and
+    their rates are smoothed, so that a step never rests on a handful of customers.
 
     Args:
         counts: (size, churned) by score, of the base population.
@@ -82,7 +86,7 @@ def calibration(counts: Mapping[Decimal, tuple[int, int]], smoothing: int) -> li
         n, c = counts[score]
         if not bins or bins[-1][1] >= room:
             bins.append((score, 0, 0))
-            room = max(1, size // CALIBRATION_BINS)
+            room = max(1, smoothing, size // CALIBRATION_BINS)
         low, have, left = bins[-1]
         bins[-1] = (low, have + n, left + c)
     steps: list[tuple[Decimal, int, int, Decimal]] = []

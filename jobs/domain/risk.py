@@ -9,14 +9,14 @@ from pyspark.sql import functions as F
 
 from jobs.config.scores import RiskSettings, Term
 from jobs.contracts.supply import ItemStatus
-from jobs.domain.rates import Rate
+from jobs.domain.rates import UNKNOWN_GROUP, Rate
 from jobs.expressions.nodes import is_supplied
 from jobs.expressions.parse import parse
 from jobs.expressions.sql import literal, quote, to_sql
 from jobs.kernel.cycle import Cycle
 
-UNKNOWN_GROUP = "unknown"
 TOP_REASONS = 3
+REASON_RATIO = "1.5"
 _TERMS = (
     "ARRAY<STRUCT<term: STRING, dimension: STRING, group: STRING, rate: DECIMAL(18,8), group_size: BIGINT>>"
 )
@@ -132,7 +132,7 @@ def risk_scores(
 
 
 def _reasons(terms: Mapping[str, Term], rates: Sequence[Rate], language: str) -> Column:
-    """The terms in which a customer's group churns more than the average, worst first, in words."""
+    """The terms in which a customer's group churns clearly more than the average, worst first, in words."""
     averages = []
     for name in terms:
         mine = [rate for rate in rates if rate.term == name]
@@ -143,13 +143,20 @@ def _reasons(terms: Mapping[str, Term], rates: Sequence[Rate], language: str) ->
         f"WHEN {literal(name)} THEN {literal(getattr(term, language))}" for name, term in terms.items()
     )
     average_sql = f"CASE one.term {' '.join(averages)} END"
+    labels = " ".join(
+        f"WHEN one.term = {literal(name)} AND one.group = {literal(group)} "
+        f"THEN {literal(getattr(title, language))}"
+        for name, term in terms.items()
+        for group, title in term.labels.items()
+    )
+    group = f"CASE {labels} ELSE one.group END" if labels else "one.group"
     percent = "cast(cast(round(one.rate * 100, 1) AS DECIMAL(6,1)) AS STRING)"
     text = (
-        f"concat(CASE one.term {titles} END, '（', one.group, '）', {percent}, '%')"
+        f"concat(CASE one.term {titles} END, '（', {group}, '）', {percent}, '%')"
         if language == "zh"
-        else f"concat(CASE one.term {titles} END, ' (', one.group, ') ', {percent}, ' %')"
+        else f"concat(CASE one.term {titles} END, ' (', {group}, ') ', {percent}, ' %')"
     )
-    above = f"filter(terms, one -> one.rate > {average_sql})"
+    above = f"filter(terms, one -> one.rate >= {REASON_RATIO}BD * {average_sql} AND one.rate > 0)"
     # Worst first: sorted by the distance from the average, then by term so that the order is total.
     key = f"{average_sql} - one.rate AS below, one.term AS term"
     keyed = f"transform({above}, one -> struct({key}, {text} AS text))"

@@ -41,7 +41,7 @@ def dispatch(context: RunContext, dispatch_date: date) -> dict[str, int]:
     rows = settled(chain.candidates(moments, _waiting(context, earlier, dispatch_date, plan), plan))
     exempt = moments.where("category = 'exempt' AND NOT shadow").select("subscription_id", "moment_id")
     # The chain decides on few columns; each of its later stages looks at them several times.
-    live = chain.stop_exempt(rows.select(*chain.DECIDING), exempt, plan)
+    live = chain.stop_exempt(chain.stop_over(rows.select(*chain.DECIDING)), exempt, plan)
     live = settled(chain.stop_cooling(live, earlier.where("status = 'dispatched'"), plan))
     weighed = chain.with_priority(chain.stop_inhibited(live, plan), plan)
     visits = settled(chain.with_visits(weighed, _managers(context, dispatch_date), plan))

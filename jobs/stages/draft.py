@@ -33,6 +33,10 @@ def sample_of(path: str) -> Sample:
     first = text.splitlines()[0]
     delimiter = max(DELIMITERS, key=first.count)
     rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))[: VALUES + 1]
+    twice = sorted({name for name in rows[0] if rows[0].count(name) > 1})
+    if twice:
+        message = f"columns stand there twice: {', '.join(twice)}"
+        raise SourceError(Issue("FILE_BAD_HEADER", message, Location(path, 1, 1)))
     header, body = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
     columns = {name: [row[index] for row in body] for index, name in enumerate(header)}
     return Sample(PurePosixPath(path).name, encoding, delimiter, columns)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import date
+from pathlib import Path
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -116,13 +118,19 @@ def _not_supplied(context: RunContext, dispatch_date: date, console: Console) ->
             console.print(f"  {row['moment_id']}: decided without {', '.join(row['left_out'])}")
 
 
+def _python() -> str:
+    """This interpreter, which has the readers, as short as it can be written here."""
+    path = Path(sys.executable)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
 def _where(context: RunContext, dispatch_date: date, console: Console) -> None:
     path = context.warehouse.location(context.table("alerts"))
     console.print()
     console.print(f"Tables / 数据表: {context.warehouse.path}", soft_wrap=True)
     console.print("Query the alerts / 查询告警:", style="bold")
     console.print(
-        f"  python -c \"import polars as pl; print(pl.read_delta('{path}')"
+        f"  {_python()} -c \"import polars as pl; print(pl.read_delta('{path}')"
         f".filter(pl.col('dispatch_date') == pl.date({dispatch_date.year}, {dispatch_date.month}, "
         f'{dispatch_date.day})).head())"',
         soft_wrap=True,

@@ -54,7 +54,7 @@ def _purse(lines: Lines) -> Purse:
 
 def _arrears(lines: Lines, purse: Purse, on: int) -> Ints:
     life = lines.life
-    owes = ((life.owes_from <= on) & (on < life.paid_on)) | purse.long_in_arrears
+    owes = ((life.owes_from <= on) & (on < life.paid_on)) | (purse.long_in_arrears & life.held(on))
     return np.where(owes, purse.arrears, 0)
 
 

@@ -142,12 +142,14 @@ def _complaints(lines: Lines) -> Batch:
     on = np.concatenate([events.on, closed[ended]])
     stage = np.repeat((_OPENED, _CLOSED), (len(everyone), len(ended)))
     category = below(events.keys, "category", len(COMPLAINT_CATEGORIES))
+    channel = pick(events.keys, "complaint channel", (70.0, 15.0, 14.0, 1.0))
     columns = {
         "complaint_id": _event_ids(lines, "T", events).take(pa.array(row)),
         "subscription_id": lines.ids.take(pa.array(events.line[row])),
         "stage": words(_STAGES, stage),
         "occurred_on": dates(on),
         "category": words(COMPLAINT_CATEGORIES, category[row]),
+        "channel": words(CONTACT_CHANNELS, channel[row]),
     }
     return Batch("complaints", on, columns)
 

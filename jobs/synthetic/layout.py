@@ -72,7 +72,7 @@ LAYOUTS: Final[Mapping[str, Layout]] = {
     ),
     "payments": _events("payment_id subscription_id paid_on amount channel"),
     "service_contacts": _old_events("contact_id subscription_id contacted_at channel topic count"),
-    "complaints": _old_events("complaint_id subscription_id stage occurred_on category count"),
+    "complaints": _old_events("complaint_id subscription_id stage occurred_on category channel count"),
     "service_subscriptions": _old_events("subscription_id service_id family action occurred_on"),
     "terminals": _old_events(
         "subscription_id first_seen_on model vendor imei network_generation models_used"

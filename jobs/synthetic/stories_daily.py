@@ -57,9 +57,8 @@ DAILY: Final[tuple[Story, ...]] = (
     _arrears("long_in_arrears", LAST_DAY, balances=_owes(25.00, None, three_months=25.00, since=_LAST)),
     _arrears("least_amount", LAST_DAY, balances=_owes(10.00, in_2026(6, 5))),
     _arrears(
-        "on_suspended",
-        DAY_BEFORE,
-        _IS_SUSPENDED,
+        "already_suspended",
+        also=_IS_SUSPENDED,
         suspension=_SUSPENDED,
         balances=_owes(80.00, in_2026(5, 20)),
     ),

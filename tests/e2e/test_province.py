@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections import Counter, defaultdict
 from datetime import date, timedelta
@@ -47,7 +48,7 @@ ITEMS: dict[str, tuple[str, str, str, int | None]] = {
     ),
     "bill_total_1m": ("bills", "sum(total::decimal(18,2))", "month = '2026-05-01'", None),
     "bill_total_mean_3m_before": (
-        "bills", "avg(total::decimal(18,2))", "month in ('2026-02-01', '2026-03-01', '2026-04-01')", None,
+        "bills", "case when count(*) = 3 then avg(total::decimal(18,2)) end", "month in ('2026-02-01', '2026-03-01', '2026-04-01')", None,
     ),
     "paid_amount_30d": (
         "payments", "sum(amount::decimal(18,2))", "paid_on between '2026-05-02' and '2026-05-31'", 0,
@@ -331,7 +332,9 @@ def test_other_readers_see_what_spark_sees(province: Province) -> None:
     rows = duckdb.from_arrow(dataset).aggregate("moment_id, status, count(*)", "moment_id, status")
     assert polars == counts
     assert {(a, b): n for a, b, n in rows.fetchall()} == counts
-    assert any("中" in text or "客户" in text for text in table(province, "alerts")["description_zh"])
+    texts = set(table(province, "alerts")["description_zh"])
+    assert {row[0] for row in spark.select("description_zh").distinct().collect()} == texts
+    assert all(re.search("[\u4e00-\u9fff]", text) for text in texts)
 
 
 def test_clear_numbers_stand_in_the_restricted_tables_only(province: Province) -> None:
@@ -353,15 +356,85 @@ def test_clear_numbers_stand_in_the_restricted_tables_only(province: Province) -
 def test_risk_terms_add_up_and_probability_rises_with_the_score(province: Province) -> None:
     rows = table(province, "risk_scores").filter(pl.col("as_of") == date(2026, 5, 31)).to_dicts()
     assert len(rows) > 900
-    for row in rows[:200]:
+    for row in rows:
         total = sum(term["rate"] for term in row["terms"])
         assert float(row["risk_score"]) == pytest.approx(float(total) * 100, abs=0.0001)
     ordered = sorted(rows, key=lambda row: row["risk_score"])
     chances = [row["risk_probability"] for row in ordered]
-    assert chances == sorted(chances)
-    assert {term["dimension"] for term in rows[0]["terms"]} == {
-        "brand_tariff", "business", "service", "calling_circle",
-    }  # fmt: skip
+    assert chances == sorted(chances) and len(set(chances)) > 2
+    four = {"brand_tariff", "business", "service", "calling_circle"}
+    assert all({term["dimension"] for term in row["terms"]} == four for row in rows)
+    for row in rows:
+        assert not any("unknown" in reason for reason in row["reasons_zh"] + row["reasons_en"])
+
+
+# Dimension, points and condition of every cause of conf/health.yaml, as polars.
+CAUSES = {
+    "brand_tariff": [
+        (25, pl.col("out_of_package_1m") >= 30),
+        (25, pl.col("bill_rise_on_mean_pct") >= 50),
+        (30, pl.col("bill_total_change_pct_1m") <= -30),
+        (30, pl.col("arrears_amount") > 0),
+    ],
+    "business": [
+        (30, pl.col("services_active") == 0),
+        (20, pl.col("data_mb_1m") * 5 <= pl.col("data_package_mb")),
+    ],
+    "service": [
+        (40, pl.col("complaints_30d") >= 1),
+        (30, pl.col("complaints_open_over_7d") >= 1),
+        (30, pl.col("poor_network_events_30d") >= 20),
+        (30, pl.col("satisfaction_last") <= 5),
+    ],
+    "calling_circle": [
+        (35, pl.col("voice_minutes_change_pct_1m") <= -40),
+        (30, pl.col("contacts_change_pct_28d") <= -40),
+        (25, pl.col("offnet_contact_share_1m") >= 50),
+    ],
+}
+
+
+def test_health_is_a_hundred_less_the_points_of_its_causes(province: Province) -> None:
+    view = table(province, "customer_view").filter(pl.col("as_of") == AS_OF)
+    lost = [
+        pl.sum_horizontal(pl.when(when).then(points).otherwise(0) for points, when in causes).alias(name)
+        for name, causes in CAUSES.items()
+    ]
+    expected = {row[0]: row[1:] for row in view.select("subscription_id", *lost).rows()}
+    scores = table(province, "health_scores").filter(pl.col("as_of") == AS_OF)
+    found = scores.select("subscription_id", *(f"health_{name}" for name in CAUSES)).rows()
+    assert len(found) == len(expected) > 900
+    for subscription, *health in found:
+        assert health == [max(100 - points, 0) for points in expected[subscription]], subscription
+    # Every cause is true for somebody, so none of them could be wrong unseen.
+    for causes in CAUSES.values():
+        for _, when in causes:
+            assert view.filter(when).height > 0, str(when)
+
+
+def test_texts_say_dates_and_numbers_that_hold_on_the_day_of_the_call(province: Province) -> None:
+    rows = alerts(province).to_dicts()
+    birthdays = [row for row in rows if row["moment_id"] == "birthday"]
+    owing = [row for row in rows if row["moment_id"] == "arrears_before_suspension"]
+    assert birthdays and owing
+    for row in birthdays:
+        assert str(row["serve_on"]) in row["description_zh"] and str(row["serve_on"]) in row["description_en"]
+    for row in owing:
+        told = re.search(r"20\d\d-\d\d-\d\d", row["description_zh"])
+        assert told is None or date.fromisoformat(told[0]) >= AS_OF
+    for row in rows:
+        numbers = [re.findall(r"\d+(?:\.\d+)?", row[f"description_{language}"]) for language in ("zh", "en")]
+        # English may say a number once more in words; every figure of the Chinese text stands in the English.
+        assert set(numbers[0]) - {"30"} <= set(numbers[1]), row["moment_id"]
+
+
+def test_a_step_of_last_months_package_is_not_told_on_the_first_of_the_next(province: Province) -> None:
+    first = alerts(province).filter(pl.col("moment_id") == "data_package_use")
+    assert first.height > 0
+    assert set(first.select("status", "status_reason").rows()) == {("suppressed", "over")}
+    assert set(first["valid_until"]) == {date(2026, 5, 31)}
+    others = alerts(province).filter(pl.col("moment_id") != "data_package_use")
+    assert "over" not in set(others["status_reason"])
 
 
 def test_the_notebook_runs_on_the_alert_table(province: Province, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,7 +446,8 @@ def test_the_notebook_runs_on_the_alert_table(province: Province, monkeypatch: p
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert outputs and not any(output.output_type == "error" for output in outputs)
-    assert str(alerts(province).height) in json.dumps(outputs, default=str).replace(",", "")
+    printed = json.dumps(outputs, default=str).replace(",", "")
+    assert f"{alerts(province).height} alerts of {DATES[-1]}" in printed
 
 
 @pytest.fixture(autouse=True)

@@ -141,7 +141,7 @@ CONTRACTS = {
     "complaints": (
         "complaint_id stage",
         """complaint_id!:text subscription_id!:text stage!:opened|closed occurred_on!:day category:text
-        count:counted""",
+        channel:text count:counted""",
     ),
     "service_subscriptions": (
         "subscription_id service_id occurred_on action",
@@ -462,17 +462,19 @@ def mid_high(view: View) -> bool | None:
 
 
 def arrears_before_suspension(view: View) -> bool | None:
+    days = view.days_to_suspension()
     return all_of(
         at_least(view.balance.get("arrears"), 10),
         any_of(
-            at_most(view.days_to_suspension(), 5),
+            all_of(at_least(days, 0), at_most(days, 5)),
             is_so(view.balance.get("arrears_3m_ago"), lambda a, b: a > b, 0),
         ),
     )
 
 
 def bill_surge(view: View) -> bool | None:
-    last, usual = view.bill(0), view.mean_bill(1)
+    months = [view.bill(back) for back in (1, 2, 3)]
+    last, usual = view.bill(0), None if None in months else view.mean_bill(1)
     rise = None if last is None or usual is None else last - usual
     percent = {"南京": 40, "苏州": 60}.get(view.city or "", 50)
     return all_of(at_least(change_pct(last, usual), percent), at_least(rise, 50))
@@ -585,7 +587,7 @@ class Rule:
 
 
 RULES = (
-    Rule("daily", everyone, arrears_before_suspension),
+    Rule("daily", active, arrears_before_suspension),
     Rule("monthly", active, bill_surge),
     Rule("daily", mid_high, birthday),
     Rule("daily", everyone, complaint),

@@ -33,7 +33,7 @@ def test_every_call_and_message_is_loaded_for_both_ends(copenhagen: CrossCheck) 
     missed = copenhagen.one("select count(*) from calls where duration = '-1'")
     messages = copenhagen.one("select count(*) from sms")
     twice = messages - copenhagen.one("select count(*) from (select distinct * from sms)")
-    assert calls > 2_000 and missed > 500 and twice > 0
+    assert calls > 2_000 and missed > 300 and twice > 0
     found = copenhagen.deliveries()
     for part in ("out", "in"):
         voice = (calls + missed, missed, calls, calls, 0, 0)
@@ -60,7 +60,7 @@ def test_contacts_minutes_and_messages_of_the_last_weeks(copenhagen: CrossCheck)
     expected = copenhagen.rows(
         """
         with ends as (
-            select caller as one, callee as other, timestamp::bigint as at, duration::bigint as seconds from calls
+            select caller as one, callee as other, timestamp::bigint as second, duration::bigint as seconds from calls
             where duration <> '-1'
             union all select callee, caller, timestamp::bigint, duration::bigint from calls where duration <> '-1'
         ),
@@ -70,7 +70,7 @@ def test_contacts_minutes_and_messages_of_the_last_weeks(copenhagen: CrossCheck)
         ),
         voice as (
             select one, count(distinct other) as contacts,
-                coalesce(sum(seconds) filter (where at >= 21 * 86400), 0) as seconds
+                coalesce(sum(seconds) filter (where second >= 21 * 86400), 0) as seconds
             from ends group by 1
         ),
         messages as (select one, count(*) as messages from texts group by 1)

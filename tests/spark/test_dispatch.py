@@ -15,6 +15,7 @@ from jobs.domain.dispatch import (
     stop_cooling,
     stop_exempt,
     stop_inhibited,
+    stop_over,
     waiting,
     with_capacity,
     with_ranks,
@@ -105,6 +106,13 @@ def _stopped(rows: DataFrame) -> dict[str, tuple[str, str | None]]:
     }
 
 
+def test_what_is_over_on_the_day_is_stopped(spark: SparkSession, plan: DispatchPlan) -> None:
+    rows = _candidates(spark, ("last day", "birthday", "S1"), ("gone by", "birthday", "S2"))
+    rows = rows.withColumn("dispatch_date", F.lit(plan.dispatch_date))
+    until = F.expr("date_sub(dispatch_date, CASE alert_id WHEN 'gone by' THEN 1 ELSE 0 END)")
+    assert _stopped(stop_over(rows.withColumn("valid_until", until))) == {"gone by": ("over", None)}
+
+
 def test_exempt_moments_stop_all_but_the_rules_that_say_otherwise(
     spark: SparkSession, plan: DispatchPlan
 ) -> None:
@@ -112,8 +120,8 @@ def test_exempt_moments_stop_all_but_the_rules_that_say_otherwise(
         spark,
         ("quiet", "bill_surge", "S1"),
         ("twice", "bill_surge", "S2"),
-        ("owed", "arrears_before_suspension", "S3"),
-        ("owed but quiet", "arrears_before_suspension", "S1"),
+        ("complained", "complaint", "S3"),
+        ("complained but quiet", "complaint", "S1"),
         ("free", "bill_surge", "S9"),
     )
     exempt = spark.createDataFrame(
@@ -123,7 +131,7 @@ def test_exempt_moments_stop_all_but_the_rules_that_say_otherwise(
     assert _stopped(stop_exempt(rows, exempt, plan)) == {
         "quiet": ("exempt", "do_not_disturb"),
         "twice": ("exempt", "do_not_disturb"),
-        "owed but quiet": ("exempt", "do_not_disturb"),
+        "complained but quiet": ("exempt", "do_not_disturb"),
     }
 
 

@@ -1,5 +1,6 @@
 """What a user sees on the command line before any Spark starts."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -100,6 +101,15 @@ def test_broken_yaml_costs_one_line(
     [line] = result.stderr.splitlines()
     assert line.startswith(expected)
     assert "Traceback" not in result.output
+
+
+def test_an_unknown_item_in_a_rule_costs_one_line(run: Run, project_copy: ProjectCopy) -> None:
+    project_copy.replace("rules/moments/low_balance.yaml", "balance_days_left <", "balance_day_left <")
+    result = run("--dispatch-date", "2026-06-01")
+    assert result.exit_code == 2
+    [line] = result.stderr.splitlines()
+    assert re.match(r"rules/moments/low_balance\.yaml:\d+:\d+ RULE_UNKNOWN_ITEM ", line)
+    assert "did you mean 'balance_days_left'?" in line
 
 
 def test_a_date_that_is_not_due(run: Run) -> None:

@@ -141,6 +141,7 @@ def test_items_come_after_what_they_use(view: CustomerView) -> None:
 def test_leaves_are_found_through_other_items(view: CustomerView) -> None:
     assert [str(name) for name in view.leaves("bill_rise_on_mean")] == [
         "measure.bill_total@1m",
+        "measure.bills_delivered@3m before 1m",
         "measure.bill_total_mean@3m before 1m",
     ]
     assert Name("balance", "balances") in view.leaves("balance_days_left")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from jobs.cli import app
@@ -18,6 +19,11 @@ from jobs.stages.draft import sample_of
 def drafted(path: Path, contract: ExtractContract) -> tuple[str, ExtractMapping]:
     text = draft_mapping(sample_of(str(path)), contract)
     [one] = yaml.safe_load(text)
+    if one.get("period") == "YYYYMM":
+        # What a person has to fill in is nothing that could be loaded.
+        with pytest.raises(ValidationError):
+            ExtractMapping.model_validate(one)
+        one["period"] = "202605"
     return text, ExtractMapping.model_validate(one)
 
 
@@ -35,19 +41,19 @@ def test_names_types_encoding_delimiter_and_dates_are_told(
     tmp_path: Path, contracts: dict[str, ExtractContract]
 ) -> None:
     path = tmp_path / "账单-20260531.txt"
-    rows = "用户编号;账期（当月首日）;账单总额;月租及固定费;备注\nS1;20260501;30.00;n/a;x\nS2;20260501;9.00;18;y\n"
+    rows = "用户编号;账期;账单总额;月租及固定费;备注\nS1;20260501;30.00;n/a;x\nS2;20260501;9.00;18;y\n"
     path.write_bytes(rows.encode("gb18030"))
     text, mapping = drafted(path, contracts["bills"])
     assert (mapping.encoding, mapping.delimiter, mapping.files) == ("gb18030", ";", "账单-{period}.txt")
     # A column with the name of a number's field and values that are no numbers is not taken.
     assert mapping.fields == {
         "subscription_id": "`用户编号`",
-        "month": "parse_date(`账期（当月首日）`, 'yyyyMMdd')",
+        "month": "parse_date(`账期`, 'yyyyMMdd')",
         "total": "`账单总额`",
     }
     assert "# recurring: optional decimal, 月租及固定费 / Recurring charges: no column looks like it" in text
     assert "# Columns not used: 月租及固定费, 备注" in text
-    assert columns_used(mapping, contracts["bills"]) == ["用户编号", "账期（当月首日）", "账单总额"]
+    assert columns_used(mapping, contracts["bills"]) == ["用户编号", "账期", "账单总额"]
     assert all(parse(expression) for expression in mapping.fields.values())
 
 
@@ -57,7 +63,7 @@ def test_codes_of_another_set_are_named(tmp_path: Path, contracts: dict[str, Ext
     text, mapping = drafted(path, contracts["voice_usage"])
     assert mapping.fields == {"subscription_id": "`SubscriptionId`", "direction": "`direction`"}
     assert "    # MO, MT must become one of out, in:\n    direction:" in text
-    assert mapping.period == "200001" and "give the month YYYYMM" in text
+    assert "period: YYYYMM" in text and "give the month YYYYMM" in text
     path.write_text("subscription,directions\n1,MO\n2,MT\n", encoding="utf-8")
     assert "direction" not in drafted(path, contracts["voice_usage"])[1].fields
 
@@ -91,6 +97,11 @@ def test_forms_of_dates(
 def test_what_is_no_text_file_with_a_header_is_said(
     tmp_path: Path, issues_of: Callable[[Callable[[], object]], list[str]]
 ) -> None:
+    double = tmp_path / "double.csv"
+    double.write_text("a,b,a\n1,2,3\n", encoding="utf-8")
+    assert issues_of(lambda: sample_of(str(double))) == [
+        f"{double}:1:1 FILE_BAD_HEADER columns stand there twice: a"
+    ]
     empty, binary = tmp_path / "empty.csv", tmp_path / "binary.csv"
     empty.write_bytes(b"\n")
     binary.write_bytes(b"\xff\xfe\xff\n")

@@ -98,6 +98,8 @@ def test_groups_are_drawn_to_the_average_of_their_term() -> None:
         Rate("tenure", "new", 10, 2, Decimal("0.12500000")),
         Rate("tenure", "old", 90, 3, Decimal("0.03500000")),
     ]
+    unknown = [("tenure", "old", 98, 2), ("tenure", "unknown", 2, 2)]
+    assert group_rates(unknown, 10)[1] == Rate("tenure", "unknown", 2, 2, Decimal("0.04000000"))
     assert group_rates(reversed(counts), 10) == group_rates(counts, 10)
     assert group_rates([], 10) == []
 
