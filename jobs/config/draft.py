@@ -53,6 +53,9 @@ def draft_mapping(sample: Sample, contract: ExtractContract) -> str:
         contract: What it is to fill.
     """
     chosen = _choose(sample, contract)
+    expressions = {
+        name: _expression(contract.fields[name], column, sample) for name, column in chosen.items()
+    }
     unfilled = [name for name in contract.fields if name not in chosen]
     unused = [column for column in sample.columns if column not in chosen.values()]
     lines = [
@@ -66,16 +69,15 @@ def draft_mapping(sample: Sample, contract: ExtractContract) -> str:
         lines.append("  period: YYYYMM")
     lines += [f"  encoding: {sample.encoding}"] if sample.encoding != "utf-8" else []
     lines += [f"  delimiter: {_quoted(sample.delimiter)}"] if sample.delimiter != "," else []
-    if not unused and all(name == column for name, column in chosen.items()):
-        filled = [name for name in unfilled if contract.fields[name].required]
-        if not filled and not any(_expression(n, c, sample, contract)[0] != "`" for n, c in chosen.items()):
-            return "\n".join([*lines, "  fields: same", ""])
+    named_alike = not unused and all(text == f"`{name}`" for name, text in expressions.items())
+    if named_alike and not any(contract.fields[name].required for name in unfilled):
+        return "\n".join([*lines, "  fields: same", ""])
     lines.append("  fields:")
     for name, column in chosen.items():
         field = contract.fields[name]
         if codes := _unknown_codes(field, sample.columns[column]):
             lines.append(f"    # {', '.join(codes[:9])} must become one of {', '.join(field.values or ())}:")
-        lines.append(f"    {name}: {_quoted(_expression(name, column, sample, contract))}")
+        lines.append(f"    {name}: {_quoted(expressions[name])}")
     for name in unfilled:
         field = contract.fields[name]
         need = "required" if field.required else "optional"
@@ -151,8 +153,8 @@ def _reads(value: str, python: str) -> bool:
     return True
 
 
-def _expression(name: str, column: str, sample: Sample, contract: ExtractContract) -> str:
-    if contract.fields[name].type != "date":
+def _expression(field: Field, column: str, sample: Sample) -> str:
+    if field.type != "date":
         return f"`{column}`"
     form = _date_form([value.strip() for value in sample.columns[column] if value.strip()])
     return f"parse_date(`{column}`, '{form}')" if form else f"`{column}`"
