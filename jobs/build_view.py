@@ -5,6 +5,7 @@ from __future__ import annotations
 from jobs.kernel.cycle import Cycle, CycleKind
 from jobs.stages import command as c
 from jobs.stages.context import Configuration
+from jobs.stages.freshness import check_fresh
 from jobs.stages.view import write_view
 
 
@@ -22,7 +23,9 @@ def main(
         return c.cycle_ending(configuration, cycle, as_of)
 
     with c.running(source, warehouse, project_dir, profile, check=check) as context:
-        written = write_view(context, c.cycle_ending(context.configuration, cycle, as_of))
+        due = c.cycle_ending(context.configuration, cycle, as_of)
+        check_fresh(context, due)
+        written = write_view(context, due)
         print(f"{written.rows:,} subscriptions" + ("" if written.changed else ", unchanged"))
 
 

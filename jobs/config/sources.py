@@ -155,6 +155,8 @@ class SourceMapping(StrictModel):
 
     Attributes:
         snapshot: Date of a source that delivers once: every cycle is due on it.
+        when_stale: What to do when a contract's data are older than its freshness_days: wait or stop end
+            the run before a view is written; by default its items are unknown.
         parameters: Amounts of conf/base.yaml that differ at this operator.
         rule_parameters: Rule parameters that differ at this operator.
         team_daily_visits: Visits a day of a city's team, instead of the default in conf/dispatch.yaml.
@@ -164,6 +166,7 @@ class SourceMapping(StrictModel):
     zh: str
     en: str
     snapshot: date | None = None
+    when_stale: dict[str, Literal["wait", "stop", "degrade"]] = {}
     defaults: dict[str, object] = {}
     extracts: tuple[ExtractMapping, ...]
     parameters: dict[str, Decimal] = {}
@@ -237,12 +240,16 @@ def load_source(document: Document, contracts: dict[str, ExtractContract]) -> So
     for index, extract in enumerate(mapping.extracts):
         issues += _extract_issues(document, index, extract, contracts)
     issues += _overlaps(document, mapping)
+    used = {extract.contract for extract in mapping.extracts}
+    for name in mapping.when_stale:
+        if name not in used:
+            message = f"'{name}' is not filled by any extract{did_you_mean(name, used)}"
+            issues.append(Issue("CONF_UNKNOWN_REFERENCE", message, document.at("when_stale", name)))
     if not any(extract.contract == POPULATION for extract in mapping.extracts):
         message = f"no extract fills '{POPULATION}', which says who is in the network"
         issues.append(Issue("YAML_MISSING_KEY", message, document.at("extracts")))
     if issues:
         raise ConfigError(issues)
-    used = {extract.contract for extract in mapping.extracts}
     return Source(document.path, mapping, {name: contracts[name] for name in contracts if name in used})
 
 

@@ -94,10 +94,13 @@ class Supply:
                 return ItemStatus.too_coarse
             if start is not None and start < delivered.data_from:
                 return ItemStatus.short_history
+        return ItemStatus.stale_input if self.is_stale(contract) else ItemStatus.supplied
+
+    def is_stale(self, contract: str) -> bool:
+        """Whether nothing is known of a contract as freshly as it promises."""
+        until = self.delivered[contract].data_until
         limit = timedelta(days=self.contracts[contract].freshness_days)
-        if self.as_of - delivered.data_until > limit:
-            return ItemStatus.stale_input
-        return ItemStatus.supplied
+        return until is None or self.as_of - until > limit
 
     def statuses(self) -> dict[str, ItemStatus]:
         """Status of every item of the view."""

@@ -36,6 +36,7 @@ CODES: dict[str, str] = {
     "RULE_DUPLICATE_ID": "Two rules carry the same id, or the file is not named for its rule.",
     "RULE_UNKNOWN_ITEM": "A rule uses something that is not an item of the customer view.",
     "RULE_UNKNOWN_REFERENCE": "A rule names an audience, plan or rule that does not exist.",
+    "SOURCE_LATE": "A source is not as fresh as its contract says, and its mapping says to wait or to stop.",
     "TABLE_MISMATCH": "A table in the warehouse does not fit its schema file.",
     "TABLE_MISSING": "A table or partition that a stage needs has not been written yet.",
     "YAML_BAD_VALUE": "A value in a YAML file is of the wrong kind or outside its set.",
@@ -47,6 +48,7 @@ CODES: dict[str, str] = {
 
 EXIT_USER_ERROR = 2
 EXIT_LOCKED = 4
+EXIT_LATE = 5
 
 
 @dataclass(frozen=True, order=True)
@@ -113,6 +115,12 @@ class CycleError(KeyMomentsError):
 
 class StorageError(KeyMomentsError):
     """Whoever runs the warehouse must act."""
+
+
+class LateError(SourceError):
+    """A delivery is late; run again once it is there."""
+
+    exit_code = EXIT_LATE
 
 
 class LockedError(KeyMomentsError):

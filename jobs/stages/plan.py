@@ -13,6 +13,7 @@ from jobs.kernel.cycle import Cycle, CycleCalendar
 from jobs.kernel.errors import CycleError, Issue
 from jobs.stages.context import RunContext
 from jobs.stages.dispatch import dispatch
+from jobs.stages.freshness import check_fresh
 from jobs.stages.ingest import ingest
 from jobs.stages.moments import identify_moments
 from jobs.stages.scores import write_scores
@@ -68,11 +69,16 @@ def run_step(context: RunContext, step: Step) -> None:
         dispatch(context, step.dispatch_date)
     elif cycle is not None:
         work: dict[str, Callable[[RunContext, Cycle], object]] = {
-            "build_view": write_view,
+            "build_view": _build_fresh_view,
             "score_risk": write_scores,
             "identify_moments": identify_moments,
         }
         work[step.stage](context, cycle)
+
+
+def _build_fresh_view(context: RunContext, cycle: Cycle) -> None:
+    check_fresh(context, cycle)
+    write_view(context, cycle)
 
 
 def _run_together(context: RunContext, steps: list[Step]) -> None:
