@@ -25,8 +25,14 @@ LABELS = "churn_labels"
 
 
 def write_scores(context: RunContext, cycle: Cycle) -> None:
-    """Writes risk_rates, risk_scores and health_scores of a view."""
+    """Writes risk_rates, risk_scores and health_scores of a view.
+
+    Raises:
+        CycleError: When the view has not been built.
+    """
     supply = supply_at(context, cycle)
+    # Neither writes anything before there is a view.
+    view_of(context, cycle)
     with ThreadPoolExecutor(2) as pool:
         for _ in pool.map(lambda write: write(context, cycle, supply), (_write_health, _write_risk)):
             pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -99,7 +100,10 @@ def test_a_kept_table_is_read_again_after_it_changed(
     warehouse = Warehouse(spark, str(tmp_path / folder))
 
     def minutes() -> int:
-        found = warehouse.query(lambda name: f"SELECT sum(minutes) FROM {name('v')}", {"v": TABLE}, {"v"})
+        def sql(name: Callable[[str], str]) -> str:
+            return f"SELECT sum(minutes) FROM {name('v')}"
+
+        found = warehouse.query(sql, {"v": TABLE}, {"v": "TRUE"}, {"v"})
         return int(found.collect()[0][0])
 
     warehouse.replace(rows(spark, ("S1", MAY, "a", 1)), TABLE, {"day": [MAY], "part": ["a"]})
@@ -108,3 +112,13 @@ def test_a_kept_table_is_read_again_after_it_changed(
     assert warehouse._kept["visits"][1].storageLevel.useMemory
     warehouse.replace(rows(spark, ("S1", JUNE, "a", 5)), TABLE, {"day": [JUNE], "part": ["a"]})
     assert minutes() == 6
+
+
+def test_only_the_rows_needed_of_a_large_table_are_read(spark: SparkSession, tmp_path: Path) -> None:
+    warehouse = Warehouse(spark, str(tmp_path / "warehouse"))
+    warehouse.replace(rows(spark, ("S1", MAY, "a", 1)), TABLE, {"day": [MAY], "part": ["a"]})
+    warehouse.replace(rows(spark, ("S1", JUNE, "a", 5)), TABLE, {"day": [JUNE], "part": ["a"]})
+    needed = {"v": f"day >= DATE'{JUNE}'"}
+    found = warehouse.query(lambda name: f"SELECT minutes FROM {name('v')}", {"v": TABLE}, needed, set())
+    assert [row[0] for row in found.collect()] == [5]
+    assert len(found.inputFiles()) == 1
