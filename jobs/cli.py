@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import typer
-
 from jobs import (
     build_view,
     check_project,
@@ -17,13 +15,9 @@ from jobs import (
     sources,
     write_docs,
 )
+from jobs.stages.command import command_group
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Finds the key moments of telecom customers and turns them into prioritised alerts.",
-)
+app = command_group("Finds the key moments of telecom customers and turns them into prioritised alerts.")
 app.command("run")(run_cycle.main)
 app.command("demo")(make_province.demo)
 app.command("make-province")(make_province.main)

@@ -18,12 +18,7 @@ ContractArgument = Annotated[str, typer.Argument(help="Rows of which contract, s
 FileOption = Annotated[str | None, typer.Option("--file", help="Only rows of the file of this name.")]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, help="How many rows at most.")]
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Look at the rows that could not be loaded.",
-)
+app = c.command_group("Look at the rows that could not be loaded.")
 
 
 @app.command("list")
@@ -70,5 +65,4 @@ def show_refused(
 
 
 if __name__ == "__main__":
-    with c.user_errors():
-        app()
+    app()

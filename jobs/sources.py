@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from jobs.config.draft import draft_mapping
-from jobs.contracts.extracts import load_contracts
-from jobs.kernel.errors import EXIT_USER_ERROR, ConfigError, Issue, did_you_mean
+from jobs.contracts.extracts import contract_named, load_contracts
+from jobs.kernel.errors import EXIT_USER_ERROR
 from jobs.kernel.project import Project
 from jobs.stages import command as c
 from jobs.stages.context import configure, open_run
@@ -19,23 +19,15 @@ from jobs.stages.trial import Trial, try_file
 ContractArgument = Annotated[str, typer.Argument(help="The contract to fill, such as bills.")]
 FileArgument = Annotated[Path, typer.Argument(help="A delivered file.")]
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Bring an operator's files: draft a mapping, try a file.",
-)
+app = c.command_group("Bring an operator's files: draft a mapping, try a file.")
 
 
 @app.command()
 def draft(contract: ContractArgument, file: FileArgument, project_dir: c.ProjectOption = None) -> None:
     """Print a first mapping of a file to a contract, by the names and values of its columns."""
     with c.user_errors():
-        contracts = load_contracts(Project.find(project_dir))
-        if contract not in contracts:
-            hint = did_you_mean(contract, contracts)
-            raise ConfigError(Issue("CONF_UNKNOWN_REFERENCE", f"'{contract}' is not a contract{hint}"))
-        print(draft_mapping(sample_of(str(file)), contracts[contract]), end="")
+        definition = contract_named(load_contracts(Project.find(project_dir)), contract)
+        print(draft_mapping(sample_of(str(file)), definition), end="")
 
 
 @app.command()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field as Setting
 
 from jobs.contracts.columns import Column, Table, ddl_type
-from jobs.kernel.errors import ConfigError, Issue
+from jobs.kernel.errors import ConfigError, Issue, did_you_mean
 from jobs.kernel.ids import fingerprint
 from jobs.kernel.located_yaml import Document, StrictModel, validate
 from jobs.kernel.project import Project, collect
@@ -188,6 +189,18 @@ def load_contracts(project: Project) -> dict[str, ExtractContract]:
     if issues:
         raise ConfigError(issues)
     return contracts
+
+
+def contract_named(contracts: Mapping[str, ExtractContract], name: str) -> ExtractContract:
+    """The contract that a person named.
+
+    Raises:
+        ConfigError: When there is none of that name.
+    """
+    if name not in contracts:
+        message = f"'{name}' is not a contract{did_you_mean(name, contracts)}"
+        raise ConfigError(Issue("CONF_UNKNOWN_REFERENCE", message))
+    return contracts[name]
 
 
 def read_contract(document: Document) -> ExtractContract:

@@ -118,13 +118,7 @@ def waiting(alerts: DataFrame, state: DataFrame, plan: DispatchPlan) -> DataFram
 
 def stop_over(rows: DataFrame) -> DataFrame:
     """Stops candidates whose time is over: a step of last month's package found on the first of the next."""
-    over = "status IS NULL AND valid_until < dispatch_date"
-    return rows.withColumns(
-        {
-            "status_reason": F.expr(f"CASE WHEN {over} THEN 'over' ELSE status_reason END"),
-            "status": F.expr(f"CASE WHEN {over} THEN {literal(SUPPRESSED)} ELSE status END"),
-        }
-    )
+    return _suppress(rows.withColumn("by", F.lit(None).cast("string")), "valid_until < dispatch_date", "over")
 
 
 def stop_exempt(rows: DataFrame, exempt: DataFrame, plan: DispatchPlan) -> DataFrame:
@@ -176,9 +170,13 @@ def stop_inhibited(rows: DataFrame, plan: DispatchPlan) -> DataFrame:
 
 def _stop(rows: DataFrame, hits: DataFrame, reason: str) -> DataFrame:
     """Marks the rows named in hits (alert_id, by), unless an earlier stage has stopped them."""
-    joined = rows.join(hits, "alert_id", "left")
-    stopped = "status IS NULL AND by IS NOT NULL"
-    return joined.withColumns(
+    return _suppress(rows.join(hits, "alert_id", "left"), "by IS NOT NULL", reason)
+
+
+def _suppress(rows: DataFrame, condition: str, reason: str) -> DataFrame:
+    """Marks the rows that a condition stops, unless an earlier stage has; by, dropped, is the culprit."""
+    stopped = f"status IS NULL AND {condition}"
+    return rows.withColumns(
         {
             "status_reason": F.expr(f"CASE WHEN {stopped} THEN {literal(reason)} ELSE status_reason END"),
             "suppressed_by": F.expr(f"CASE WHEN {stopped} THEN by ELSE suppressed_by END"),

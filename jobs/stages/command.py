@@ -124,6 +124,11 @@ def _expected(configuration: Configuration, kind: CycleKind) -> str:
     return "; a month ends on its last day" if kind is CycleKind.monthly else ""
 
 
+def command_group(text: str) -> typer.Typer:
+    """Several commands of one program under one help text."""
+    return typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=text)
+
+
 def run_app(command: Callable[..., None]) -> None:
     """Runs one command as a program, as python -m jobs.x and spark-submit jobs/x.py do."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

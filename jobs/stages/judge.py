@@ -176,13 +176,13 @@ def refuse_bad(context: RunContext, batches: list[Batch]) -> None:
     issues: list[Issue] = []
     for batch in batches:
         for one in batch.deliveries:
-            if refusal := _refusal(context, batch, one):
+            if refusal := refusal_of(context, batch, one):
                 issues += [*bad_rows(batch, one), refusal]
     if issues:
         raise SourceError(issues)
 
 
-def _refusal(context: RunContext, batch: Batch, delivery: Delivery) -> Issue | None:
+def refusal_of(context: RunContext, batch: Batch, delivery: Delivery) -> Issue | None:
     """Why a delivery is refused as a whole, if it is; the nearest limit counts: run, mapping, contract."""
     counts = batch.counts[delivery.delivery_id]
     limits = (context.max_bad_share, delivery.mapping.max_bad_share, batch.contract.max_bad_share)

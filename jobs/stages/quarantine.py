@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from jobs.config.masking import masked, shape
 from jobs.config.sources import ExtractMapping, Source
 from jobs.contracts.columns import Table
-from jobs.kernel.errors import ConfigError, Issue, did_you_mean
+from jobs.contracts.extracts import contract_named
 from jobs.stages.context import Configuration
 from jobs.storage.reader import rows_of
 
@@ -89,10 +89,7 @@ def _quarantine(configuration: Configuration) -> Table:
 def _only(configuration: Configuration, contract: str | None) -> list[tuple[str, str, str]]:
     if contract is None:
         return []
-    if contract not in configuration.contracts:
-        hint = did_you_mean(contract, configuration.contracts)
-        raise ConfigError(Issue("CONF_UNKNOWN_REFERENCE", f"'{contract}' is not a contract{hint}"))
-    return [("contract", "=", contract)]
+    return [("contract", "=", contract_named(configuration.contracts, contract).contract)]
 
 
 def _mapping(source: Source, contract: str, file: str, part: str) -> ExtractMapping | None:

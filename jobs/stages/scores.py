@@ -80,7 +80,7 @@ def _write_risk(context: RunContext, cycle: Cycle, supply: Supply) -> None:
     scores, rates_table = context.table("risk_scores"), context.table("risk_rates")
     if reason is not None:
         cleared = [
-            warehouse.replace(context.spark.createDataFrame([], table.ddl), table, partition).changed
+            warehouse.replace(warehouse.none_of(table), table, partition).changed
             for table in (scores, rates_table)
         ]
         context.progress(f"risk of {cycle.as_of}: none, {reason}")

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from jobs.kernel.errors import Issue, Location, SourceError
 from jobs.stages.context import RunContext
 from jobs.stages.deliveries import Delivery, delivery_of
-from jobs.stages.judge import ACCEPTED, Batch, Counts, bad_rows, judge_deliveries, refuse_bad
+from jobs.stages.judge import ACCEPTED, Batch, Counts, bad_rows, judge_deliveries, refusal_of
 
 SHOWN = 20
 
@@ -68,11 +68,8 @@ def _trial(context: RunContext, batch: Batch, delivery: Delivery) -> Trial:
     rows = [(row["line"], {n: row[n] for n in columns if row[n] is not None}) for row in first]
     reasons = mine.where("applicable").select(F.explode("reasons").alias("reason"))
     counted = {row["reason"]: row["count"] for row in reasons.groupBy("reason").count().collect()}
-    refused: list[Issue] = []
-    try:
-        refuse_bad(context, [batch])
-    except SourceError as error:
-        refused = [issue for issue in error.issues if issue.code == "FILE_REFUSED"]
+    refusal = refusal_of(context, batch, delivery)
     problems = bad_rows(batch, delivery)
     counts = batch.counts[delivery.delivery_id]
+    refused = [refusal] if refusal is not None else []
     return Trial(batch.contract.contract, counts, rows, dict(sorted(counted.items())), problems, refused)

@@ -109,8 +109,8 @@ def _member(stream: IO[bytes], path: str) -> IO[bytes]:
         if len(members) == 1:
             return archive.open(members[0])
         message = f"holds {len(members)} files; expected one"
-    except (zipfile.BadZipFile, pa.ArrowException, RuntimeError, NotImplementedError) as error:
-        # Python says RuntimeError of a member that wants a password.
+    except (zipfile.BadZipFile, pa.ArrowException, RuntimeError) as error:
+        # Python says RuntimeError of a member that wants a password or is packed in an unknown way.
         message = f"cannot be unpacked: {error}"
     raise SourceError(Issue("FILE_UNDECODABLE", message, Location(path)))
 
