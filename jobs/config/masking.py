@@ -30,7 +30,9 @@ def masked(
     mapping: ExtractMapping,
     contract: ExtractContract,
 ) -> str:
-    """A refused record with the columns that fill personal fields reduced to their shape.
+    """A refused record as its shape, but for the columns that are known not to be personal.
+
+    A column that no field uses may hold anything, so that it is never shown.
 
     Args:
         original: The record as it stands in its file.
@@ -42,10 +44,12 @@ def masked(
     Returns:
         The record; wholly as a shape where it cannot be split into the columns of the header.
     """
-    personal = _personal_columns(mapping, contract)
-    if not personal:
+    if header is None:
+        return shape(original)
+    clear = _clear_columns(mapping, contract)
+    if clear.issuperset(header):
         return original
-    if header is None or any(reason in _UNREADABLE for reason in reasons):
+    if any(reason in _UNREADABLE for reason in reasons):
         return shape(original)
     delimiter, quote = mapping.delimiter, mapping.quote
     try:
@@ -58,16 +62,16 @@ def masked(
     shown = io.StringIO()
     writer = csv.writer(shown, lineterminator="", delimiter=delimiter, quotechar=quote)
     writer.writerow(
-        [shape(value) if name in personal else value for name, value in zip(header, values, strict=True)]
+        [value if name in clear else shape(value) for name, value in zip(header, values, strict=True)]
     )
     return shown.getvalue()
 
 
-def _personal_columns(mapping: ExtractMapping, contract: ExtractContract) -> set[str]:
-    fields = [name for name, field in contract.fields.items() if field.personal is not None]
+def _clear_columns(mapping: ExtractMapping, contract: ExtractContract) -> set[str]:
+    """Columns that go into fields without personal data, and into no other."""
+    personal = {name for name, field in contract.fields.items() if field.personal is not None}
     if mapping.fields == "same":
-        return set(fields)
-    filled = {name: text for name, text in mapping.fields.items() if name in fields}
-    if not filled:
-        return set()
-    return set(columns_used(mapping.model_copy(update={"fields": filled, "where": None}), contract))
+        return set(contract.fields) - personal
+    hidden = {name: text for name, text in mapping.fields.items() if name in personal}
+    used = set(columns_used(mapping, contract))
+    return used - set(columns_used(mapping.model_copy(update={"fields": hidden, "where": None}), contract))

@@ -53,7 +53,7 @@ def test_personal_columns_show_their_shape_and_unreadable_rows_show_nothing_else
     assert masked(original, reasons, header, mapping(), contracts["voice_usage"]) == expected
 
 
-def test_every_column_that_goes_into_a_personal_field_is_masked(
+def test_only_columns_that_go_into_fields_without_personal_data_are_shown(
     contracts: dict[str, ExtractContract],
 ) -> None:
     fields = {
@@ -67,12 +67,19 @@ def test_every_column_that_goes_into_a_personal_field_is_masked(
         "7;138;0571;x;12345678", ["type:started_at"], ["id", "x", "zone", "when", "other"], one,
         contracts["voice_usage"],
     )  # fmt: skip
-    assert shown == "7;138;9999;x;99999999"
+    assert shown == "7;999;9999;x;99999999"
 
 
-def test_a_contract_without_personal_data_is_shown_as_it_is(contracts: dict[str, ExtractContract]) -> None:
+def test_a_row_of_columns_without_personal_data_is_shown_even_if_it_cannot_be_split(
+    contracts: dict[str, ExtractContract],
+) -> None:
     one = ExtractMapping(contract="bills", files="bills_{period}.csv", fields="same")
-    assert masked("S1,2026", ["malformed"], None, one, contracts["bills"]) == "S1,2026"
+    header = ["subscription_id", "total"]
+    assert masked("S1,2026,3", ["malformed"], header, one, contracts["bills"]) == "S1,2026,3"
+    more = [*header, "phone"]
+    assert masked("S1,x,138", ["type:total"], more, one, contracts["bills"]) == "S1,x,999"
+    assert masked("S1,2026,138,3", ["malformed"], more, one, contracts["bills"]) == "x9,9999,999,9"
+    assert masked("S1,2026", ["malformed"], None, one, contracts["bills"]) == "x9,9999"
 
 
 @pytest.fixture
