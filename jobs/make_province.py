@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Annotated
@@ -41,9 +42,13 @@ def demo(
     profile: c.ProfileOption = "local",
 ) -> None:
     """Make a synthetic province and run a day, a week and a month end on it."""
-    with c.running(SOURCE, warehouse, project_dir, profile, str(out / "extracts")) as context:
-        _start_afresh(Path(context.warehouse.path), out)
-        make_province(out, customers, seed, context.progress)
+
+    def prepare(progress: Callable[[str], None]) -> None:
+        _start_afresh(Path(warehouse), out)
+        make_province(out, customers, seed, progress)
+
+    extracts = str(out / "extracts")
+    with c.running(SOURCE, warehouse, project_dir, profile, extracts, beside=prepare) as context:
         for day in DISPATCH_DATES:
             run_date(context, day)
         print_summary(context, DISPATCH_DATES[-1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -76,6 +77,7 @@ def running(
     extracts: str | None = None,
     max_bad_share: float | None = None,
     check: Callable[[Configuration], object] | None = None,
+    beside: Callable[[Callable[[str], None]], object] | None = None,
 ) -> Iterator[RunContext]:
     """Opens a run under the warehouse's lock, and shows errors as people should see them.
 
@@ -87,15 +89,19 @@ def running(
         extracts: Folder of the files.
         max_bad_share: Limit of bad rows instead of the contracts'.
         check: Looks at the configuration before Spark starts, so that a wrong date costs no time.
+        beside: Work for which Spark is not needed, done while it starts; it is given the printer of progress.
     """
     with user_errors():
         configuration = configure(Project.find(project_dir), profile, source)
         if check is not None:
             check(configuration)
-        context_args = (configuration, warehouse, extracts, progress_printer(), max_bad_share)
-        with warehouse_lock(warehouse, "starting"):
-            context = open_run(*context_args)
+        progress = progress_printer()
+        with warehouse_lock(warehouse, "starting"), ThreadPoolExecutor(1) as pool:
+            work = None if beside is None else pool.submit(beside, progress)
+            context = open_run(configuration, warehouse, extracts, progress, max_bad_share)
             try:
+                if work is not None:
+                    work.result()
                 yield context
             finally:
                 context.flush_log()

@@ -60,7 +60,7 @@ def ingest(context: RunContext) -> list[dict[str, Any]]:
             added = list(pool.map(lambda batch: _write(context, batch, known), batches))
     finally:
         for batch in batches:
-            batch.rows.unpersist()
+            batch.judged.unpersist()
     rows = [row for group in added for row in group]
     rows += [_superseded_row(context, one) for one in new if one.superseded]
     _record(context, known, rows)

@@ -12,7 +12,7 @@ from datetime import date
 from typing import Any
 
 from pyspark import StorageLevel
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.config.sources import columns_used
@@ -58,12 +58,31 @@ class Counts:
 
 @dataclass(frozen=True)
 class Batch:
-    """All new deliveries of one contract, read and judged."""
+    """All new deliveries of one contract, read and judged.
+
+    Attributes:
+        contract: The contract.
+        deliveries: The deliveries.
+        judged: Their records as typed rows, kept; delivery is the place of a row's delivery in deliveries.
+        counts: What each holds, by delivery_id.
+    """
 
     contract: ExtractContract
     deliveries: list[Delivery]
-    rows: DataFrame
+    judged: DataFrame
     counts: dict[str, Counts]
+
+    @property
+    def rows(self) -> DataFrame:
+        """The judged rows with delivery_id, file, period and part, which are not kept with each row."""
+        # An array of constants, where a join would cost a job.
+        known = ", ".join(
+            f"struct({literal(one.delivery_id)} AS delivery_id, {literal(one.name)} AS file, "
+            f"{literal(one.period)} AS period, {literal(one.part)} AS part)"
+            for one in self.deliveries
+        )
+        told = self.judged.select("*", F.expr(f"array({known})[delivery]").alias("_delivery"))
+        return told.select("*", "_delivery.*").drop("delivery", "_delivery")
 
 
 def judge_deliveries(context: RunContext, deliveries: list[Delivery]) -> list[Batch]:
@@ -101,9 +120,9 @@ def _known_operators(context: RunContext) -> dict[str, str]:
 
 def _judge(context: RunContext, deliveries: list[Delivery], lookups: RowContext) -> Batch:
     contract = context.source.contracts[deliveries[0].contract]
-    groups: dict[tuple[Any, ...], list[Delivery]] = defaultdict(list)
-    for one in deliveries:
-        groups[one.mapping_fingerprint, one.facts.header].append(one)
+    groups: dict[tuple[Any, ...], list[tuple[int, Delivery]]] = defaultdict(list)
+    for number, one in enumerate(deliveries):
+        groups[one.mapping_fingerprint, one.facts.header].append((number, one))
     frames = [_typed(context, group, contract, lookups) for group in groups.values()]
     rows = frames[0]
     for frame in frames[1:]:
@@ -112,7 +131,7 @@ def _judge(context: RunContext, deliveries: list[Delivery], lookups: RowContext)
     counts = {one.delivery_id: Counts(0, 0, 0, None, None) for one in deliveries}
     good = ACCEPTED
     for row in (
-        rows.groupBy("delivery_id")
+        rows.groupBy("delivery")
         .agg(
             F.count("*").alias("records"),
             F.expr("count_if(NOT applicable)").alias("not_applicable"),
@@ -124,9 +143,9 @@ def _judge(context: RunContext, deliveries: list[Delivery], lookups: RowContext)
         .collect()
     ):
         values = row.asDict()
-        delivery_id = values.pop("delivery_id")
+        number = values.pop("delivery")
         values["units"] = tuple(values["units"])
-        counts[delivery_id] = Counts(**values)
+        counts[deliveries[number].delivery_id] = Counts(**values)
     for one in deliveries:
         if counts[one.delivery_id].records != one.facts.records:
             message = f"has {one.facts.records} records but {counts[one.delivery_id].records} were read"
@@ -135,36 +154,25 @@ def _judge(context: RunContext, deliveries: list[Delivery], lookups: RowContext)
 
 
 def _typed(
-    context: RunContext, group: list[Delivery], contract: ExtractContract, lookups: RowContext
+    context: RunContext, group: list[tuple[int, Delivery]], contract: ExtractContract, lookups: RowContext
 ) -> DataFrame:
-    first = group[0]
+    """The records of deliveries that share mapping and header, each told by its number."""
+    _, first = group[0]
     mapping, header = first.mapping, first.facts.header
     if mapping.fields == "same":
         # Optional fields that these files lack stay null.
         present = {name: quote(name) for name in contract.fields if name in header}
         mapping = mapping.model_copy(update={"fields": present})
     used = [header.index(name) for name in columns_used(mapping, contract)]
-    files = [RecordFile(number, one.path, one.facts.pieces) for number, one in enumerate(group)]
+    files = [RecordFile(number, one.path, one.facts.pieces) for number, one in group]
     records = read_records(context.spark, files, layout_of(mapping), len(header), sorted(used))
     typed = typed_rows(records, header, mapping, contract, lookups)
-    return typed.select("*", _delivery(group)).select(
-        *(F.col(name) for name in typed.columns if name != "file"),
-        *(F.col(f"_delivery.{name}") for name in ("delivery_id", "file", "period", "part")),
-        F.expr(
-            f"coalesce(_delivery.delivered_on, date_add(row_date, {contract.available_after_days}))"
-        ).alias("available_at"),
-    )
-
-
-def _delivery(group: list[Delivery]) -> Column:
-    """The delivery of a row, by the number of its file: a constant, where a join would cost a job."""
-    known = ", ".join(
-        f"struct({literal(one.delivery_id)} AS delivery_id, {literal(one.name)} AS file, "
-        f"{literal(one.period)} AS period, {literal(one.part)} AS part, "
-        f"{'cast(NULL AS DATE)' if one.delivered_on is None else literal(one.delivered_on)} AS delivered_on)"
-        for one in group
-    )
-    return F.expr(f"array({known})[file]").alias("_delivery")
+    available = F.expr(f"date_add(row_date, {contract.available_after_days})")
+    dated = {number: one.delivered_on for number, one in group if one.delivered_on is not None}
+    if dated:
+        known = ", ".join(f"{number}, {literal(day)}" for number, day in dated.items())
+        available = F.coalesce(F.expr(f"try_element_at(map({known}), file)"), available)
+    return typed.withColumn("available_at", available).withColumnRenamed("file", "delivery")
 
 
 def refuse_bad(context: RunContext, batches: list[Batch]) -> None:
