@@ -241,14 +241,14 @@ def latest_wins(rows: DataFrame, contract: ExtractContract, buckets: int = 1) ->
     The rows of a unit (row_day) come together in so many tasks, so that each writes few files.
 
     Args:
-        rows: Rows of the raw table with row_day.
+        rows: Typed rows with available_at, delivery (its number in the order of delivery), line and row_day.
         contract: Gives the key.
         buckets: Tasks that share a unit.
     """
     bucket = F.expr(f"pmod(xxhash64({', '.join(quote(name) for name in contract.row_key)}), {buckets})")
     unit = ["row_day"] if buckets == 1 else ["row_day", "_bucket"]
     gathered = rows.withColumn("_bucket", bucket).repartition(*unit)
-    order = [F.col(name).desc() for name in ("available_at", "period", "part", "delivery_id", "line")]
+    order = [F.col(name).desc() for name in ("available_at", "delivery", "line")]
     window = Window.partitionBy(*unit, *contract.row_key).orderBy(*order)
     ranked = gathered.withColumn("_rank", F.row_number().over(window)).where("_rank = 1")
     return ranked.drop("_rank", "_bucket")

@@ -130,48 +130,68 @@ def _write_clean(
     warehouse: Warehouse,
     batch: Batch,
     units: list[date],
-    others: list[str],
+    others: list[dict[str, Any]],
     tiles: Table | None,
     view: CustomerView,
 ) -> dict[str, int]:
     """Writes some units of a clean table and its tiles; returns the clean rows of each delivery."""
     contract = batch.contract
-    clean = _clean_rows(warehouse, batch, units, others).persist(StorageLevel.MEMORY_AND_DISK)
+    numbers = _numbered(batch, others)
+    kept = _clean_rows(warehouse, batch, units, numbers, {row["delivery_id"] for row in others})
+    kept = kept.persist(StorageLevel.MEMORY_AND_DISK)
+    ids = ", ".join(map(literal, numbers))
+    clean = kept.withColumn("delivery_id", F.expr(f"array({ids})[delivery]"))
     warehouse.replace_changed(clean, contract.clean_table(), {"row_day": units}, arranged=True)
     if tiles is not None:
-        built = build_tiles(clean, contract, view)
+        built = build_tiles(kept, contract, view)
         warehouse.replace_changed(built, tiles, {"row_day": units}, arranged=True)
-    loaded = {row[0]: row[1] for row in clean.groupBy("delivery_id").count().collect()}
-    clean.unpersist()
-    return loaded
+    counted = {row[0]: row[1] for row in kept.groupBy("delivery").count().collect()}
+    kept.unpersist()
+    return {delivery_id: counted.get(number, 0) for delivery_id, number in numbers.items()}
+
+
+def _numbered(batch: Batch, others: list[dict[str, Any]]) -> dict[str, int]:
+    """A number for each delivery that has rows in units to redo, in the order of delivery."""
+    mine = {(one.period, one.part, one.delivery_id) for one in batch.deliveries}
+    mine |= {(row["period"], row["part"], row["delivery_id"]) for row in others}
+    return {delivery_id: number for number, (_, _, delivery_id) in enumerate(sorted(mine))}
 
 
 def _touched(
     batch: Batch, known: list[dict[str, Any]], slots: set[tuple[str, str]]
-) -> tuple[list[date], list[str]]:
+) -> tuple[list[date], list[dict[str, Any]]]:
     """Units of the clean table to redo, and the other active deliveries that have rows in them."""
     mine = [row for row in known if row["contract"] == batch.contract.contract and row["status"] == "active"]
     units = {unit for counts in batch.counts.values() for unit in counts.units}
     units |= {unit for row in mine if (row["period"], row["part"]) in slots for unit in row["units"]}
     others = [
-        row["delivery_id"]
+        row
         for row in mine
         if (row["period"], row["part"]) not in slots and not units.isdisjoint(row["units"])
     ]
     return sorted(units), others
 
 
-def _clean_rows(warehouse: Warehouse, batch: Batch, units: list[date], others: list[str]) -> DataFrame:
-    """The clean rows of some units: from the new rows, and from raw where others have rows there too."""
+def _clean_rows(
+    warehouse: Warehouse, batch: Batch, units: list[date], numbers: dict[str, int], others: set[str]
+) -> DataFrame:
+    """The clean rows of some units: from the new rows, and from raw where others have rows there too.
+
+    A row has the number of its delivery instead of its id, which is long to carry along.
+    """
     contract = batch.contract
-    table = contract.raw_table()
-    rows = batch.rows.where(ACCEPTED).select(*table.names)
+    columns = [column.name for column in contract.kept_columns] + ["row_date", "available_at", "line"]
+    new = ", ".join(str(numbers[one.delivery_id]) for one in batch.deliveries)
+    number = F.expr(f"array({new})[delivery]").alias("delivery")
+    rows = batch.judged.where(ACCEPTED).select(*columns, number)
     if others:
-        old = warehouse.read(table).where(F.col("delivery_id").isin(others))
-        rows = rows.unionByName(old.select(*table.names))
+        known = ", ".join(f"{literal(one)}, {numbers[one]}" for one in sorted(others))
+        number = F.expr(f"map({known})[delivery_id]").alias("delivery")
+        old = warehouse.read(contract.raw_table()).where(F.col("delivery_id").isin(*others))
+        rows = rows.unionByName(old.select(*columns, number))
     rows = rows.withColumn("row_day", row_day(contract)).where(F.col("row_day").isin(units))
-    new = sum(counts.accepted for counts in batch.counts.values())
-    return latest_wins(rows, contract, buckets=1 + new // (len(units) * ROWS_PER_FILE))
+    accepted = sum(counts.accepted for counts in batch.counts.values())
+    return latest_wins(rows, contract, buckets=1 + accepted // (len(units) * ROWS_PER_FILE))
 
 
 def _other_parts(
