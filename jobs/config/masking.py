@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Collection, Sequence
 
 from jobs.config.sources import ExtractMapping, columns_used
@@ -47,11 +48,51 @@ def masked(
     if header is None:
         return shape(original)
     clear = _clear_columns(mapping, contract)
+    if mapping.format == "jsonl":
+        return _masked_object(original, clear)
     if clear.issuperset(header):
         return original
     if any(reason in _UNREADABLE for reason in reasons):
         return shape(original)
-    delimiter, quote = mapping.delimiter, mapping.quote
+    if mapping.format == "fixed":
+        return _masked_line(original, header, mapping, clear)
+    # The rows of a Parquet file are kept as delimited records.
+    delimiter, quote = (mapping.delimiter, mapping.quote) if mapping.format == "csv" else (",", '"')
+    return _masked_record(original, header, delimiter, quote, clear)
+
+
+def _masked_object(original: str, clear: Collection[str]) -> str:
+    """A JSON object may have any names: only values of those in use are shown."""
+    try:
+        found = json.loads(original)
+    except (ValueError, RecursionError):
+        return shape(original)
+    if not isinstance(found, dict):
+        return shape(original)
+    shown = {
+        name if name in clear else shape(name): value
+        if name in clear
+        else shape(json.dumps(value, ensure_ascii=False))
+        for name, value in found.items()
+    }
+    return json.dumps(shown, ensure_ascii=False)
+
+
+def _masked_line(
+    original: str, header: Sequence[str], mapping: ExtractMapping, clear: Collection[str]
+) -> str:
+    line = original.encode(mapping.encoding)
+    shown, start = [], 0
+    for name, width in zip(header, mapping.widths or (), strict=True):
+        value = line[start : start + width].decode(mapping.encoding, errors="replace")
+        shown.append(value if name in clear else shape(value))
+        start += width
+    return "".join(shown)
+
+
+def _masked_record(
+    original: str, header: Sequence[str], delimiter: str, quote: str, clear: Collection[str]
+) -> str:
     try:
         text = io.StringIO(original, newline="")
         [values] = csv.reader(text, strict=True, delimiter=delimiter, quotechar=quote)

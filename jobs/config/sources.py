@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Annotated
+from typing import Literal as OneOf
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator
 
+from jobs.config.formats import Format
 from jobs.contracts.extracts import ExtractContract
 from jobs.expressions.check import type_of
-from jobs.expressions.nodes import Name, Node, names
+from jobs.expressions.nodes import Call, Literal, Name, Node, names, substitute
 from jobs.expressions.parse import ExpressionProblem, parse
 from jobs.expressions.types import Type
 from jobs.kernel.errors import ConfigError, Issue, did_you_mean
@@ -26,75 +28,6 @@ PLACEHOLDERS = {"period": r"(?P<period>[0-9]{6}|[0-9]{8})", "delivered": r"(?P<d
 
 # Whoever has no subscription row is not in the customer view.
 POPULATION = "subscriptions"
-
-
-class Control(StrictModel):
-    """The small file that an operator writes beside a delivery once it is whole.
-
-    Attributes:
-        file: Its name; {file} stands for the delivery's name, {stem} for that without its endings.
-        records: Regular expression whose group is the number of records.
-        counts_header: Whether that number includes the header.
-        md5: Regular expression whose group is the MD5 of the delivery's bytes, in hex.
-        sha256: The same for SHA-256.
-    """
-
-    file: str
-    records: str | None = None
-    counts_header: bool = False
-    md5: str | None = None
-    sha256: str | None = None
-
-    @field_validator("file")
-    @classmethod
-    def _names_the_delivery(cls, file: str) -> str:
-        if not re.search(r"\{(file|stem)\}", file) or re.search(
-            r"[{}]", re.sub(r"\{(file|stem)\}", "", file)
-        ):
-            raise ValueError("must hold {file} or {stem}, and no other placeholder")
-        return file
-
-    @field_validator("records", "md5", "sha256")
-    @classmethod
-    def _has_one_group(cls, pattern: str | None) -> str | None:
-        if pattern is not None:
-            try:
-                groups = re.compile(pattern).groups
-            except re.error as error:
-                raise ValueError(f"is not a regular expression: {error}") from None
-            if groups != 1:
-                raise ValueError(f"has {groups} groups, not one")
-        return pattern
-
-    def name_for(self, delivery: str) -> str:
-        """Name of the control file of a delivery.
-
-        Example:
-            >>> Control(file="{stem}.ctl").name_for("bills_202605.csv.gz")
-            'bills_202605.ctl'
-        """
-        return self.file.replace("{file}", delivery).replace("{stem}", delivery.partition(".")[0])
-
-
-class Format(StrictModel):
-    """How a file is written; every setting may be given once for all extracts under defaults.
-
-    Attributes:
-        multiline: Quoted fields may hold line breaks; such a file is read in one piece.
-        null_marks: Texts that mean no value, besides the empty text.
-        max_bad_share: Share of bad rows up to which a delivery is loaded, instead of the contract's.
-        control: The file without which a delivery is left alone, as not yet whole.
-    """
-
-    format: Literal["csv"] = "csv"
-    encoding: Literal["utf-8", "gbk", "gb18030"] = "utf-8"
-    delimiter: str = Field(default=",", min_length=1, max_length=1)
-    quote: str = Field(default='"', min_length=1, max_length=1)
-    header: Literal[True] = True
-    multiline: bool = False
-    null_marks: tuple[str, ...] = ()
-    max_bad_share: float | None = Field(default=None, ge=0, le=1)
-    control: Control | None = None
 
 
 class ExtractMapping(Format):
@@ -116,18 +49,9 @@ class ExtractMapping(Format):
     where: str | None = None
     row_covers_days: int = Field(default=1, ge=1, le=366)
     fields: Annotated[
-        Annotated[Literal["same"], Tag("same")] | Annotated[dict[str, str], Tag("each")],
+        Annotated[OneOf["same"], Tag("same")] | Annotated[dict[str, str], Tag("each")],
         Discriminator(lambda value: "same" if isinstance(value, str) else "each"),
     ]
-
-    @model_validator(mode="after")
-    def _distinct_marks(self) -> Self:
-        for name, mark in (("delimiter", self.delimiter), ("quote", self.quote)):
-            if not mark.isascii() or mark in "\r\n":
-                raise ValueError(f"{name} is not an ASCII character that may stand inside a line")
-        if self.delimiter == self.quote:
-            raise ValueError("delimiter and quote are the same character")
-        return self
 
     @field_validator("period")
     @classmethod
@@ -166,7 +90,7 @@ class SourceMapping(StrictModel):
     zh: str
     en: str
     snapshot: date | None = None
-    when_stale: dict[str, Literal["wait", "stop", "degrade"]] = {}
+    when_stale: dict[str, OneOf["wait", "stop", "degrade"]] = {}
     defaults: dict[str, object] = {}
     extracts: tuple[ExtractMapping, ...]
     parameters: dict[str, Decimal] = {}
@@ -215,10 +139,34 @@ class Source:
 
 
 def field_expressions(mapping: ExtractMapping, contract: ExtractContract) -> dict[str, Node]:
-    """One parsed expression for every field the mapping fills."""
+    """One parsed expression for every field the mapping fills; numbers are read as its files write them."""
     if mapping.fields == "same":
-        return {name: Name(name) for name in contract.fields}
-    return {name: parse(text) for name, text in mapping.fields.items()}
+        parsed: dict[str, Node] = {name: Name(name) for name in contract.fields}
+    else:
+        parsed = {name: parse(text) for name, text in mapping.fields.items()}
+    if mapping.numbers_as_written:
+        return parsed
+    return {
+        name: _with_own_numbers(node, contract.fields[name].type in ("integer", "decimal"), mapping)
+        for name, node in parsed.items()
+    }
+
+
+def _with_own_numbers(node: Node, is_number: bool, mapping: ExtractMapping) -> Node:
+    marks = (Literal(mapping.decimal), Literal(mapping.thousands))
+
+    def change(found: Node) -> Node | None:
+        if isinstance(found, Call) and found.function == "number":
+            [text] = found.arguments
+            return Call("parse_number", (text, *marks)) if _is_text(text) else None
+        return None
+
+    changed = substitute(node, change)
+    return Call("parse_number", (changed, *marks)) if is_number and _is_text(changed) else changed
+
+
+def _is_text(node: Node) -> bool:
+    return type_of(node, lambda _: Type("string")).kind == "string"
 
 
 def columns_used(mapping: ExtractMapping, contract: ExtractContract) -> list[str]:

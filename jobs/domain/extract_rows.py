@@ -18,7 +18,8 @@ from jobs.expressions.sql import literal, quote, to_sql
 
 _TRUE = "('true', '1', 'yes', 'y', '是')"
 _FALSE = "('false', '0', 'no', 'n', '否')"
-_CONVERSIONS = ("number", "date", "parse_date")
+_CONVERSIONS = ("number", "parse_number", "date", "parse_date")
+_TELLS_ZONE = "(Z|UTC|[+-][0-9]{2}:?[0-9]{2})$"
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,8 @@ def _any(conditions: list[str | None]) -> str | None:
 def _checked(rows: DataFrame, mapping: ExtractMapping, contract: ExtractContract) -> DataFrame:
     """Casts every field to its type and collects the reasons why a row cannot be loaded."""
     filled = field_expressions(mapping, contract)
-    typed = [_field(name, field, name in filled).alias(name) for name, field in contract.fields.items()]
+    zone = mapping.time_zone
+    typed = [_field(name, field, name in filled, zone).alias(name) for name, field in contract.fields.items()]
     carried = [f"v__{name}" for name in filled] + [f"f__{name}" for name in filled]
     head = ["file", "line", "raw", "fault", "applicable"]
     cast = rows.select(*head, *typed, *carried)
@@ -140,18 +142,18 @@ def _checked(rows: DataFrame, mapping: ExtractMapping, contract: ExtractContract
     return cast.select("file", "line", "raw", "applicable", reasons.alias("reasons"), *fields)
 
 
-def _field(name: str, field: Field, filled: bool) -> Column:
+def _field(name: str, field: Field, filled: bool, zone: str | None) -> Column:
     empty = F.lit(field.default).cast(ddl_type(field.type, field.scale))
     if not filled:
         return empty
-    value = _typed(name, field)
+    value = _typed(name, field, zone)
     if field.default is None:
         return value
     # The default stands for an empty value, never for one that could not be read.
     return F.when(F.col(quote(f"v__{name}")).isNull(), empty).otherwise(value)
 
 
-def _typed(name: str, field: Field) -> Column:
+def _typed(name: str, field: Field, zone: str | None) -> Column:
     value = quote(f"v__{name}")
     text = f"cast({value} AS STRING)"
     match field.type:
@@ -159,7 +161,11 @@ def _typed(name: str, field: Field) -> Column:
             # Spark would read '2026' as a date too; ten characters are YYYY-MM-DD.
             sql = f"CASE WHEN length({text}) = 10 THEN try_cast({value} AS DATE) END"
         case "timestamp":
-            sql = f"CASE WHEN length({text}) >= 16 THEN try_cast({value} AS TIMESTAMP) END"
+            moment = value
+            if zone is not None:
+                told = f"{text} RLIKE {literal(_TELLS_ZONE)}"
+                moment = f"CASE WHEN {told} THEN {text} ELSE concat({text}, {literal(' ' + zone)}) END"
+            sql = f"CASE WHEN length({text}) >= 16 THEN try_cast({moment} AS TIMESTAMP) END"
         case "boolean":
             lower = f"lower({text})"
             sql = f"CASE WHEN {lower} IN {_TRUE} THEN TRUE WHEN {lower} IN {_FALSE} THEN FALSE END"
@@ -167,7 +173,7 @@ def _typed(name: str, field: Field) -> Column:
             # A decimal such as 23.0 is a whole number too; 23.5 is not and stays null.
             number = f"try_cast({value} AS DECIMAL(28,8))"
             whole = f"CASE WHEN {number} = floor({number}) THEN try_cast({number} AS BIGINT) END"
-            sql = f"coalesce(try_cast({value} AS BIGINT), {whole})"
+            sql = f"coalesce(try_cast({text} AS BIGINT), {whole})"
         case "decimal":
             sql = f"try_cast({value} AS {ddl_type('decimal', field.scale)})"
         case _:

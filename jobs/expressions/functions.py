@@ -95,6 +95,16 @@ def _number_like(what: str) -> Rule:
     return rule
 
 
+def _parse_number(args: Sequence[str]) -> str:
+    """A number with its own decimal point and, in groups of three digits only, its own separator."""
+    text, decimal, thousands = args
+    digits = "concat('^[-+]?[0-9]{{1,3}}(\\\\Q', {t}, '\\\\E[0-9]{{3}})+(\\\\Q', {d}, '\\\\E[0-9]*)?$')"
+    grouped = f"{text} RLIKE {digits.format(t=thousands, d=decimal)}"
+    joined = f"CASE WHEN {grouped} THEN replace({text}, {thousands}, '') ELSE {text} END"
+    pointed = f"translate({joined}, concat({decimal}, '.'), concat('.', {decimal}))"
+    return f"try_cast({pointed} AS DECIMAL(28,8))"
+
+
 def _anniversary_in(year: str, month_day: str) -> str:
     on_day = f"try_cast(concat({year}, '-', {month_day}) AS DATE)"
     leap = f"CASE WHEN {month_day} = '02-29' THEN make_date({year}, 2, 28) END"
@@ -148,6 +158,12 @@ FUNCTIONS: dict[str, Function] = {
         1,
         types.fixed("decimal", ["string", *NUMERIC], "number"),
         lambda args: f"try_cast({args[0]} AS DECIMAL(28,8))",
+    ),
+    "parse_number": Function(
+        3,
+        3,
+        types.signature(Type("decimal"), "parse_number", ["string"], ["string"], ["string"]),
+        _parse_number,
     ),
     # choice
     "coalesce": Function(1, _MANY, _alike("coalesce"), _call("coalesce")),

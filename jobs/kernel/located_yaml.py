@@ -195,7 +195,8 @@ def validate(document: Document, model: type[Model], at: Sequence[str | int] = (
 def _issue(document: Document, model: type[BaseModel], at: Path_, detail: Any) -> Issue:
     keys: Path_ = (*at, *_written(document, at, detail))
     place = document.at(*keys)
-    name = str(keys[-1]) if keys else "document"
+    # A place in a list has no name of its own.
+    name = next((key for key in reversed(keys) if isinstance(key, str)), "document")
     if detail["type"] == "extra_forbidden":
         known = _known_keys(model, detail["loc"][:-1])
         hint = did_you_mean(name, known)

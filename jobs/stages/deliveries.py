@@ -11,7 +11,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from jobs.config.sources import Control, ExtractMapping, Source, columns_used
+from jobs.config.formats import Control
+from jobs.config.sources import ExtractMapping, Source, columns_used
 from jobs.contracts.extracts import ExtractContract
 from jobs.contracts.supply import Delivered
 from jobs.kernel.cycle import Cycle
@@ -138,7 +139,7 @@ def delivery_of(source: Source, mapping: ExtractMapping, path: Path, definition:
             raise SourceError(Issue("FILE_BAD_NAME", message, Location(str(path))))
     control = None if mapping.control is None else _control_text(path, mapping.control)
     size = path.stat().st_size
-    facts = look_at(str(path), layout_of(mapping))
+    facts = look_at(str(path), layout_of(mapping, contract))
     if path.stat().st_size != size:
         raise _incomplete(path, "is still being written: its size changes")
     if mapping.control is not None and control is not None:
@@ -147,7 +148,9 @@ def delivery_of(source: Source, mapping: ExtractMapping, path: Path, definition:
     sequence = int(parts.get("sequence") or 0)
     part = parts.get("part") or mapping.part
     # A control file tells when a delivery is whole, not what it means.
-    mark = fingerprint([mapping.model_dump(exclude={"control"}), contract.fingerprint, definition])
+    mark = fingerprint(
+        [mapping.model_dump(exclude={"control"}, exclude_defaults=True), contract.fingerprint, definition]
+    )
     identity = [source.name, contract.contract, period, part, str(sequence), facts.sha256, mark]
     # The same content delivered again on a later date is a delivery of its own.
     identity += [delivered] if delivered else []
@@ -209,9 +212,19 @@ def _check_control(path: Path, control: Control, text: str, facts: FileFacts) ->
             raise _incomplete(path, f"has {name} {value}, but its control file tells {told}")
 
 
-def layout_of(mapping: ExtractMapping) -> Layout:
+def layout_of(mapping: ExtractMapping, contract: ExtractContract) -> Layout:
     """How a mapping says that its files are laid out."""
-    return Layout(mapping.encoding, mapping.delimiter, mapping.quote, mapping.multiline)
+    # The objects of a JSON file need not have the same names: those are looked for that are used.
+    columns = tuple(columns_used(mapping, contract)) if mapping.format == "jsonl" else mapping.columns
+    return Layout(
+        mapping.encoding,
+        mapping.delimiter,
+        mapping.quote,
+        mapping.multiline,
+        mapping.format,
+        columns,
+        mapping.widths or (),
+    )
 
 
 def _period_end(text: str) -> date | None:

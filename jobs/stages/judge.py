@@ -165,7 +165,9 @@ def _typed(
         mapping = mapping.model_copy(update={"fields": present})
     used = [header.index(name) for name in columns_used(mapping, contract)]
     files = [RecordFile(number, one.path, one.facts.pieces) for number, one in group]
-    records = read_records(context.spark, files, layout_of(mapping), len(header), sorted(used))
+    records = read_records(
+        context.spark, files, layout_of(first.mapping, contract), len(header), sorted(used)
+    )
     typed = typed_rows(records, header, mapping, contract, lookups)
     available = F.expr(f"date_add(row_date, {contract.available_after_days})")
     dated = {number: one.delivered_on for number, one in group if one.delivered_on is not None}

@@ -22,6 +22,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.kernel.errors import Issue, Location, SourceError
+from jobs.storage.parquet_records import group_columns, open_parquet, row_groups, text_columns
 from jobs.storage.paths import file_system
 from jobs.storage.splitter import Layout, Splitter, column_name
 
@@ -36,8 +37,8 @@ class Piece:
     """A part of a file that starts with a record.
 
     Attributes:
-        start: First byte.
-        line: Its physical line.
+        start: First byte; of a Parquet file, which row group.
+        line: Its physical line; of a Parquet file, the number of its first row.
         size: Bytes.
     """
 
@@ -52,8 +53,8 @@ class FileFacts:
 
     Attributes:
         sha256: Of its bytes, unpacked.
-        header: Its first record, decoded and split.
-        records: Records after the header.
+        header: Names of its columns: its first record, or what is known without it.
+        records: Records, the header not counted.
         pieces: Parts that can be read apart, the first without the header.
     """
 
@@ -119,8 +120,10 @@ def look_at(path: str, layout: Layout) -> FileFacts:
     """Hashes a file, reads its header, counts its records and finds where it can be cut.
 
     Raises:
-        SourceError: When it is missing, empty, or its header cannot be decoded.
+        SourceError: When it is missing, has no header where it should have one, or cannot be decoded.
     """
+    if layout.format == "parquet":
+        return _look_at_parquet(path)
     digest = hashlib.sha256()
     newlines, size, last = 0, 0, b""
     first = b""
@@ -136,14 +139,11 @@ def look_at(path: str, layout: Layout) -> FileFacts:
                 cuts.append((size + end + 1, newlines + 1))
             size += len(chunk)
             last = chunk[-1:]
-    if size == 0:
-        raise SourceError(Issue("FILE_BAD_HEADER", "is empty; expected a header", Location(path, 1, 1)))
-    head, found, _ = first.partition(b"\n")
-    header = _header(head, path, layout)
-    body = len(head) + len(found)
+    header, body = _start(first, path, layout)
+    line = 1 if layout.columns is not None else 2
     if layout.multiline or path.endswith(PACKED):
         cuts = []
-    starts = [(body, 2), *(cut for cut in cuts if body < cut[0] < size), (size, 0)]
+    starts = [(body, line), *(cut for cut in cuts if body < cut[0] < size), (size, 0)]
     pieces = tuple(
         Piece(start, line, end - start) for (start, line), (end, _) in pairwise(starts) if end > start
     )
@@ -151,8 +151,31 @@ def look_at(path: str, layout: Layout) -> FileFacts:
         whole = RecordFile(0, path, pieces)
         records = sum(batch.num_rows for batch in read_pieces(whole, pieces, layout, len(header), ()))
     else:
-        records = newlines + (last != b"\n") - 1
+        records = newlines + (size > body and last != b"\n") - (line - 1)
     return FileFacts(digest.hexdigest(), header, records, pieces)
+
+
+def _start(first: bytes, path: str, layout: Layout) -> tuple[tuple[str, ...], int]:
+    """The names of a file's columns, and the byte at which its first record starts."""
+    if layout.columns is not None:
+        return layout.columns, len(codecs.BOM_UTF8) if first.startswith(codecs.BOM_UTF8) else 0
+    if not first:
+        raise SourceError(Issue("FILE_BAD_HEADER", "is empty; expected a header", Location(path, 1, 1)))
+    head, found, _ = first.partition(b"\n")
+    return _header(head, path, layout), len(head) + len(found)
+
+
+def _look_at_parquet(path: str) -> FileFacts:
+    digest = hashlib.sha256()
+    with open_stream(path) as stream:
+        while chunk := _read(stream, path):
+            digest.update(chunk)
+    file = open_parquet(path)
+    pieces, line = [], 1
+    for index, rows, size in row_groups(file):
+        pieces.append(Piece(index, line, size))
+        line += rows
+    return FileFacts(digest.hexdigest(), text_columns(file), line - 1, tuple(pieces))
 
 
 def _read(stream: IO[bytes], path: str) -> bytes:
@@ -184,7 +207,7 @@ def _header(line: bytes, path: str, layout: Layout) -> tuple[str, ...]:
 def read_records(
     spark: SparkSession, files: Sequence[RecordFile], layout: Layout, width: int, columns: Sequence[int]
 ) -> DataFrame:
-    """All records of files that share layout and header, without their headers.
+    """All records of files that share layout and columns, without their headers.
 
     Args:
         spark: The session.
@@ -231,6 +254,12 @@ def read_pieces(
     """The records of some pieces of a file, in batches."""
     for piece in pieces:
         splitter = Splitter(file.number, layout, width, columns)
+        if layout.format == "parquet":
+            line = piece.line
+            for raws, texts in group_columns(file.path, piece.start):
+                yield splitter.batch(line, raws, texts)
+                line += len(raws)
+            continue
         yield from splitter.batches(_blocks(file.path, piece), piece.line)
 
 

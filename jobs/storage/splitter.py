@@ -1,17 +1,19 @@
 """Splits blocks of bytes into records: physical line, what is wrong with it, original text, text columns.
 
-Blocks of plain lines are split by Arrow's CSV parser; whatever has quotes, bad bytes or a wrong number of
-fields goes record by record.
+Blocks of plain delimited lines are split by Arrow's CSV parser; whatever has quotes, bad bytes or a wrong
+number of fields goes record by record, and so do lines of fixed width and of JSON.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate, islice
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -33,12 +35,18 @@ class Layout:
         delimiter: One character.
         quote: One character; doubled inside a quoted field it stands for itself.
         multiline: Records may span lines inside quotes.
+        format: csv, fixed, jsonl or parquet.
+        columns: Names of the columns, where the file does not start with them.
+        widths: Of fixed columns, in bytes.
     """
 
     encoding: str
     delimiter: str
     quote: str
     multiline: bool
+    format: str = "csv"
+    columns: tuple[str, ...] | None = None
+    widths: tuple[int, ...] = ()
 
 
 def column_name(index: int) -> str:
@@ -46,7 +54,7 @@ def column_name(index: int) -> str:
     return f"c{index}"
 
 
-_Row = tuple[int, str | None, str, list[str] | None]
+_Row = tuple[int, str | None, str, Sequence[str | None] | None]
 """Line, fault, text, fields."""
 
 
@@ -69,7 +77,8 @@ class Splitter:
             return
         quote = self.layout.quote.encode()
         for block in blocks:
-            plain = None if quote in block else self._plain(block, line)
+            by_line = self.layout.format != "csv" or quote in block
+            plain = None if by_line else self._plain(block, line)
             if plain is None:
                 rows = (self._record(number, raw) for number, raw in _numbered([block], line))
                 yield from self._in_batches(rows)
@@ -122,13 +131,21 @@ class Splitter:
         good[invalid] = False
         if invalid:
             raws, numbers = raws.filter(pa.array(good)), numbers.filter(pa.array(good))
-        head = self._head(numbers, pa.nulls(len(raws), pa.string()), raws)
         texts = [column.combine_chunks() for column in table.columns]
-        found = [pa.RecordBatch.from_arrays([*head, *texts], schema=self.schema)]
+        found = [self._good(numbers, raws, texts)]
         rows: list[_Row] = [
             (line + index, MALFORMED, lines[index].as_py().removesuffix("\r"), None) for index in invalid
         ]
         return [*found, *self._in_batches(iter(rows))]
+
+    def batch(self, line: int, raws: pa.Array, texts: Sequence[pa.Array]) -> pa.RecordBatch:
+        """Records that are split already, the first of which is on a line; of all columns."""
+        numbers = pa.array(np.arange(line, line + len(raws), dtype=np.int64))
+        return self._good(numbers, raws, [texts[index] for index in self.columns])
+
+    def _good(self, numbers: pa.Array, raws: pa.Array, texts: Sequence[pa.Array]) -> pa.RecordBatch:
+        head = self._head(numbers, pa.nulls(len(raws), pa.string()), raws)
+        return pa.RecordBatch.from_arrays([*head, *texts], schema=self.schema)
 
     def _head(self, numbers: pa.Array, faults: pa.Array, raws: pa.Array) -> list[pa.Array]:
         return [pa.repeat(pa.scalar(self.number, pa.int32()), len(raws)), numbers, faults, raws]
@@ -139,9 +156,42 @@ class Splitter:
         text = text.rstrip("\r\n")
         if fault is not None:
             return line, fault, text, None
-        return self._checked(line, text, self._parsed(iter([text])))
+        match self.layout.format:
+            case "fixed":
+                return self._checked(line, text, self._cut(raw.rstrip(b"\r\n")))
+            case "jsonl":
+                return self._checked(line, text, self._values(text))
+            case _:
+                return self._checked(line, text, self._parsed(iter([text])))
 
-    def _checked(self, line: int, text: str, fields: list[str] | None) -> _Row:
+    def _cut(self, raw: bytes) -> list[str | None] | None:
+        """The columns of a line of fixed width; None when it has another width or cuts a character."""
+        if len(raw) != sum(self.layout.widths):
+            return None
+        ends = list(accumulate(self.layout.widths))
+        try:
+            return [
+                raw[end - width : end].decode(self.layout.encoding).strip()
+                for width, end in zip(self.layout.widths, ends, strict=True)
+            ]
+        except UnicodeDecodeError:
+            return None
+
+    def _values(self, text: str) -> list[str | None] | None:
+        """The wanted values of a JSON object; a.b is b of the object a. None when it is no object."""
+        try:
+            # Numbers stay as they are written.
+            found = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
+            if not isinstance(found, dict):
+                return None
+            values = [_json_text(found, name) for name in self.layout.columns or ()]
+            # Half a character, which JSON can escape, is no text.
+            "".join(value or "" for value in values).encode()
+        except (ValueError, RecursionError):
+            return None
+        return values
+
+    def _checked(self, line: int, text: str, fields: Sequence[str | None] | None) -> _Row:
         if fields is None or len(fields) != self.width or not text or len(text) > MAX_RECORD:
             return line, MALFORMED, text, None
         return line, None, text, fields
@@ -205,6 +255,18 @@ class Splitter:
                 for index in self.columns
             ]
             yield pa.RecordBatch.from_arrays([*head, *texts], schema=self.schema)
+
+
+def _json_text(value: dict[str, Any], name: str) -> str | None:
+    """A value as the text that a delimited file would have; lists and objects stay JSON."""
+    found: Any = value.get(name)
+    if found is None and "." in name:
+        found = value
+        for step in name.split("."):
+            found = found.get(step) if isinstance(found, dict) else None
+    if found is None or isinstance(found, str):
+        return found
+    return json.dumps(found, ensure_ascii=False)
 
 
 def _numbered(blocks: Iterable[bytes], line: int) -> Iterator[tuple[int, bytes]]:

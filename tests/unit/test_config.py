@@ -5,13 +5,17 @@ from decimal import Decimal
 
 import pytest
 from projectcopy import ProjectCopy
+from pydantic import ValidationError
 
 from jobs.config.dispatch import load_dispatch
+from jobs.config.formats import Format
 from jobs.config.scores import load_health, load_risk
 from jobs.config.settings import Settings, load_keys, load_settings
-from jobs.config.sources import Source, columns_used, load_source
+from jobs.config.sources import Source, columns_used, field_expressions, load_source
 from jobs.contracts.extracts import ExtractContract
 from jobs.contracts.view import CustomerView
+from jobs.expressions.nodes import Name
+from jobs.expressions.parse import parse as expression
 from jobs.kernel.cycle import CycleKind
 from jobs.kernel.located_yaml import parse
 from jobs.kernel.project import Project
@@ -203,13 +207,28 @@ def one(contract: str = "bills", files: str = "bills_{period}.csv", rest: str = 
             one(rest="    encodng: gbk\n    fields: same\n"),
             [
                 "x.yaml:7:5 YAML_UNKNOWN_KEY 'encodng' is not known here (did you mean 'encoding'?); allowed: "
-                "contract, control, delimiter, encoding, fields, files, format, header, max_bad_share, multiline, "
-                "null_marks, part, period, quote, row_covers_days, where"
+                "columns, contract, control, decimal, delimiter, encoding, fields, files, format, header, "
+                "max_bad_share, multiline, null_marks, part, period, quote, row_covers_days, thousands, time_zone, "
+                "where, widths"
             ],
         ),
         (
             one(rest="    encoding: latin-1\n    fields: same\n"),
             ["x.yaml:7:5 YAML_BAD_VALUE 'encoding': Input should be 'utf-8', 'gbk' or 'gb18030', not 'latin-1'"],
+        ),
+        (
+            one(rest="    format: fixed\n    fields: same\n"),
+            [
+                "x.yaml:5:5 YAML_BAD_VALUE 'extracts': 'columns' belongs to 'format: fixed' and to 'header: false', "
+                "and to no other file"
+            ],
+        ),
+        (
+            one(rest="    time_zone: Asia/Shangai\n    fields: same\n"),
+            [
+                "x.yaml:7:5 YAML_BAD_VALUE 'time_zone': is not a time zone such as Asia/Shanghai or UTC, "
+                "not 'Asia/Shangai'"
+            ],
         ),
         (
             GOOD + "defaults: {formt: csv}\n",
@@ -243,6 +262,40 @@ def test_defaults_stand_in_every_extract_and_may_be_replaced(contracts: Contract
     first, second, _ = read(text, contracts).mapping.extracts
     assert (first.encoding, first.delimiter) == ("gbk", "|")
     assert (second.encoding, second.delimiter) == ("utf-8", "|")
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"format": "fixed", "columns": ["a"]}, "'widths' belongs to 'format: fixed'"),
+        ({"columns": ["a"], "header": False, "widths": [1]}, "'widths' belongs to 'format: fixed'"),
+        ({"columns": ["a"]}, "'columns' belongs to"),
+        ({"header": False}, "'columns' belongs to"),
+        ({"format": "fixed", "columns": ["a"], "widths": [1, 2]}, "differ in length"),
+        ({"columns": ["a", "a"], "header": False}, "a name stands twice"),
+        ({"format": "jsonl", "multiline": True}, "'multiline' means nothing"),
+        ({"decimal": ",", "thousands": ","}, "decimal and thousands are the same"),
+        ({"delimiter": '"'}, "delimiter and quote are the same"),
+        ({"delimiter": "，"}, "delimiter is not an ASCII character"),
+    ],
+)
+def test_settings_of_a_format_fit_together(settings: dict[str, object], problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        Format.model_validate(settings)
+
+
+def test_numbers_are_read_as_the_files_write_them(contracts: Contracts) -> None:
+    rest = (
+        "    decimal: ','\n    thousands: '.'\n    fields:\n      subscription_id: a\n      month: date(b)\n"
+        "      total: c\n      recurring: number(trim(d)) / 100\n      back_charge: number(1)\n"
+    )
+    extract = read(one(rest=rest), contracts).mapping.extracts[0]
+    found = field_expressions(extract, contracts["bills"])
+    assert found["subscription_id"] == Name("a")
+    assert found["month"] == expression("date(b)")
+    assert found["total"] == expression("parse_number(c, ',', '.')")
+    assert found["recurring"] == expression("parse_number(trim(d), ',', '.') / 100")
+    assert found["back_charge"] == expression("number(1)")
 
 
 def test_a_mapping_says_which_fields_it_fills(contracts: Contracts) -> None:

@@ -82,6 +82,35 @@ def test_a_row_of_columns_without_personal_data_is_shown_even_if_it_cannot_be_sp
     assert masked("S1,2026", ["malformed"], None, one, contracts["bills"]) == "x9,9999"
 
 
+FIELDS = {"subscription_id": "`id`", "started_at": "`when`", "direction": "'out'", "counterpart": "`other`"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "original", "shown"),
+    [
+        (
+            {"format": "jsonl"},
+            '{"id": "S1", "other": "138", "when": "张 1", "friend": {"n": 1}, "13812": null}',
+            '{"id": "S1", "xxxxx": "\\"999\\"", "when": "张 1", "xxxxxx": "{\\"x\\": 9}", "99999": "xxxx"}',
+        ),
+        ({"format": "jsonl"}, '{"id": "S1", ', '{"xx": "x9", '),
+        ({"format": "jsonl"}, '["138"]', '["999"]'),
+        ({"format": "parquet"}, '"S1","a,b","138",', 'S1,"a,b",999,'),
+        (
+            {"format": "fixed", "encoding": "gbk", "columns": ["id", "when", "other"], "widths": [3, 4, 5]},
+            "S1 南京138  ",
+            "S1 南京999  ",
+        ),
+    ],
+)  # fmt: skip
+def test_rows_of_every_format_are_masked_column_by_column(
+    contracts: dict[str, ExtractContract], settings: dict[str, object], original: str, shown: str
+) -> None:
+    header = ["id", "when", "other"] + (["empty"] if settings["format"] == "parquet" else [])
+    one = mapping(FIELDS, **settings)
+    assert masked(original, ["type:started_at"], header, one, contracts["voice_usage"]) == shown
+
+
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Path:
     def row(contract: str, file: str, line: int, original: str, *reasons: str) -> dict[str, object]:

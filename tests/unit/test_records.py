@@ -8,14 +8,18 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.kernel.errors import SourceError
-from jobs.storage import records, splitter
+from jobs.storage import parquet_records, records, splitter
 from jobs.storage.records import RecordFile, look_at, read_pieces
 from jobs.storage.splitter import Layout
 
@@ -225,3 +229,104 @@ def test_a_file_without_a_readable_header_is_refused(tmp_path: Path, content: by
     with pytest.raises(SourceError) as caught:
         look_at(str(path), COMMA)
     assert caught.value.codes == [code]
+
+
+def text(format: str = "csv", columns: tuple[str, ...] | None = None, **settings: object) -> Layout:
+    given = {"encoding": "utf-8", "widths": (), **settings}
+    return Layout(str(given["encoding"]), ",", '"', False, format, columns, tuple(given["widths"]))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_file_without_header_starts_with_its_first_record(tmp_path: Path, mark: bytes) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(mark + '1,甲\n2,"乙,丙"\n3\n'.encode())
+    layout = text(columns=("id", "name"))
+    assert look_at(str(path), layout).header == ("id", "name")
+    assert rows_of(path, layout) == [
+        (1, None, "1,甲", ("1", "甲")),
+        (2, None, '2,"乙,丙"', ("2", "乙,丙")),
+        (3, "malformed", "3", (None, None)),
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf"])
+def test_a_file_without_header_may_be_empty(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    assert rows_of(path, text(columns=("id",))) == []
+
+
+def test_widths_count_bytes_of_the_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    lines = ["1  南京 7", "22 北京 ", "333苏州 8", "4  a南京7"]
+    path.write_bytes("\r\n".join(lines).encode("gbk") + b"\n5  \xff\xff  9\n")
+    layout = text("fixed", ("id", "city", "n"), encoding="gbk", widths=(3, 4, 2))
+    assert rows_of(path, layout) == [
+        (1, None, "1  南京 7", ("1", "南京", "7")),
+        (2, "malformed", "22 北京 ", (None, None, None)),
+        (3, None, "333苏州 8", ("333", "苏州", "8")),
+        # The second width ends inside a character.
+        (4, "malformed", "4  a南京7", (None, None, None)),
+        (5, "undecodable", "5  \\xff\\xff  9", (None, None, None)),
+    ]
+
+
+def test_values_of_json_are_found_by_name_or_path(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    good = [
+        '{"id": "S1", "total": 1.50, "on": true, "who": {"city": "南京", "tags": [1]}}',
+        '{"total": 12345678901234567890.10, "id": null, "a.b": "x"}',
+    ]
+    bad = ["[1]", "{", "", '{"id": "\\ud800"}', "[" * 5_000]
+    path.write_text("\n".join([*good, *bad]) + "\n", encoding="utf-8")
+    layout = text("jsonl", ("id", "total", "on", "who.city", "who.tags", "a.b"))
+    nothing = (None,) * 6
+    assert rows_of(path, layout) == [
+        (1, None, good[0], ("S1", "1.50", "true", "南京", '["1"]', None)),
+        (2, None, good[1], (None, "12345678901234567890.10", None, None, None, "x")),
+        *((number, "malformed", line, nothing) for number, line in enumerate(bad, start=3)),
+    ]
+
+
+def test_parquet_gives_texts_and_a_record_of_each_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_records, "ROWS", 2)
+    path = tmp_path / "a.parquet"
+    moment = datetime(2026, 5, 31, 8, 30)
+    table = pa.table(
+        {
+            "id": ['a "b", c', None, "é", "d"],
+            "total": pa.array(
+                [Decimal("1.50"), Decimal("-2.25"), None, Decimal("0.00")], pa.decimal128(10, 2)
+            ),
+            "at": pa.array([moment] * 4, pa.timestamp("us", "UTC")),
+            "city": pa.array([{"name": "南京"}] * 4),
+            "list": [[1]] * 4,
+        }
+    )
+    pq.write_table(table, path, row_group_size=3)
+    facts = look_at(str(path), text("parquet"))
+    assert facts.header == ("id", "total", "at", "city.name")
+    assert facts.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    at = "2026-05-31 08:30:00.000000Z"
+    assert rows_of(path, text("parquet"), columns=(0, 1, 2, 3)) == [
+        (1, None, f'"a ""b"", c","1.50","{at}","南京"', ('a "b", c', "1.50", at, "南京")),
+        (2, None, f',"-2.25","{at}","南京"', (None, "-2.25", at, "南京")),
+        (3, None, f'"é",,"{at}","南京"', ("é", None, at, "南京")),
+        (4, None, f'"d","0.00","{at}","南京"', ("d", "0.00", at, "南京")),
+    ]
+    assert [row[3] for row in rows_of(path, text("parquet"), columns=(1,))] == [
+        ("1.50",),
+        ("-2.25",),
+        (None,),
+        ("0.00",),
+    ]
+
+
+def test_what_is_no_parquet_file_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"id,text\n")
+    with pytest.raises(SourceError) as caught:
+        look_at(str(path), text("parquet"))
+    assert caught.value.codes == ["FILE_UNDECODABLE"]

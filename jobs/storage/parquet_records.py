@@ -1,0 +1,79 @@
+"""Reads delivered Parquet files into the records that text files give: row number, original, text columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from jobs.kernel.errors import Issue, Location, SourceError
+from jobs.storage.paths import file_system
+
+ROWS = 50_000
+
+
+def open_parquet(path: str) -> pq.ParquetFile:
+    """Opens a Parquet file.
+
+    Raises:
+        SourceError: When it is missing or is none.
+    """
+    try:
+        system, inside = file_system(path)
+        return pq.ParquetFile(system.open_input_file(inside))
+    except FileNotFoundError:
+        raise SourceError(Issue("FILE_MISSING", "No such file or directory", Location(path))) from None
+    except (OSError, pa.ArrowException) as error:
+        raise SourceError(Issue("FILE_UNDECODABLE", f"is no Parquet file: {error}", Location(path))) from None
+
+
+def text_columns(file: pq.ParquetFile) -> tuple[str, ...]:
+    """Names of the columns that have a text; b of a structure a is a.b, and lists have none."""
+    empty = _flat(file.schema_arrow.empty_table())
+    return tuple(field.name for field in empty.schema if _has_text(field.type))
+
+
+def row_groups(file: pq.ParquetFile) -> Iterator[tuple[int, int, int]]:
+    """Place, rows and bytes of each row group."""
+    for index in range(file.num_row_groups):
+        group = file.metadata.row_group(index)
+        yield index, group.num_rows, group.total_byte_size
+
+
+def group_columns(path: str, index: int) -> Iterator[tuple[pa.Array, list[pa.Array]]]:
+    """The rows of a row group in parts, as (a delimited record of each row, all text columns)."""
+    file = open_parquet(path)
+    names = text_columns(file)
+    for batch in file.iter_batches(ROWS, row_groups=[index]):
+        table = _flat(pa.Table.from_batches([batch]))
+        texts = [table[name].combine_chunks().cast(pa.string()) for name in names]
+        yield _records(texts, table.num_rows), texts
+
+
+def _flat(table: pa.Table) -> pa.Table:
+    while any(pa.types.is_struct(field.type) for field in table.schema):
+        table = table.flatten()
+    return table
+
+
+_NO_TEXT: Sequence[Callable[[pa.DataType], bool]] = (
+    pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary,
+)  # fmt: skip
+
+
+def _has_text(kind: pa.DataType) -> bool:
+    inner = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return not any(check(inner) for check in _NO_TEXT)
+
+
+def _records(texts: list[pa.Array], rows: int) -> pa.Array:
+    """Each row as a delimited record, every value in quotes; nothing stands for null."""
+    if not texts:
+        return pa.array([""] * rows)
+    quoted = [
+        pc.binary_join_element_wise('"', pc.replace_substring(text, '"', '""'), '"', "").fill_null("")
+        for text in texts
+    ]
+    return pc.binary_join_element_wise(*quoted, ",")
