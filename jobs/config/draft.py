@@ -34,15 +34,17 @@ class Sample:
 
     Attributes:
         name: File name.
+        columns: First values of each column, by its name.
+        format: csv, jsonl or parquet.
         encoding: As it was decoded.
         delimiter: Between its columns.
-        columns: First values of each column, by its name in the header.
     """
 
     name: str
-    encoding: str
-    delimiter: str
     columns: Mapping[str, Sequence[str]]
+    format: str = "csv"
+    encoding: str = "utf-8"
+    delimiter: str = ","
 
 
 def draft_mapping(sample: Sample, contract: ExtractContract) -> str:
@@ -67,6 +69,7 @@ def draft_mapping(sample: Sample, contract: ExtractContract) -> str:
     if "{period}" not in _pattern(sample.name):
         lines.append("  # The name holds no date: give the month YYYYMM or the day YYYYMMDD that it is for.")
         lines.append("  period: YYYYMM")
+    lines += [f"  format: {sample.format}"] if sample.format != "csv" else []
     lines += [f"  encoding: {sample.encoding}"] if sample.encoding != "utf-8" else []
     lines += [f"  delimiter: {_quoted(sample.delimiter)}"] if sample.delimiter != "," else []
     named_alike = not unused and all(text == f"`{name}`" for name, text in expressions.items())

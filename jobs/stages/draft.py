@@ -5,10 +5,13 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import json
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from jobs.config.draft import Sample
 from jobs.kernel.errors import Issue, Location, SourceError
+from jobs.storage.parquet_records import group_columns, open_parquet, text_columns
 from jobs.storage.records import open_stream
 
 HEAD = 256 << 10
@@ -18,11 +21,14 @@ VALUES = 200
 
 
 def sample_of(path: str) -> Sample:
-    """The first rows of a delimited text file with a header.
+    """The first rows of a file: Parquet and JSON Lines by the ending of the name, else text with a header.
 
     Raises:
         SourceError: When it is missing, empty, or in no encoding that is known here.
     """
+    name = PurePosixPath(path).name
+    if name.endswith(".parquet"):
+        return Sample(name, _parquet_columns(path), "parquet")
     with open_stream(path) as stream:
         data = stream.read(HEAD)
     cut = data.rfind(b"\n") + 1
@@ -30,8 +36,10 @@ def sample_of(path: str) -> Sample:
     if not data.strip():
         raise SourceError(Issue("FILE_BAD_HEADER", "is empty; expected a header", Location(path, 1, 1)))
     encoding, text = _decoded(data, path)
-    first = text.splitlines()[0]
-    delimiter = max(DELIMITERS, key=first.count)
+    lines = text.splitlines()
+    if {".jsonl", ".ndjson"} & set(PurePosixPath(name).suffixes):
+        return Sample(name, _object_columns(lines[:VALUES], path), "jsonl", encoding)
+    delimiter = max(DELIMITERS, key=lines[0].count)
     rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))[: VALUES + 1]
     twice = sorted({name for name in rows[0] if rows[0].count(name) > 1})
     if twice:
@@ -39,7 +47,42 @@ def sample_of(path: str) -> Sample:
         raise SourceError(Issue("FILE_BAD_HEADER", message, Location(path, 1, 1)))
     header, body = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
     columns = {name: [row[index] for row in body] for index, name in enumerate(header)}
-    return Sample(PurePosixPath(path).name, encoding, delimiter, columns)
+    return Sample(name, columns, "csv", encoding, delimiter)
+
+
+def _parquet_columns(path: str) -> dict[str, list[str]]:
+    file = open_parquet(path)
+    names = text_columns(file)
+    if not file.num_row_groups:
+        return {name: [] for name in names}
+    _, texts = next(group_columns(path, 0))
+    return {
+        name: [value or "" for value in text.slice(0, VALUES).to_pylist()]
+        for name, text in zip(names, texts, strict=True)
+    }
+
+
+def _object_columns(lines: list[str], path: str) -> dict[str, list[str]]:
+    """Values by name, or by path where they lie in an object of an object."""
+    columns: dict[str, list[str]] = {}
+    for number, line in enumerate(lines, start=1):
+        try:
+            found = json.loads(line, parse_float=str, parse_int=str)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise SourceError(Issue("FILE_BAD_HEADER", "is no JSON object", Location(path, number, 1)))
+        for name, value in _leaves(found, ""):
+            columns.setdefault(name, []).append(value)
+    return columns
+
+
+def _leaves(found: dict[str, object], before: str) -> Iterator[tuple[str, str]]:
+    for name, value in found.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{before}{name}.")
+        elif value is not None:
+            yield before + name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _decoded(data: bytes, path: str) -> tuple[str, str]:

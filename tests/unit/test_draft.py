@@ -1,8 +1,11 @@
 """First mappings of unknown files, which the loader of source mappings must accept."""
 
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from pydantic import ValidationError
@@ -55,6 +58,26 @@ def test_names_types_encoding_delimiter_and_dates_are_told(
     assert "# Columns not used: 月租及固定费, 备注" in text
     assert columns_used(mapping, contracts["bills"]) == ["用户编号", "账期", "账单总额"]
     assert all(parse(expression) for expression in mapping.fields.values())
+
+
+def test_parquet_and_json_lines_are_told_by_the_ending_of_the_name(
+    tmp_path: Path, contracts: dict[str, ExtractContract]
+) -> None:
+    path = tmp_path / "bills_202605.parquet"
+    rows = {"subscription_id": ["S1", None], "month": [date(2026, 5, 1)] * 2, "amount": [1.5, 2.0]}
+    pq.write_table(pa.table({**rows, "total": pa.array(["1.50", None])}), path)
+    _, mapping = drafted(path, contracts["bills"])
+    assert mapping.format == "parquet"
+    assert mapping.fields == {"subscription_id": "`subscription_id`", "month": "`month`", "total": "`total`"}
+    path = tmp_path / "bills_202605.jsonl"
+    line = '{"who": {"subscription_id": "S1"}, "month": "2026-05-01", "total": 1.50, "recurring": null}\n'
+    path.write_text(line * 3, encoding="utf-8")
+    text, mapping = drafted(path, contracts["bills"])
+    assert (mapping.format, mapping.files) == ("jsonl", "bills_{period}.jsonl")
+    assert mapping.fields == {
+        "subscription_id": "`who.subscription_id`", "month": "`month`", "total": "`total`"
+    }  # fmt: skip
+    assert "# recurring: optional decimal" in text
 
 
 def test_codes_of_another_set_are_named(tmp_path: Path, contracts: dict[str, ExtractContract]) -> None:
