@@ -59,6 +59,25 @@ class Control(StrictModel):
         return self.file.replace("{file}", delivery).replace("{stem}", delivery.partition(".")[0])
 
 
+Reaction = Literal["ignore", "warn", "stop"]
+
+
+class OnDrift(StrictModel):
+    """What to do when the columns of a delivery are not those of the one before.
+
+    Attributes:
+        new: Columns that were not there and that no field uses.
+        missing: Columns that were there, or that optional fields use.
+        retyped: Columns of which half the values are no longer of their field's type.
+        moved: Columns in another order.
+    """
+
+    new: Reaction = "warn"
+    missing: Reaction = "warn"
+    retyped: Reaction = "warn"
+    moved: Reaction = "ignore"
+
+
 class Format(StrictModel):
     """How a file is written; every setting may be given once for all extracts under defaults.
 
@@ -74,6 +93,7 @@ class Format(StrictModel):
         time_zone: Of points in time that tell none; that of the network by default.
         max_bad_share: Share of bad rows up to which a delivery is loaded, instead of the contract's.
         control: The file without which a delivery is left alone, as not yet whole.
+        on_drift: What to do when columns come, go, or change.
     """
 
     format: Literal["csv", "fixed", "jsonl", "parquet"] = "csv"
@@ -90,6 +110,7 @@ class Format(StrictModel):
     time_zone: str | None = None
     max_bad_share: float | None = Field(default=None, ge=0, le=1)
     control: Control | None = None
+    on_drift: OnDrift = OnDrift()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

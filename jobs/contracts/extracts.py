@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field as Setting
 
 from jobs.contracts.columns import Column, Table, ddl_type
+from jobs.contracts.quality import Quality, Reference
 from jobs.kernel.errors import ConfigError, Issue, did_you_mean
 from jobs.kernel.ids import fingerprint
 from jobs.kernel.located_yaml import Document, StrictModel, validate
@@ -76,6 +77,8 @@ class ExtractContract(StrictModel):
             very many rows, month or year for sparse ones.
         max_bad_share: Share of bad rows up to which a delivery is loaded and the bad rows quarantined;
             beyond it the delivery is refused as a whole.
+        references: Fields that name a row of another contract.
+        quality: What is expected of a delivery as a whole.
     """
 
     contract: str
@@ -91,6 +94,8 @@ class ExtractContract(StrictModel):
     freshness_days: int
     partition_unit: Literal["day", "month", "year"] = "month"
     max_bad_share: float = Setting(default=0.02, ge=0, le=1)
+    references: dict[str, Reference] = {}
+    quality: Quality = Quality()
     fields: dict[str, Field]
     derived: dict[str, Derived] = {}
 
@@ -106,8 +111,8 @@ class ExtractContract(StrictModel):
 
     @property
     def fingerprint(self) -> str:
-        """Changes when anything about the contract does."""
-        return fingerprint(self.model_dump(by_alias=True))
+        """Changes when anything does that decides how its rows are read."""
+        return fingerprint(self.model_dump(by_alias=True, exclude={"quality", "references"}))
 
     @property
     def kept_columns(self) -> tuple[Column, ...]:
@@ -180,15 +185,33 @@ def load_contracts(project: Project) -> dict[str, ExtractContract]:
         return document, read_contract(document)
 
     contracts: dict[str, ExtractContract] = {}
+    documents: dict[str, Document] = {}
     issues: list[Issue] = []
     for document, contract in collect(read, project.files(FOLDER)):
         name = contract.contract
         if name in contracts:
             issues.append(Issue("ITEM_DUPLICATE", f"'{name}' is defined twice", document.at("contract")))
         contracts[name] = contract
+        documents[name] = document
+    for name, contract in contracts.items():
+        issues += _unknown_references(documents[name], contract, contracts)
     if issues:
         raise ConfigError(issues)
     return contracts
+
+
+def _unknown_references(
+    document: Document, contract: ExtractContract, contracts: Mapping[str, ExtractContract]
+) -> list[Issue]:
+    return [
+        Issue(
+            "CONF_UNKNOWN_REFERENCE",
+            f"'{reference.to}' is not a contract{did_you_mean(reference.to, contracts)}",
+            document.at("references", field, "to"),
+        )
+        for field, reference in contract.references.items()
+        if reference.to not in contracts
+    ]
 
 
 def contract_named(contracts: Mapping[str, ExtractContract], name: str) -> ExtractContract:
@@ -225,6 +248,11 @@ def _problems(contract: ExtractContract) -> list[tuple[tuple[str, ...], str]]:
     elif contract.date_field not in known:
         found.append((("grain",), f"'{contract.date_field}' is not a field"))
     found += [(("key",), f"key '{key}' is not a field") for key in contract.key if key not in known]
+    found += [
+        (("references", name), f"'{name}' is not a field")
+        for name in contract.references
+        if name not in known
+    ]
     for name, part in contract.derived.items():
         if part.from_ not in contract.fields:
             found.append((("derived", name), f"'{part.from_}' is not a field"))

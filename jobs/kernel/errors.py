@@ -23,6 +23,7 @@ CODES: dict[str, str] = {
     "FILE_BAD_HEADER": "The header of an extract lacks a column, repeats one, or cannot be read.",
     "FILE_BAD_NAME": "The name of an extract does not follow the pattern of its mapping.",
     "FILE_BAD_ROW": "A row of an extract breaks its contract.",
+    "FILE_UNEXPECTED": "A delivery as a whole is not as its contract expects, or its columns have changed.",
     "FILE_INCOMPLETE": "An extract is still being written, or does not agree with its control file.",
     "FILE_MISSING": "An extract, or the folder of extracts, is not there.",
     "FILE_REFUSED": "An extract has more bad rows than its contract allows.",

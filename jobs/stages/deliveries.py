@@ -134,7 +134,7 @@ def delivery_of(source: Source, mapping: ExtractMapping, path: Path, definition:
     period = parts.get("period") or mapping.period or ""
     delivered = parts.get("delivered")
     for text in (period, delivered):
-        if text and _period_end(text) is None:
+        if text and period_end(text) is None:
             message = f"'{text}' in the name is not a date"
             raise SourceError(Issue("FILE_BAD_NAME", message, Location(str(path))))
     control = None if mapping.control is None else _control_text(path, mapping.control)
@@ -147,10 +147,9 @@ def delivery_of(source: Source, mapping: ExtractMapping, path: Path, definition:
     _check_header(facts.header, mapping, contract, path)
     sequence = int(parts.get("sequence") or 0)
     part = parts.get("part") or mapping.part
-    # A control file tells when a delivery is whole, not what it means.
-    mark = fingerprint(
-        [mapping.model_dump(exclude={"control"}, exclude_defaults=True), contract.fingerprint, definition]
-    )
+    # Neither control files nor what is made of drift decide what a row means.
+    meaning = mapping.model_dump(exclude={"control", "on_drift"}, exclude_defaults=True)
+    mark = fingerprint([meaning, contract.fingerprint, definition])
     identity = [source.name, contract.contract, period, part, str(sequence), facts.sha256, mark]
     # The same content delivered again on a later date is a delivery of its own.
     identity += [delivered] if delivered else []
@@ -165,7 +164,7 @@ def delivery_of(source: Source, mapping: ExtractMapping, path: Path, definition:
         period=period,
         part=part,
         sequence=sequence,
-        delivered_on=_period_end(delivered) if delivered else None,
+        delivered_on=period_end(delivered) if delivered else None,
         facts=facts,
     )
 
@@ -227,7 +226,8 @@ def layout_of(mapping: ExtractMapping, contract: ExtractContract) -> Layout:
     )
 
 
-def _period_end(text: str) -> date | None:
+def period_end(text: str) -> date | None:
+    """The last day of a period YYYYMM or YYYYMMDD; None when it is no date."""
     try:
         year, month = int(text[:4]), int(text[4:6])
         day = int(text[6:8]) if len(text) == 8 else calendar.monthrange(year, month)[1]
@@ -318,7 +318,7 @@ def covered(
     if delivery.mapping.row_covers_days > 1 and first is not None:
         return first - timedelta(days=delivery.mapping.row_covers_days - 1), last
     if len(delivery.period) == 8 and contract.grain == "event":
-        end = _period_end(delivery.period)
+        end = period_end(delivery.period)
         return end, end
     if contract.grain == "month" and first is not None:
         return first.replace(day=1), last

@@ -23,7 +23,9 @@ from jobs.expressions.sql import literal
 from jobs.kernel.errors import Issue, SourceError
 from jobs.stages.context import RunContext
 from jobs.stages.deliveries import Delivery, covered, find_deliveries
+from jobs.stages.drift import check_drift
 from jobs.stages.judge import ACCEPTED, PARALLEL_CONTRACTS, Batch, Counts, judge_deliveries, refuse_bad
+from jobs.stages.quality import check_quality
 from jobs.storage.ledger import LedgerRow
 from jobs.storage.warehouse import ROWS_PER_FILE, Warehouse
 
@@ -54,14 +56,16 @@ def ingest(context: RunContext) -> list[dict[str, Any]]:
     context.progress(f"ingest: {len(current)} new files of {len({d.contract for d in current})} contracts")
     batches = judge_deliveries(context, current)
     try:
+        drift = check_drift(context, batches, known)
         refuse_bad(context, batches)
+        check_quality(context, batches, known)
         _check_tables(context, batches)
         with ThreadPoolExecutor(PARALLEL_CONTRACTS) as pool:
             added = list(pool.map(lambda batch: _write(context, batch, known), batches))
     finally:
         for batch in batches:
             batch.judged.unpersist()
-    rows = [row for group in added for row in group]
+    rows = [row | {"drift": drift[row["delivery_id"]]} for group in added for row in group]
     rows += [_superseded_row(context, one) for one in new if one.superseded]
     _record(context, known, rows)
     _log(context, started, "complete", rows, waiting)
@@ -285,6 +289,8 @@ def _delivery_row(
         "units": sorted(counts.units),
         "delivered_on": one.delivered_on,
         "header": list(one.facts.header),
+        "profile": dict(counts.profile),
+        "drift": [],
         "run_id": context.run_id,
     }
 

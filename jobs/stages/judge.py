@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 from jobs.config.sources import columns_used
 from jobs.contracts.extracts import ExtractContract
 from jobs.domain.extract_rows import RowContext, row_day, typed_rows
+from jobs.domain.profile import Profile, profile_columns, profile_of
 from jobs.expressions.sql import literal, quote
 from jobs.kernel.errors import Issue, Location, SourceError
 from jobs.stages.context import RunContext
@@ -41,6 +42,7 @@ class Counts:
         first: Date of the first accepted row.
         last: Date of the last.
         units: Units of the clean table that accepted rows fall in.
+        profile: What the accepted rows look like; see jobs.domain.profile.
     """
 
     records: int
@@ -49,6 +51,7 @@ class Counts:
     first: date | None
     last: date | None
     units: tuple[date, ...] = ()
+    profile: Profile = field(default_factory=dict)
 
     @property
     def accepted(self) -> int:
@@ -139,13 +142,19 @@ def _judge(context: RunContext, deliveries: list[Delivery], lookups: RowContext)
             F.expr(f"min(CASE WHEN {good} THEN row_date END)").alias("first"),
             F.expr(f"max(CASE WHEN {good} THEN row_date END)").alias("last"),
             F.collect_set(F.when(F.expr(good), row_day(contract))).alias("units"),
+            *profile_columns(contract, context.source.fields_of(contract.contract), good),
         )
         .collect()
     ):
-        values = row.asDict()
-        number = values.pop("delivery")
-        values["units"] = tuple(values["units"])
-        counts[deliveries[number].delivery_id] = Counts(**values)
+        counts[deliveries[row["delivery"]].delivery_id] = Counts(
+            row["records"],
+            row["not_applicable"],
+            row["rejected"],
+            row["first"],
+            row["last"],
+            tuple(row["units"]),
+            profile_of(row.asDict()),
+        )
     for one in deliveries:
         if counts[one.delivery_id].records != one.facts.records:
             message = f"has {one.facts.records} records but {counts[one.delivery_id].records} were read"
@@ -213,12 +222,12 @@ def bad_rows(batch: Batch, delivery: Delivery) -> list[Issue]:
         for reason in row["reasons"]:
             kind, _, field = reason.partition(":")
             code = "FILE_UNDECODABLE" if kind == "undecodable" else "FILE_BAD_ROW"
-            place = Location(delivery.path, row["line"], _column_of(delivery, batch.contract, field))
+            place = Location(delivery.path, row["line"], column_of(delivery, batch.contract, field))
             issues.append(Issue(code, _sentence(kind, field, delivery, batch.contract), place))
     return issues
 
 
-def _column_of(delivery: Delivery, contract: ExtractContract, field: str) -> int:
+def column_of(delivery: Delivery, contract: ExtractContract, field: str) -> int:
     """Number of the field's column in the file, counted from one; 1 when several make the field up."""
     mapping = delivery.mapping
     if mapping.fields != "same" and field in mapping.fields:

@@ -1,0 +1,61 @@
+"""What a contract expects of a delivery as a whole, and what becomes of a delivery that is otherwise."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from jobs.kernel.located_yaml import StrictModel
+
+Breach = Literal["warn", "stop"]
+
+
+class Check(StrictModel):
+    """One expectation.
+
+    Attributes:
+        within: How far a delivery may be from the mean of the last four: a share.
+        breach: warn says so and goes on; stop ends the run before anything is written.
+    """
+
+    within: float = Field(ge=0)
+    breach: Breach = "warn"
+
+
+class Freshness(StrictModel):
+    """The last row of a delivery lies at most the contract's freshness_days before the end of its period."""
+
+    breach: Breach = "warn"
+
+
+class Reference(StrictModel):
+    """A field that names a row of another contract by that contract's key.
+
+    Attributes:
+        to: The other contract.
+        within: Share of a delivery's different values that may be unknown there.
+        breach: See Check.
+    """
+
+    to: str
+    within: float = Field(default=0.05, ge=0, le=1)
+    breach: Breach = "warn"
+
+
+class Quality(StrictModel):
+    """Expectations of every delivery.
+
+    Attributes:
+        volume: Rows, as a share of the mean of the last four deliveries. Not expected of states unless it
+            is given, since they come whole or as changes.
+        nulls: Share of empty values of a field, above that of the last four.
+        drift: Of a field's codes, half the sum of the differences of their shares from those in the last
+            four; of a number, the difference of its mean from theirs, in their standard deviations.
+        freshness: Age of the last row at the end of the period.
+    """
+
+    volume: Check = Check(within=0.5)
+    nulls: Check = Check(within=0.1)
+    drift: Check = Check(within=0.5)
+    freshness: Freshness = Freshness()

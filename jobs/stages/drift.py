@@ -1,0 +1,114 @@
+"""Columns of a delivery against those of the one before: new, missing, retyped, moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pyspark.sql import functions as F
+
+from jobs.config.sources import columns_used
+from jobs.kernel.errors import Issue, Location, SourceError
+from jobs.stages.context import RunContext
+from jobs.stages.deliveries import Delivery
+from jobs.stages.judge import Batch, column_of
+
+KINDS = ("new", "missing", "retyped", "moved")
+# Of a column that is no longer of its type, this share of the rows is refused for it.
+RETYPED_SHARE = 0.5
+
+Drift = Mapping[str, Sequence[str]]
+"""Column names by kind."""
+
+
+def drift_of(header: Sequence[str], used: Sequence[str], before: Sequence[str] | None) -> Drift:
+    """How columns differ from those of the delivery before.
+
+    Args:
+        header: The delivery's columns.
+        used: Columns that the mapping uses.
+        before: Columns of the delivery before; None when there was none.
+
+    Example:
+        >>> drift_of(["a", "d", "b"], ["a", "b"], ["b", "a", "c"])
+        {'new': ['d'], 'missing': ['c'], 'moved': ['a', 'b']}
+        >>> drift_of(["a", "d"], ["a", "b"], None)
+        {'new': [], 'missing': ['b'], 'moved': []}
+    """
+    if before is None:
+        return {"new": [], "missing": [name for name in used if name not in header], "moved": []}
+    both = [name for name in header if name in before]
+    moved = [
+        name for name, other in zip(both, filter(both.__contains__, before), strict=True) if name != other
+    ]
+    return {
+        "new": [name for name in header if name not in before and name not in used],
+        "missing": [name for name in before if name not in header],
+        "moved": moved,
+    }
+
+
+def check_drift(
+    context: RunContext, batches: Sequence[Batch], known: Iterable[Mapping[str, Any]]
+) -> dict[str, list[str]]:
+    """Compares every new delivery with the one before it, and reacts as the mapping says.
+
+    Returns:
+        kind:column of all changes, by delivery.
+
+    Raises:
+        SourceError: When a change is one at which the mapping says stop.
+    """
+    rows = list(known)
+    found: dict[str, list[str]] = {}
+    stops: list[Issue] = []
+    for batch in batches:
+        for one in batch.deliveries:
+            used = columns_used(one.mapping, batch.contract)
+            drift = {
+                **drift_of(one.facts.header, used, _before(batch, one, rows)),
+                "retyped": _retyped(batch, one),
+            }
+            found[one.delivery_id] = [f"{kind}:{name}" for kind in KINDS for name in drift[kind]]
+            for kind in KINDS:
+                reaction = getattr(one.mapping.on_drift, kind)
+                if not drift[kind] or reaction == "ignore":
+                    continue
+                issue = Issue(
+                    "FILE_UNEXPECTED", f"{kind} columns: {', '.join(drift[kind])}", Location(one.path)
+                )
+                if reaction == "stop":
+                    stops.append(issue)
+                else:
+                    context.progress(f"  {issue}")
+    if stops:
+        raise SourceError(stops)
+    return found
+
+
+def _before(batch: Batch, delivery: Delivery, known: Sequence[Mapping[str, Any]]) -> Sequence[str] | None:
+    """Columns of the last delivery of the part before this one."""
+    told = {
+        (row["period"], row["sequence"]): row["header"]
+        for row in known
+        if row["contract"] == delivery.contract and row["part"] == delivery.part and row["header"]
+    }
+    told |= {
+        (one.period, one.sequence): one.facts.header
+        for one in batch.deliveries
+        if one.part == delivery.part and one is not delivery
+    }
+    earlier = [place for place in told if place <= (delivery.period, delivery.sequence)]
+    return told[max(earlier)] if earlier else None
+
+
+def _retyped(batch: Batch, delivery: Delivery) -> list[str]:
+    counts = batch.counts[delivery.delivery_id]
+    read = counts.records - counts.not_applicable
+    if not read or counts.rejected < RETYPED_SHARE * read:
+        return []
+    mine = batch.rows.where(F.col("delivery_id") == delivery.delivery_id).where("applicable")
+    reasons = mine.select(F.explode("reasons").alias("reason")).where("reason LIKE 'type:%'")
+    counted = reasons.groupBy("reason").count().where(F.col("count") >= RETYPED_SHARE * read).collect()
+    fields = sorted(row["reason"].partition(":")[2] for row in counted)
+    return [delivery.facts.header[column_of(delivery, batch.contract, field) - 1] for field in fields]

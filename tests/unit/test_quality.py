@@ -1,0 +1,204 @@
+"""Deliveries as a whole: figures against plain sums, suites of Great Expectations, drift of columns."""
+
+from __future__ import annotations
+
+import statistics
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from jobs.contracts.extracts import ExtractContract, load_contracts, read_contract
+from jobs.contracts.quality import Check
+from jobs.kernel.errors import ConfigError
+from jobs.kernel.located_yaml import parse
+from jobs.kernel.project import Project
+from jobs.stages.deliveries import Delivery
+from jobs.stages.drift import _before, drift_of
+from jobs.stages.expectations import Validator, expectations_of
+from jobs.stages.judge import Batch, Counts
+from jobs.stages.quality import _figures, _sentence
+
+CONTRACT = """
+contract: calls
+version: 1
+zh: 通话
+en: Calls
+grain: event
+event_date: day
+key: [id]
+available_after_days: 1
+freshness_days: 3
+references: {who: {to: people, within: 0.1}}
+quality: {volume: {within: 0.2, breach: stop}, drift: {within: 0.25}}
+fields:
+  id: {type: string, required: true, zh: 编号, en: Id}
+  who: {type: string, required: true, zh: 谁, en: Who}
+  day: {type: date, required: true, zh: 日期, en: Day}
+  kind: {type: string, values: [out, in], zh: 类型, en: Kind}
+  seconds: {type: integer, required: true, zh: 秒, en: Seconds}
+"""
+
+
+@pytest.fixture
+def contract() -> ExtractContract:
+    return read_contract(parse(CONTRACT.encode(), "calls.yaml"))
+
+
+def delivery(name: str, period: str, sequence: int = 0, **facts: object) -> Delivery:
+    class Facts:
+        header = cast("tuple[str, ...]", facts.get("header", ()))
+
+    none: Any = None
+    return Delivery(
+        name, "s", "calls", none, "", f"/x/{name}", name, period, "all", sequence, None, cast(Any, Facts())
+    )
+
+
+def profiled(rows: list[tuple[str | None, int]]) -> dict[str, Decimal]:
+    kinds = [kind for kind, _ in rows]
+    seconds = [Decimal(second) for _, second in rows]
+    return {
+        "nulls:kind": Decimal(kinds.count(None)),
+        "code:kind=out": Decimal(kinds.count("out")),
+        "code:kind=in": Decimal(kinds.count("in")),
+        "sum:seconds": sum(seconds, Decimal(0)),
+        "squares:seconds": sum((one * one for one in seconds), Decimal(0)),
+    }
+
+
+USUAL: list[tuple[str | None, int]] = [("out", 10), ("in", 20), ("out", 30), (None, 60)] * 50
+ODD: list[tuple[str | None, int]] = [("in", 100), (None, 300)] * 150
+
+
+def batch_of(contract: ExtractContract, **rows: list[tuple[str | None, int]]) -> Batch:
+    deliveries = [delivery(name, name[1:]) for name in rows]
+    counts = {name: Counts(len(mine), 0, 0, None, None, (), profiled(mine)) for name, mine in rows.items()}
+    return Batch(contract, deliveries, cast(Any, None), counts)
+
+
+def test_figures_are_differences_from_the_last_four(contract: ExtractContract) -> None:
+    batch = batch_of(contract, d20260505=USUAL, d20260506=ODD)
+    known = [
+        {
+            "contract": "calls", "part": "all", "status": status, "period": period, "rows_read": 210,
+            "rows_quarantined": 10, "profile": profiled(USUAL),
+        }
+        for period, status in [("20260501", "active"), ("20260502", "active"), ("20260503", "superseded"),
+                               ("20260504", "active"), ("202604", "active")]
+    ]  # fmt: skip
+    first = _figures(batch, batch.deliveries[0], known, {})
+    assert first == {
+        "volume": 1.0, "freshness": None, "nulls:kind": 0.0, "drift:kind": 0.0, "drift:seconds": 0.0,
+        "references:who": None,
+    }  # fmt: skip
+    unknown = {("d20260506", "who"): 0.3}
+    second = _figures(batch, batch.deliveries[1], known, unknown)
+    seconds = [second for _, second in USUAL]
+    assert second["volume"] == pytest.approx(300 / 200)
+    assert second["nulls:kind"] == pytest.approx(1 / 2 - 1 / 4)
+    # Of the codes two in three were out; now there are none.
+    assert second["drift:kind"] == pytest.approx(2 / 3)
+    difference = abs(200 - statistics.fmean(seconds)) / statistics.pstdev(seconds)
+    assert second["drift:seconds"] == pytest.approx(difference)
+    assert second["references:who"] == 0.3
+
+
+def test_a_first_delivery_and_a_small_one_have_nothing_to_be_compared_with(contract: ExtractContract) -> None:
+    batch = batch_of(contract, d20260501=ODD, d20260502=ODD, d20260503=[("out", 1)], d20260504=USUAL)
+    first, second, third, _ = (_figures(batch, one, [], {}) for one in batch.deliveries)
+    assert set(first.values()) == {None}
+    assert second["volume"] == 1.0
+    # One row is a fall in volume, but no distribution.
+    assert third["volume"] == pytest.approx(1 / 300)
+    assert third["nulls:kind"] is None and third["drift:seconds"] is None
+
+
+def test_suites_find_the_delivery_and_the_expectation(contract: ExtractContract, tmp_path: Path) -> None:
+    batch = batch_of(contract, d20260505=USUAL, d20260506=USUAL, d20260507=ODD)
+    figures = [_figures(batch, one, [], {("d20260506", "who"): 0.1}) for one in batch.deliveries]
+    validator = Validator()
+    unmet = validator.failed(contract, figures)
+    assert [[one.column for one in mine] for mine in unmet] == [
+        [],
+        [],
+        ["volume", "nulls:kind", "drift:kind", "drift:seconds"],
+    ]
+    assert [one.breach for one in unmet[2]] == ["stop", "warn", "warn", "warn"]
+    assert _sentence(unmet[2][0], figures[2]["volume"]) == (
+        "has 150% of the mean rows of the last 4; expected 80% to 120%"
+    )
+    validator.write_docs(tmp_path / "docs")
+    pages = sorted(path.name for path in (tmp_path / "docs").rglob("*.html"))
+    assert "index.html" in pages and "calls.html" in pages
+    text = "".join(path.read_text(encoding="utf-8") for path in (tmp_path / "docs").rglob("*.html"))
+    assert "drift:kind" in text
+
+
+def test_every_contract_makes_a_suite_that_runs(project: Project) -> None:
+    validator = Validator()
+    for one in load_contracts(project).values():
+        columns = [expected.column for expected in expectations_of(one)]
+        assert len(columns) == len(set(columns))
+        # What is not known breaches nothing; far too much breaches everything that has an upper bound.
+        figures = [dict.fromkeys(columns), dict.fromkeys(columns, 1e6)]
+        unmet = validator.failed(one, figures)
+        assert [[expected.column for expected in mine] for mine in unmet] == [[], columns]
+
+
+def test_volume_of_states_is_expected_only_where_the_contract_says_so(project: Project) -> None:
+    contracts = load_contracts(project)
+    checks = {name: {one.check for one in expectations_of(each)} for name, each in contracts.items()}
+    assert "volume" not in checks["subscriptions"] and "volume" in checks["voice_usage"]
+    state = contracts["subscriptions"]
+    asked = state.model_copy(update={"quality": type(state.quality)(volume=Check(within=0.1))})
+    assert "volume" in {one.check for one in expectations_of(asked)}
+
+
+def test_expectations_do_not_decide_how_rows_are_read(contract: ExtractContract) -> None:
+    other = read_contract(parse(CONTRACT.replace("0.25", "0.5").encode(), "calls.yaml"))
+    assert other != contract and other.fingerprint == contract.fingerprint
+
+
+def test_a_reference_names_a_field_and_a_contract(project: Project) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_contract(parse(CONTRACT.replace("{who:", "{whom:").encode(), "calls.yaml"))
+    assert [str(one) for one in caught.value.issues] == [
+        "calls.yaml:11:14 CONTRACT_BAD_FIELD 'whom' is not a field"
+    ]
+    found = {
+        (name, field): reference.to
+        for name, one in load_contracts(project).items()
+        for field, reference in one.references.items()
+    }
+    assert found["bills", "subscription_id"] == "subscriptions"
+
+
+@pytest.mark.parametrize(
+    ("header", "before", "expected"),
+    [
+        ("abc", "abc", {"new": "", "missing": "", "moved": ""}),
+        ("abcd", "abc", {"new": "d", "missing": "", "moved": ""}),
+        ("bc", "abc", {"new": "", "missing": "a", "moved": ""}),
+        ("acb", "abc", {"new": "", "missing": "", "moved": "cb"}),
+        ("xcb", "abc", {"new": "x", "missing": "a", "moved": "cb"}),
+        # A column in use that was not there before is no surprise.
+        ("ab", "a", {"new": "", "missing": "", "moved": ""}),
+        ("x", None, {"new": "", "missing": "ab", "moved": ""}),
+    ],
+)
+def test_columns_come_go_and_move(header: str, before: str | None, expected: dict[str, str]) -> None:
+    found = drift_of(list(header), ["a", "b"], None if before is None else list(before))
+    assert found == {kind: list(names) for kind, names in expected.items()}
+
+
+def test_columns_are_compared_with_those_of_the_delivery_before(contract: ExtractContract) -> None:
+    new = [delivery("a", "202603", header=("a",)), delivery("b", "202605", 1, header=("b",))]
+    batch = Batch(contract, new, cast(Any, None), {})
+    row = {"contract": "calls", "part": "all", "period": "202605", "sequence": 0, "header": ["k"]}
+    later = row | {"period": "202606", "header": ["later"]}
+    other = row | {"part": "north", "sequence": 1, "header": ["other"]}
+    assert _before(batch, new[1], [row, later, other]) == ["k"]
+    assert _before(batch, new[1], []) == ("a",)
+    assert _before(batch, new[0], [row]) is None
