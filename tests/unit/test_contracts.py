@@ -12,6 +12,7 @@ from jobs.contracts.tables import load_tables, view_table
 from jobs.contracts.view import CustomerView, load_view
 from jobs.contracts.windows import Window
 from jobs.expressions.nodes import Name, names
+from jobs.expressions.parse import parse
 from jobs.expressions.types import Type
 from jobs.kernel.project import Project
 
@@ -33,6 +34,35 @@ def test_all_contracts_load(project: Project, contracts: dict[str, ExtractContra
         names = [column.name for column in contract.clean_table().columns]
         assert len(names) == len(set(names))
         assert contract.zh and contract.en
+
+
+@pytest.mark.parametrize(
+    ("grain", "names"),
+    [
+        ("event", "allowances campaigns churn_labels complaints data_usage feedback message_usage network_quality payments "
+         "public_posts roaming_signalling service_contacts service_orders service_subscriptions surveys terminals "
+         "voice_usage"),
+        ("month", "bills operator_totals usage_monthly"),
+        ("state", "accounts balances cities consents customers destination_tariffs device_catalogue do_not_disturb holidays "
+         "household_products manager_assignments manager_leave managers number_segments service_catalogue service_states "
+         "subscriptions tariff_plans"),
+    ],
+)  # fmt: skip
+def test_every_contract_is_there_in_its_grain(
+    contracts: dict[str, ExtractContract], grain: str, names: str
+) -> None:
+    assert [name for name in sorted(contracts) if contracts[name].grain == grain] == names.split()
+
+
+def test_fields_can_be_named_in_expressions_and_are_no_columns_of_our_own(
+    contracts: dict[str, ExtractContract],
+) -> None:
+    own = {"file", "line", "raw", "fault", "applicable", "reasons", "row_date", "row_day", "available_at"}
+    own |= {"delivery", "delivery_id", "period", "part"}
+    for contract in contracts.values():
+        assert not own & set(contract.column_types), contract.contract
+        for name in contract.column_types:
+            assert parse(name) == Name(name), f"{contract.contract}.{name}"
 
 
 def test_no_clear_personal_data_is_a_column(contracts: dict[str, ExtractContract]) -> None:
@@ -172,8 +202,8 @@ def test_leaves_are_found_through_other_items(view: CustomerView) -> None:
          "EXPR_UNKNOWN_NAME bill_total_1m: 'balance' is not a state extract (did you mean 'balances'?)"),
         (SPEND, "measure(bill_total, '1m')", "balances.arears", "bill_total_1m:",
          "EXPR_UNKNOWN_NAME bill_total_1m: 'arears' is not a field of balances (did you mean 'arrears'?)"),
-        (SPEND, "bill_total: {from: bills,", "bill_total: {from: balances,", "bill_total: {from",
-         "CONF_UNKNOWN_REFERENCE 'balances' is not an event or month extract"),
+        (SPEND, "bill_total: {from: bills,", "bill_total: {from: number_segments,", "bill_total: {from",
+         "CONF_UNKNOWN_REFERENCE 'number_segments' is not an event or month extract"),
         (SPEND, "bill_total: {from: bills, aggregate: sum, of: total,", "bill_total: {from: bills, aggregate: count, of: total,",
          "bill_total: {from", "YAML_BAD_VALUE 'of' is needed, except for count"),
         (SPEND, "bill_total: {from: bills, aggregate: sum, of: total,", "bill_total: {from: bills, aggregate: sum, of: totel,",
