@@ -54,6 +54,7 @@ def _contract(contract: ExtractContract) -> list[str]:
         (f"`{name}`", part.zh, part.en, part.type, f"{part.derive} {part.from_}")
         for name, part in contract.derived.items()
     ]
+    facts += "".join(f"; {name} of {one.to}" for name, one in contract.references.items())
     head = [f"### {contract.contract}: {contract.zh} / {contract.en}", "", facts, ""]
     return [*head, *_grid(("field", "中文", "English", "type", "limits"), rows)]
 
