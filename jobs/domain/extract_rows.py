@@ -158,8 +158,9 @@ def _typed(name: str, field: Field, zone: str | None) -> Column:
     text = f"cast({value} AS STRING)"
     match field.type:
         case "date":
-            # Spark would read '2026' as a date too; ten characters are YYYY-MM-DD.
-            sql = f"CASE WHEN length({text}) = 10 THEN try_cast({value} AS DATE) END"
+            # Spark would read '2026' or '2026-05-1 ' as a date too; only what it writes itself is one.
+            day = f"try_cast({value} AS DATE)"
+            sql = f"CASE WHEN cast({day} AS STRING) = {text} THEN {day} END"
         case "timestamp":
             moment = value
             if zone is not None:

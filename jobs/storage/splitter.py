@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from pyarrow import csv as arrow_csv
 MAX_RECORD = 1 << 20
 UNDECODABLE = "undecodable"
 MALFORMED = "malformed"
+# Spark drops these around numbers, so that a digit turned into one of them would go unseen.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROL_BYTES = re.compile(_CONTROL.pattern.encode())
 _HEAD = [("file", pa.int32()), ("line", pa.int64()), ("fault", pa.string()), ("raw", pa.string())]
 
 
@@ -77,7 +81,7 @@ class Splitter:
             return
         quote = self.layout.quote.encode()
         for block in blocks:
-            by_line = self.layout.format != "csv" or quote in block
+            by_line = self.layout.format != "csv" or quote in block or _CONTROL_BYTES.search(block)
             plain = None if by_line else self._plain(block, line)
             if plain is None:
                 rows = (self._record(number, raw) for number, raw in _numbered([block], line))
@@ -193,6 +197,8 @@ class Splitter:
 
     def _checked(self, line: int, text: str, fields: Sequence[str | None] | None) -> _Row:
         if fields is None or len(fields) != self.width or not text or len(text) > MAX_RECORD:
+            return line, MALFORMED, text, None
+        if any(_CONTROL.search(fields[index] or "") for index in self.columns):
             return line, MALFORMED, text, None
         return line, None, text, fields
 

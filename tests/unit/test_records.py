@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -61,7 +62,7 @@ def naive(body: bytes, layout: Layout, width: int) -> list[Row]:
             fields = next(csv.reader([text], delimiter=layout.delimiter, strict=True), [])
         except csv.Error:
             fields = []
-        good = len(fields) == width and text != ""
+        good = len(fields) == width and text != "" and not any(mark in text for mark in "\x00\x1c\x7f")
         found.append((number, None, text, tuple(fields)) if good else (number, "malformed", text, none))
     return found
 
@@ -80,6 +81,8 @@ PIECES = [
     b"\n",
     b" ",
     b"\x00",
+    b"\x1c",
+    b"\x7f",
     b"\xff",
     b"\xe5",
     b"\xef\xbb\xbf",
@@ -330,3 +333,23 @@ def test_what_is_no_parquet_file_is_said(tmp_path: Path) -> None:
     with pytest.raises(SourceError) as caught:
         look_at(str(path), text("parquet"))
     assert caught.value.codes == ["FILE_UNDECODABLE"]
+
+
+BEIJING = Path(__file__).parents[3] / "shared/data/beijing-mobile-2022"
+
+
+@pytest.mark.skipif(not BEIJING.is_dir(), reason="the Beijing files are not here")
+def test_the_beijing_files_in_gbk_hold_the_same_records(tmp_path: Path) -> None:
+    """Whatever the encoding, as many records as DuckDB counts, with the same texts on the same lines."""
+    for path in sorted(BEIJING.glob("attachment[12]_*.csv")):
+        text = path.read_bytes().decode("utf-8-sig")
+        again = tmp_path / path.name
+        again.write_bytes(text.encode("gb18030"))
+        own = rows_of(path, SPANNING)
+        other = rows_of(again, Layout("gb18030", ",", '"', multiline=True))
+        assert other == own
+        counted = duckdb.execute(
+            f"select count(*) from read_csv('{path}', all_varchar = true, quote = '\"', escape = '\"')"
+        ).fetchone()
+        assert counted == (len(own),) and len(own) > 4_000
+        assert {row[1] for row in own} == {None}

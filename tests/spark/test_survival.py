@@ -1,0 +1,151 @@
+"""Ingest survives what is thrown at it: ten thousand spoilt rows, and a kill after any of its steps."""
+
+from __future__ import annotations
+
+import csv
+import random
+import re
+from collections import Counter
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from jobs.storage.warehouse import Warehouse
+from tests.spark.little import HEADER, SOURCE, Little
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
+
+SPOILT, GOOD = 10_000, 3_000
+PLENTY = SOURCE.replace("fields: same\n", "fields: same\n    max_bad_share: 1\n")
+
+
+def spoil(row: bytes, draw: random.Random) -> bytes:
+    """A row with something wrong; sometimes it is still, or again, a row that can be read."""
+    fields = row.split(b",")
+    match draw.randrange(8):
+        case 0:
+            at = draw.randrange(len(row))
+            return (
+                row[:at] + bytes([draw.choice([b for b in range(256) if b not in b"\r\n"])]) + row[at + 1 :]
+            )
+        case 1:
+            draw.shuffle(fields)
+            return b",".join(fields)
+        case 2:
+            return row[: draw.randrange(len(row))]
+        case 3:
+            at = draw.randrange(len(row) + 1)
+            return row[:at] + b'"' + row[at:]
+        case 4:
+            return b",".join([*fields, b"x"])
+        case 5:
+            return row.replace(b"2026-05-", draw.choice([b"2026-13-", b"20260530", b"2026-05-3", b""]))
+        case 6:
+            return b",".join(
+                [*fields[:2], draw.choice([b"-1", b"1e999", b"1.5", b"ten", b"", b"99999999999999999999"])]
+            )
+        case _:
+            return bytes(draw.randrange(1, 10)).replace(b"\0", b"\xe5\x8d")
+
+
+def judged(line: bytes) -> tuple[str, str, int] | None:
+    """The row that a line of data_usage holds, by a plain reading of its contract; None when it holds none."""
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    try:
+        fields = next(csv.reader([text], strict=True), [])
+    except csv.Error:
+        return None
+    if len(fields) != 3 or re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", text):
+        return None
+    name, day, amount = fields
+    if (
+        not name
+        or not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", day)
+        or not re.fullmatch(r" *[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,3})? *", amount)
+    ):
+        return None
+    try:
+        used_on, mb = date.fromisoformat(day), Decimal(amount.strip())
+    except ValueError:
+        return None
+    if mb != mb.to_integral_value():
+        return None
+    return (name, used_on.isoformat(), int(mb)) if 0 <= mb <= 10_000_000 else None
+
+
+def test_no_good_row_is_lost_among_ten_thousand_spoilt_ones(tmp_path: Path) -> None:
+    draw = random.Random(5)
+    rows = [f"S{number},2026-05-{1 + number % 31:02},{number}".encode() for number in range(SPOILT + GOOD)]
+    lines = [*(spoil(row, draw) for row in rows[:SPOILT]), *rows[SPOILT:]]
+    draw.shuffle(lines)
+    little = Little(tmp_path, PLENTY)
+    little.put("data_usage_202605_1.csv", HEADER.encode() + b"\n".join(lines) + b"\n")
+    little.run()
+    [row] = [one for one in little.added if one["contract"] == "data_usage"]
+    assert row["rows_read"] == row["rows_in_file"] == len(lines)
+    assert row["rows_read"] == row["rows_loaded"] + row["rows_quarantined"] + row["rows_duplicate"]
+    expected = {line: found for line in lines if (found := judged(line)) is not None}
+    bad = little.table("quarantine").filter(pl.col("contract") == "data_usage")
+    refused = {lines[number - 2] for number in bad["line"]}
+    assert bad.height == row["rows_quarantined"] > SPOILT / 2
+    assert not refused & expected.keys()
+    assert {line for line in lines if line not in expected} == refused
+    # Of rows alike in name and day the last one in the file holds.
+    last = {found[:2]: found[2] for line in lines if (found := expected.get(line)) is not None}
+    assert {one[:2]: one[2] for one in little.usage()} == last
+    reasons = Counter(reason.partition(":")[0] for one in bad["reasons"] for reason in one)
+    assert set(reasons) == {"malformed", "undecodable", "type", "missing", "range"}
+
+
+def test_a_kill_after_any_step_is_made_good_by_running_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = HEADER + "S1,2026-05-30,10\nS1,2026-05-30,11\nS2,2026-05-29,7\n" + "S3,never,1\n" + "".join(
+        f"F{number},2026-05-29,0\n" for number in range(99)
+    )  # fmt: skip
+    (tmp_path / "calm").mkdir()
+    (tmp_path / "shot").mkdir()
+    calm, shot = Little(tmp_path / "calm"), Little(tmp_path / "shot")
+    for one in (calm, shot):
+        one.put("data_usage_20260530_1.csv", content)
+    calm.run()
+
+    class Killed(Exception):
+        pass
+
+    put, steps = Warehouse._put, 0
+    for step in range(100):
+        done = 0
+
+        def putting(self: Warehouse, *arguments: Any) -> None:
+            nonlocal done
+            put(self, *arguments)
+            done += 1
+            if done > step:  # noqa: B023
+                raise Killed
+
+        monkeypatch.setattr(Warehouse, "_put", putting)
+        try:
+            shot.run()
+            break
+        except Killed:
+            steps += 1
+    assert steps >= 5
+    monkeypatch.undo()
+    shot.run()
+    assert shot.added == []
+    for name in calm.versions():
+        if name in ("run_ledger", "quality_results"):
+            continue
+        ours, theirs = (one.table(name).drop("run_id", strict=False) for one in (shot, calm))
+        columns = [c for c in ours.columns if ours[c].dtype not in (pl.List, pl.Object)]
+        assert sorted(map(str, ours.select(columns).rows())) == sorted(
+            map(str, theirs.select(columns).rows())
+        ), name
