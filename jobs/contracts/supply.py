@@ -63,12 +63,21 @@ def _is_delivered(tree: Node, fields: frozenset[str]) -> bool:
 
 @dataclass(frozen=True)
 class Supply:
-    """What all contracts of a source supply at one as_of."""
+    """What all contracts of a source supply at one as_of.
+
+    Attributes:
+        view: The items.
+        contracts: All contracts.
+        delivered: What is delivered, by contract.
+        as_of: Last date looked at.
+        once: The source delivers once: what it does not reach back to, it will never supply.
+    """
 
     view: CustomerView
     contracts: Mapping[str, ExtractContract]
     delivered: Mapping[str, Delivered]
     as_of: date
+    once: bool = False
 
     def leaf(self, name: Name) -> ItemStatus:
         """Status of a contract field or a measure over a window."""
@@ -93,7 +102,7 @@ class Supply:
             if any(days < delivered.row_covers_days for days in shortest):
                 return ItemStatus.too_coarse
             if start is not None and start < delivered.data_from:
-                return ItemStatus.short_history
+                return ItemStatus.not_supplied if self.once else ItemStatus.short_history
         return ItemStatus.stale_input if self.is_stale(contract) else ItemStatus.supplied
 
     def is_stale(self, contract: str) -> bool:

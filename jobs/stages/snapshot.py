@@ -13,4 +13,6 @@ def supply_at(context: RunContext, cycle: Cycle) -> Supply:
     """The supply of the run's source at a cycle."""
     source = context.source
     delivered = delivered_at(known_deliveries(context), source, source.contracts, cycle)
-    return Supply(context.configuration.view, context.configuration.contracts, delivered, cycle.as_of)
+    configuration = context.configuration
+    once = source.mapping.snapshot is not None
+    return Supply(configuration.view, configuration.contracts, delivered, cycle.as_of, once)
