@@ -16,15 +16,9 @@ from jobs.kernel.errors import ConfigError, Issue, did_you_mean
 from jobs.kernel.ids import fingerprint
 from jobs.kernel.located_yaml import Document, StrictModel, validate
 from jobs.kernel.project import Project
+from jobs.kernel.titles import Title
 
 Dimension = Literal["brand_tariff", "business", "service", "calling_circle"]
-
-
-class Title(StrictModel):
-    """A name for people, in both languages."""
-
-    zh: str
-    en: str
 
 
 class Term(StrictModel):

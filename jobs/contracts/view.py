@@ -23,6 +23,7 @@ from jobs.kernel.errors import ConfigError, Issue, Location, did_you_mean
 from jobs.kernel.ids import fingerprint
 from jobs.kernel.located_yaml import Document, StrictModel, validate
 from jobs.kernel.project import Project, collect
+from jobs.kernel.titles import Title
 
 FOLDER = "schemas/customer_view"
 MEASURE = "measure"
@@ -52,6 +53,7 @@ class Item(StrictModel):
 
     Attributes:
         scale: Digits behind the point of a decimal; values are rounded half up once, when computed.
+        labels: What codes are called in texts; others stand there as they are.
     """
 
     type: FieldType
@@ -61,6 +63,7 @@ class Item(StrictModel):
     unit: str | None = None
     scale: int = 2
     example: object = None
+    labels: dict[str, Title] = {}
 
 
 class Score(StrictModel):
@@ -112,6 +115,11 @@ class CustomerView:
         """Type of everything a rule may name."""
         items = {name: Type(item.type, item.unit) for name, item in self.items.items()}
         return {**items, **{name: Type(score.type, score.unit) for name, score in self.scores.items()}}
+
+    @property
+    def labels(self) -> dict[str, dict[str, Title]]:
+        """What the codes of items are called, by item."""
+        return {name: item.labels for name, item in self.items.items() if item.labels}
 
     @property
     def columns(self) -> tuple[Column, ...]:

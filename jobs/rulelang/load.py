@@ -16,9 +16,10 @@ from jobs.kernel.errors import ConfigError, Issue, KeyMomentsError, Location, di
 from jobs.kernel.ids import fingerprint
 from jobs.kernel.located_yaml import Document, StrictModel, validate
 from jobs.kernel.project import Project
+from jobs.kernel.titles import Title
 from jobs.rulelang.conditions import Condition, leaves, read_condition
 from jobs.rulelang.model import Audience, Plan, RuleFile
-from jobs.rulelang.templates import Template, placeholders, read_template
+from jobs.rulelang.templates import Template, labelled, placeholders, read_template
 
 AUDIENCES = "rules/audiences.yaml"
 FOLDERS = ("rules/moments", "rules/reminders")
@@ -88,6 +89,7 @@ def load_rules(
     project: Project,
     types: Mapping[str, Type],
     overrides: Mapping[str, Mapping[str, Decimal]] | None = None,
+    labels: Mapping[str, Mapping[str, Title]] | None = None,
 ) -> RuleSet:
     """Loads all rules.
 
@@ -95,20 +97,26 @@ def load_rules(
         project: Where rules/ is.
         types: Types of everything a rule may name.
         overrides: Parameter values of an operator, by rule and parameter.
+        labels: What the codes of items are called in texts, by item.
 
     Raises:
         ConfigError: With all problems of all files.
     """
-    return _Loader(project, types, overrides or {}).load()
+    return _Loader(project, types, overrides or {}, labels or {}).load()
 
 
 class _Loader:
     def __init__(
-        self, project: Project, types: Mapping[str, Type], overrides: Mapping[str, Mapping[str, Decimal]]
+        self,
+        project: Project,
+        types: Mapping[str, Type],
+        overrides: Mapping[str, Mapping[str, Decimal]],
+        labels: Mapping[str, Mapping[str, Title]],
     ) -> None:
         self.project = project
         self.types = {**types, **RESERVED}
         self.overrides = overrides
+        self.labels = labels
         self.issues: list[Issue] = []
         self.documents: dict[str, Document] = {}
 
@@ -287,13 +295,14 @@ class _Loader:
                 hint = did_you_mean(part.name, self.types)
                 message = f"'{{{part.name}}}' is not an item of the customer view{hint}"
                 self.issues.append(Issue("RULE_BAD_TEMPLATE", message, place))
-            elif (part.digits is not None or part.absolute) and self.types[part.name].kind not in (
-                "integer",
-                "decimal",
-            ):
+            elif part.is_number and self.types[part.name].kind not in ("integer", "decimal"):
                 message = f"'{{{part.name}}}' is {self.types[part.name].kind}, not a number"
                 self.issues.append(Issue("RULE_BAD_TEMPLATE", message, place))
-        return template
+        names = {
+            item: {code: getattr(title, language) for code, title in mine.items()}
+            for item, mine in self.labels.items()
+        }
+        return labelled(template, names)
 
 
 def _leaf_place(document: Document, name: str) -> Location:

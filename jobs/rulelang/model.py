@@ -9,19 +9,13 @@ from pydantic import Field, model_validator
 
 from jobs.kernel.cycle import CycleKind
 from jobs.kernel.located_yaml import StrictModel
+from jobs.kernel.titles import Title
 
 Category = Literal["first", "anomaly", "special", "reminder", "exempt"]
 Status = Literal["draft", "shadow", "active", "retired"]
 Fire = Literal["on_entry", "while_true", "each_step"]
 Severity = Literal["critical", "high", "medium", "low"]
 Name = str
-
-
-class Text(StrictModel):
-    """A text in both languages."""
-
-    zh: str = Field(min_length=1)
-    en: str = Field(min_length=1)
 
 
 class Parameter(StrictModel):
@@ -81,7 +75,7 @@ class RuleFile(StrictModel):
     id: str = Field(pattern=r"^[a-z][a-z0-9_]{2,60}$")
     status: Status = "draft"
     owner: str = "province"
-    title: Text
+    title: Title
     category: Category
     cycle: CycleKind
     audience: str
@@ -98,7 +92,7 @@ class RuleFile(StrictModel):
     ignores_exempt: tuple[str, ...] = ()
     pending_while_true: bool = False
     serve_in_days: str | None = None
-    description: Text
+    description: Title
 
     @model_validator(mode="after")
     def _served_or_exempt(self) -> Self:
@@ -123,7 +117,7 @@ class Plan(StrictModel):
 
     zh: str
     en: str
-    aim: Text
+    aim: Title
     channel: str
     effort_minutes: int = Field(ge=0, le=480)
-    steps: tuple[Text, ...] = Field(min_length=1)
+    steps: tuple[Title, ...] = Field(min_length=1)

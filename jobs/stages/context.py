@@ -82,7 +82,7 @@ def configure(project: Project, profile: str = "local", source: str | None = Non
     mapped = gather(lambda: load_source(project.load_at(source), contracts)) if source else None
     gather.stop()
     overrides = mapped.mapping.rule_parameters if mapped else {}
-    rules = gather(lambda: load_rules(project, view.types, overrides))
+    rules = gather(lambda: load_rules(project, view.types, overrides, view.labels))
     risk = gather(lambda: load_risk(project, view))
     health = gather(lambda: load_health(project, view))
     if mapped is not None:

@@ -28,6 +28,7 @@ def print_summary(context: RunContext, dispatch_date: date) -> None:
     console.print()
     console.print(_sources(context))
     console.print(_moments(context, alerts, dispatch_date))
+    _suppressed(alerts, console)
     console.print(_top(alerts, dispatch_date))
     _not_supplied(context, dispatch_date, console)
     _where(context, dispatch_date, console)
@@ -72,6 +73,13 @@ def _moments(context: RunContext, alerts: DataFrame, dispatch_date: date) -> Gri
     if sums:
         grid.add_row("per cent / 占比", "", "", "", *(f"{100 * n / total:.1f} %" for n in sums))
     return grid
+
+
+def _suppressed(alerts: DataFrame, console: Console) -> None:
+    counted = alerts.where("status = 'suppressed'").groupBy("status_reason").count().collect()
+    if counted:
+        reasons = sorted((row["status_reason"], row["count"]) for row in counted)
+        console.print("suppressed / 已抑制: " + ", ".join(f"{reason} {count}" for reason, count in reasons))
 
 
 def _top(alerts: DataFrame, dispatch_date: date) -> Grid:

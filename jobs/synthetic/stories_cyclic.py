@@ -54,6 +54,9 @@ _network = stories_of("network_quality_drop")
 _quiet = stories_of("do_not_disturb")
 _suspended = stories_of("suspended")
 
+_AWAY: Final = Suspension(in_2026(5, 20))
+_IS_AWAY: Final = (("suspended", BOTH_DAYS),)
+
 CYCLIC: Final[tuple[Story, ...]] = (
     _surge("half_as_much_again", LAST_DAY, city="无锡", bills=_to(150.0)),
     _surge("by_rounding", LAST_DAY, city="南通", bills=_to(299.99, base=200.0)),
@@ -71,14 +74,17 @@ CYCLIC: Final[tuple[Story, ...]] = (
     _surge("few_yuan", city="常州", bills=_to(129.99, base=80.0)),
     _surge("less_in_nanjing", city="南京", bills=_to(181.99, base=130.0)),
     _surge("half_in_suzhou", city="苏州", bills=_to(155.0)),
+    _surge("of_suspended", also=_IS_AWAY, suspension=_AWAY, city="无锡", bills=_to(180.0)),
     _spend_drop("a_fifth_twice", LAST_DAY, bills=_to(80.0, 64.0)),
     _spend_drop("steep", LAST_DAY, bills=_to(70.0, 45.0)),
     _spend_drop("by_rounding", LAST_DAY, bills=_to(160.01, 128.0, base=200.0)),
     _spend_drop("less_than_a_fifth", bills=_to(80.02, 60.0)),
+    _spend_drop("of_suspended", also=_IS_AWAY, suspension=_AWAY, bills=_to(70.0, 45.0)),
     _spend_drop("once", bills=_to(60.0)),
     _stacked("both", LAST_DAY, city="泰州", bills=_to(70.0)),
     _stacked("a_quarter_in_nanjing", LAST_DAY, city="南京", bills=_to(75.0)),
     _stacked("more_in_suzhou", LAST_DAY, city="苏州", bills=_to(65.0)),
+    _stacked("of_suspended", also=_IS_AWAY, suspension=_AWAY, city="泰州", bills=_to(70.0)),
     _stacked("spend_only", city="盐城", bills=_to(70.0), calls=_months(18_000, 10_804)),
     _stacked("calls_only", city="盐城", bills=_to(70.01)),
     _stacked("a_third_in_suzhou", city="苏州", bills=_to(66.0)),
@@ -87,8 +93,8 @@ CYCLIC: Final[tuple[Story, ...]] = (
     _overrun("below", out_of_package=29.99),
     _overrun(
         "of_suspended",
-        also=(("suspended", BOTH_DAYS),),
-        suspension=Suspension(in_2026(5, 20)),
+        also=_IS_AWAY,
+        suspension=_AWAY,
         out_of_package=45.0,
     ),
     _call_drop("seven_tenths", LAST_DAY, calls=_weeks(16_800, 1_260)),

@@ -466,7 +466,7 @@ def arrears_before_suspension(view: View) -> bool | None:
     return all_of(
         at_least(view.balance.get("arrears"), 10),
         any_of(
-            all_of(at_least(days, 0), at_most(days, 5)),
+            all_of(at_least(days, 1), at_most(days, 5)),
             is_so(view.balance.get("arrears_3m_ago"), lambda a, b: a > b, 0),
         ),
     )
