@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -46,12 +46,19 @@ class Province:
             return list(csv.DictReader(file))
 
 
+def _with_small_teams(configuration: Configuration) -> Configuration:
+    """One visit a city and day, so that capacity binds among few customers too."""
+    teams = configuration.dispatch.teams
+    teams = teams.model_copy(update={"daily_visits_default": 1, "daily_visits_by_city": {}})
+    return replace(configuration, dispatch=configuration.dispatch.model_copy(update={"teams": teams}))
+
+
 @pytest.fixture(scope="session")
 def province(tmp_path_factory: pytest.TempPathFactory) -> Province:
     folder = tmp_path_factory.mktemp("province")
     warehouse = folder / "warehouse"
     make_province(folder, CUSTOMERS, 7)
-    configuration = configure(Project(ROOT), "local", "conf/sources/synthetic.yaml")
+    configuration = _with_small_teams(configure(Project(ROOT), "local", "conf/sources/synthetic.yaml"))
 
     def reopen() -> RunContext:
         show = lambda message: print(message, file=sys.stderr)  # noqa: E731

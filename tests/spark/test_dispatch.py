@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from jobs.domain.dispatch import (
     DispatchPlan,
+    candidates,
     stop_cooling,
     stop_exempt,
     stop_inhibited,
@@ -103,6 +104,38 @@ def _stopped(rows: DataFrame) -> dict[str, tuple[str, str | None]]:
         row["alert_id"]: (row["status_reason"], row["suppressed_by"])
         for row in found
         if row["status"] == "suppressed"
+    }
+
+
+def test_a_reminder_of_a_month_is_sent_within_it(spark: SparkSession, plan: DispatchPlan) -> None:
+    """A step found in the middle of a month is sent the next day; one found at its end is over."""
+    schema = (
+        "alert_id STRING, moment_id STRING, subscription_id STRING, category STRING, shadow BOOLEAN, cycle STRING, "
+        "as_of DATE, dispatch_date DATE, serve_on DATE, run_id STRING"
+    )
+    rows = [
+        ("in the month", "data_package_use", "S1", "reminder", False, "daily", date(2026, 5, 20), date(2026, 5, 21), None, "r"),
+        ("on its last day", "data_package_use", "S2", "reminder", False, "daily", date(2026, 5, 30), BEFORE, None, "r"),
+        ("in the next", "data_package_use", "S3", "reminder", False, "daily", BEFORE, DAY, None, "r"),
+        ("a complaint", "complaint", "S4", "anomaly", False, "daily", BEFORE, DAY, None, "r"),
+        ("a birthday", "birthday", "S5", "special", False, "daily", BEFORE, DAY, date(2026, 6, 3), "r"),
+        ("only watched", "complaint", "S6", "anomaly", True, "daily", BEFORE, DAY, None, "r"),
+        ("exempt", "suspended", "S7", "exempt", False, "daily", BEFORE, DAY, None, "r"),
+    ]  # fmt: skip
+    moments = spark.createDataFrame(rows, schema)
+    none = candidates(moments.where("FALSE"), moments.limit(0).select(
+        "*", F.lit(None).cast("date").alias("valid_until"), F.lit(None).cast("date").alias("carried_from"),
+        F.col("cycle").alias("dispatch_cycle"),
+    ), plan)  # fmt: skip
+    assert none.count() == 0
+    carried = none.drop("severity", "plan_id", "channel", "status", "status_reason", "suppressed_by")
+    found = stop_over(candidates(moments, carried, plan)).collect()
+    assert {row["alert_id"]: (row["valid_until"], row["status_reason"]) for row in found} == {
+        "in the month": (date(2026, 5, 22), None),
+        "on its last day": (BEFORE, None),
+        "in the next": (BEFORE, "over"),
+        "a complaint": (date(2026, 6, 2), None),
+        "a birthday": (date(2026, 6, 3), None),
     }
 
 

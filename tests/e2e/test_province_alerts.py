@@ -1,0 +1,285 @@
+"""The province's alerts and scores, computed again in plain Python from the words of conf/ and rules/."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from datetime import date, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+import yaml
+
+from jobs.stages.summary import print_summary
+from tests.e2e.conftest import DATES, ROOT, Province
+
+pytestmark = pytest.mark.spark
+
+AS_OF = date(2026, 5, 31)
+BASE = date(2026, 4, 30)
+Row = dict[str, Any]
+RULES: dict[str, Row] = {
+    path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
+    for folder in ("moments", "reminders")
+    for path in (ROOT / "rules" / folder).glob("*.yaml")
+}
+
+
+def rows_of(province: Province, name: str) -> list[Row]:
+    return pl.read_delta(str(province.warehouse / name)).to_dicts()
+
+
+def alerts(province: Province, day: date) -> list[Row]:
+    return [row for row in rows_of(province, "alerts") if row["dispatch_date"] == day]
+
+
+@pytest.mark.parametrize("day", DATES)
+def test_every_factor_of_the_priority_is_what_the_settings_say(province: Province, day: date) -> None:
+    seen: dict[str, set[float]] = defaultdict(set)
+    for row in alerts(province, day):
+        chance = row["risk_probability"]
+        waits = max((row["valid_until"] - day).days, 0)
+        expected = {
+            "risk": 0.5 if chance is None else max(min(float(chance) / 0.20, 1), 0.05),
+            "value": {"high": 1.0, "mid": 0.7, "low": 0.3}.get(row["value_tier"], 0.5),
+            "severity": {"critical": 1.0, "high": 0.75, "medium": 0.5, "low": 0.25}[
+                RULES[row["moment_id"]]["severity"]
+            ],
+            "urgency": 5 / (5 + waits),
+        }
+        found = {factor["name"]: float(factor["factor"]) for factor in row["priority_factors"]}
+        assert found == pytest.approx(expected, abs=1e-6), row["alert_id"]
+        neutral = {factor["name"] for factor in row["priority_factors"] if factor["neutral"]}
+        assert neutral == {
+            name for name, input_ in (("risk", chance), ("value", row["value_tier"])) if input_ is None
+        }
+        for name, factor in found.items():
+            seen[name].add(factor)
+    # Were all alike, a factor that is turned round would not be seen.
+    assert min(len(factors) for factors in seen.values()) >= 2
+
+
+@pytest.mark.parametrize("day", DATES)
+def test_alerts_are_worth_serving_for_the_days_of_their_rule(province: Province, day: date) -> None:
+    counted = Counter()
+    for row in alerts(province, day):
+        rule = RULES[row["moment_id"]]
+        since = row["carried_from"]
+        if since is not None:
+            continue
+        last = day + timedelta(days=rule["urgency_days"])
+        if rule["fire"] == "each_step":
+            last = min(last, date(2026, 5, 31))
+        if row["serve_on"] is not None:
+            assert row["moment_id"] == "birthday"
+            last = row["serve_on"]
+        assert row["valid_until"] == last, row["moment_id"]
+        counted[row["moment_id"]] += 1
+    assert len(counted) > 5
+
+
+def test_what_found_no_capacity_waits_for_the_next_date(province: Province) -> None:
+    first, second = (alerts(province, day) for day in DATES)
+    state = {
+        (row["moment_id"], row["subscription_id"])
+        for row in rows_of(province, "moment_state")
+        if row["as_of"] == AS_OF
+    }
+    waiting = {
+        row["alert_id"]
+        for row in first
+        if (row["status"] == "overflow" or row["status_reason"] == "exempt")
+        and row["valid_until"] >= DATES[1]
+        and (
+            not RULES[row["moment_id"]].get("pending_while_true")
+            or (row["moment_id"], row["subscription_id"]) in state
+        )
+    }
+    carried = {row["alert_id"] for row in second if row["carried_from"] is not None}
+    assert carried == waiting and carried
+    assert {row["carried_from"] for row in second} == {None, DATES[0]}
+
+
+GROUPS = {
+    "tariff": lambda v: _band(v["plan_monthly_fee"], (188, "188+"), (88, "88-187"), (38, "38-87"), (0, "0-37")),
+    "brand": lambda v: v["brand"],
+    "off_net": lambda v: _band(v["offnet_contact_share_1m"], (50, "50%+"), (30, "30-49%"), (0, "0-29%")),
+    "number": lambda v: v["number_segment"],
+    "service": lambda v: "complaint" if (v["complaints_30d"] or 0) >= 1 else _band(
+        v["service_contacts_30d"], (2, "2+ contacts"), (0, "0-1 contacts")),
+    "subscriptions": lambda v: _band(v["services_active"], (3, "3+"), (1, "1-2"), (0, "0")),
+}  # fmt: skip
+
+
+def _band(value: Any, *bands: tuple[int, str]) -> str | None:
+    return None if value is None else next((name for least, name in bands if value >= least), None)
+
+
+def test_every_term_of_the_risk_is_the_rate_of_the_customers_group(province: Province) -> None:
+    """Groups from the view, sizes and leavers from view and labels, smoothing by hand."""
+    views: dict[date, dict[str, Row]] = defaultdict(dict)
+    for row in rows_of(province, "customer_view"):
+        if row["as_of"] in (BASE, AS_OF):
+            views[row["as_of"]][row["subscription_id"]] = row
+    gone = dict(
+        duckdb.execute(
+            f"""select subscription_id, max(kind) from read_csv('{province.folder}/extracts/churn_labels_*.csv',
+            all_varchar = true, null_padding = true)
+            where churned_on > '2026-04-30' and churned_on <= '2026-05-30' group by 1"""
+        ).fetchall()
+    )
+    base = [
+        (one, view) for one, view in views[BASE].items()
+        if view["subscription_status"] == "active" and gone.get(one) != "disconnected"
+    ]  # fmt: skip
+    leavers = sum(gone.get(one) == "left" for one, _ in base)
+    average = leavers / len(base)
+    rates: dict[tuple[str, str], float] = {}
+    for term, group_of in GROUPS.items():
+        sizes = Counter(group_of(view) or "unknown" for _, view in base)
+        left = Counter(group_of(view) or "unknown" for one, view in base if gone.get(one) == "left")
+        for group, size in sizes.items():
+            rates[term, group] = average if group == "unknown" else (left[group] + 50 * average) / (size + 50)
+    scores = [row for row in rows_of(province, "risk_scores") if row["as_of"] == AS_OF]
+    assert len(scores) > 900
+    bands = Counter()
+    for row in scores:
+        view = views[AS_OF][row["subscription_id"]]
+        assert [term["term"] for term in row["terms"]] == list(GROUPS)
+        for term in row["terms"]:
+            group = GROUPS[term["term"]](view) or "unknown"
+            assert term["group"] == group, term["term"]
+            expected = rates.get((term["term"], group), average)
+            assert float(term["rate"]) == pytest.approx(expected, abs=1e-7), (term["term"], group)
+        chance = float(row["risk_probability"])
+        band = "high" if chance >= 0.05 else "mid" if chance >= 0.02 else "low"
+        assert row["risk_band"] == band
+        bands[band] += 1
+    assert len(bands) > 1, bands
+
+
+def test_reasons_are_the_groups_that_leave_clearly_more_often(province: Province) -> None:
+    terms = yaml.safe_load((ROOT / "conf/risk.yaml").read_text(encoding="utf-8"))["terms"]
+    sums: dict[str, list[Decimal]] = defaultdict(lambda: [Decimal(0), Decimal(0)])
+    for rate in rows_of(province, "risk_rates"):
+        if rate["as_of"] == AS_OF and rate["term"] in terms:
+            sums[rate["term"]][0] += rate["rate"] * rate["group_size"]
+            sums[rate["term"]][1] += rate["group_size"]
+    average = {term: total / size for term, (total, size) in sums.items()}
+    told = 0
+    for row in rows_of(province, "risk_scores"):
+        if row["as_of"] != AS_OF:
+            continue
+        worst = sorted(
+            (term for term in row["terms"] if term["rate"] >= Decimal("1.5") * average[term["term"]]),
+            key=lambda term: (average[term["term"]] - term["rate"], term["term"]),
+        )
+        for language, text in (("zh", "{}（{}）{}%"), ("en", "{} ({}) {} %")):
+            expected = [
+                text.format(
+                    terms[term["term"]][language],
+                    terms[term["term"]].get("labels", {}).get(term["group"], {}).get(language, term["group"]),
+                    (term["rate"] * 100).quantize(Decimal("0.1"), ROUND_HALF_UP),
+                )
+                for term in worst[:3]
+            ]
+            assert row[f"reasons_{language}"] == expected
+        told += len(worst) > 1
+    assert told > 0
+
+
+def test_the_highest_steps_of_the_calibration_are_smoothed(province: Province) -> None:
+    """Each step's rate is drawn towards the average, and steps never fall."""
+    steps = [
+        row
+        for row in rows_of(province, "risk_rates")
+        if row["as_of"] == AS_OF and row["term"] == "calibration"
+    ]
+    steps.sort(key=lambda row: float(row["group"]))
+    rates = [float(row["rate"]) for row in steps]
+    assert len(steps) > 2 and rates == sorted(rates)
+    size, left = sum(row["group_size"] for row in steps), sum(row["churned"] for row in steps)
+    for row in steps:
+        own = row["churned"] / row["group_size"]
+        low, high = sorted((own, left / size))
+        assert low - 1e-9 <= float(row["rate"]) <= high + 1e-9, row["group"]
+        if own != left / size:
+            assert abs(float(row["rate"]) - own) > 1e-6
+
+
+def test_bills_stand_in_texts_in_the_order_of_their_months(province: Province) -> None:
+    bills = defaultdict(dict)
+    for path in sorted((province.folder / "extracts").glob("bills_*.csv")):
+        for row in duckdb.execute(
+            f"select subscription_id, month, total from read_csv('{path}', all_varchar = true, null_padding = true)"
+        ).fetchall():
+            bills[row[0]][row[1]] = row[2]
+    rows = [row for row in alerts(province, DATES[1]) if row["moment_id"] == "monthly_spend_drop"]
+    assert rows
+    for row in rows:
+        mine = bills[row["subscription_id"]]
+        expected = [f"{Decimal(mine[f'2026-0{month}-01']):.2f}" for month in (3, 4, 5)]
+        assert re.findall(r"\d+\.\d\d", row["description_zh"]) == expected
+        assert re.findall(r"\d+\.\d\d", row["description_en"]) == expected
+
+
+def test_texts_have_names_instead_of_codes_and_dates_to_come(province: Province) -> None:
+    codes = re.compile(r"[a-z]{3,}")
+    seen = Counter()
+    for day in DATES:
+        for row in alerts(province, day):
+            seen[row["moment_id"]] += 1
+            if row["moment_id"] not in ("new_handset",):
+                assert not codes.search(row["description_zh"]), row["description_zh"]
+            assert "0件" not in row["description_zh"] and "unknown" not in row["description_en"]
+            if (
+                row["moment_id"] in ("arrears_before_suspension", "low_balance")
+                and row["carried_from"] is None
+            ):
+                told = re.search(r"20\d\d-\d\d-\d\d", row["description_zh"])
+                least = day if row["moment_id"] == "arrears_before_suspension" else AS_OF - timedelta(days=1)
+                assert told is None or date.fromisoformat(told[0]) >= least, row["description_zh"]
+                assert told is not None or row["moment_id"] == "arrears_before_suspension"
+    assert seen["arrears_before_suspension"] and seen["low_balance"] and seen["complaint"]
+
+
+def test_evidence_names_each_value_with_its_limit_and_unit(province: Province) -> None:
+    owing = [row for row in alerts(province, DATES[1]) if row["moment_id"] == "arrears_before_suspension"]
+    near = [row for row in owing if "within" in row["conditions_met"]]
+    assert near
+    for row in near:
+        evidence = {one["name"]: one for one in row["parameters"]}
+        assert (evidence["within"]["threshold"], evidence["within"]["unit"]) == ("5", "day")
+        assert 1 <= int(evidence["within"]["value"]) <= 5
+        assert float(evidence["in_arrears"]["value"]) >= 10
+
+
+def test_the_summary_counts_what_the_table_holds(
+    province: Province, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    print_summary(province.context, DATES[1])
+    text = capsys.readouterr().out
+    rows = alerts(province, DATES[1])
+    moments = Counter((row["moment_id"], row["dispatch_cycle"]) for row in rows)
+    for (moment, cycle), count in moments.items():
+        share = f"{100 * count / len(rows):.1f} %"
+        line = next(line for line in text.splitlines() if f" {moment} " in line and cycle in line)
+        cells = [cell.strip() for cell in line.strip("│").split("│")]
+        assert cells[2:4] == [str(count), share], line
+        statuses = Counter(row["status"] for row in rows if row["moment_id"] == moment)
+        assert [int(cell) for cell in cells[4:7]] == [
+            statuses[status] for status in ("dispatched", "overflow", "suppressed")
+        ]
+    reasons = Counter(row["status_reason"] for row in rows if row["status"] == "suppressed")
+    told = re.search(r"suppressed / 已抑制: (.*)", text)
+    assert told is not None
+    assert told[1] == ", ".join(f"{name} {count}" for name, count in sorted(reasons.items()))
+    top = min(
+        (row for row in rows if row["status"] == "dispatched" and row["visit_lead"]),
+        key=lambda row: row["rank_province"],
+    )
+    assert top["customer_id"] in text and f"{top['priority']:.4f}" in text
