@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from jobs.contracts.extracts import load_contracts
 from jobs.kernel.errors import KeyMomentsError
 from jobs.kernel.project import Project
 from jobs.stages import command as c
 from jobs.stages.context import configure
+
+contracts = c.command_group("Look at the extract contracts.")
+
+
+@contracts.callback()
+def _group() -> None:
+    """Keeps the name of a lone command."""
+
+
+@contracts.command("check")
+def check_contracts(project_dir: c.ProjectOption = None) -> None:
+    """Check the extract contracts; needs no Spark."""
+    with c.user_errors():
+        found = load_contracts(Project.find(project_dir))
+    for name in sorted(found):
+        one = found[name]
+        print(f"{name}: {len(one.fields)} fields, grain {one.grain}, {one.zh} / {one.en}")
+    print(f"{len(found)} contracts: no problem found")
 
 
 def main(project_dir: c.ProjectOption = None, profile: c.ProfileOption = "local") -> None:

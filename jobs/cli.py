@@ -28,6 +28,7 @@ app.command("identify-moments")(identify_moments.main)
 app.command("dispatch")(dispatch_alerts.main)
 app.add_typer(sources.app, name="sources")
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(check_project.contracts, name="contracts")
 app.command("check")(check_project.main)
 app.command("docs")(write_docs.main)
 

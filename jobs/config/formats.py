@@ -67,7 +67,7 @@ class OnDrift(StrictModel):
 
     Attributes:
         new: Columns that were not there and that no field uses.
-        missing: Columns that were there, or that optional fields use.
+        missing: Columns that were there; those in use must be there always.
         retyped: Columns of which half the values are no longer of their field's type.
         moved: Columns in another order.
     """

@@ -33,10 +33,10 @@ def drift_of(header: Sequence[str], used: Sequence[str], before: Sequence[str] |
         >>> drift_of(["a", "d", "b"], ["a", "b"], ["b", "a", "c"])
         {'new': ['d'], 'missing': ['c'], 'moved': ['a', 'b']}
         >>> drift_of(["a", "d"], ["a", "b"], None)
-        {'new': [], 'missing': ['b'], 'moved': []}
+        {'new': [], 'missing': [], 'moved': []}
     """
     if before is None:
-        return {"new": [], "missing": [name for name in used if name not in header], "moved": []}
+        return {"new": [], "missing": [], "moved": []}
     both = [name for name in header if name in before]
     moved = [
         name for name, other in zip(both, filter(both.__contains__, before), strict=True) if name != other

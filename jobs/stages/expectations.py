@@ -83,11 +83,20 @@ class Validator:
         os.environ["GX_ANALYTICS_ENABLED"] = "false"
         # Here, since the import takes seconds, and most commands do without.
         import great_expectations as gx
-        from great_expectations.data_context.types.base import ProgressBarsConfig
+        from great_expectations.data_context.types.base import (
+            DataContextConfig,
+            InMemoryStoreBackendDefaults,
+            ProgressBarsConfig,
+        )
 
         self._gx = gx
-        self._context = gx.get_context(mode="ephemeral")
-        self._context.variables.progress_bars = ProgressBarsConfig(globally=False)
+        self._context = gx.get_context(
+            mode="ephemeral",
+            project_config=DataContextConfig(
+                store_backend_defaults=InMemoryStoreBackendDefaults(),
+                progress_bars=ProgressBarsConfig(globally=False),
+            ),
+        )
         self._figures = self._context.data_sources.add_pandas("deliveries")
 
     def failed(

@@ -7,65 +7,19 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from deltalake import DeltaTable
 
 from jobs.kernel.cycle import CycleKind
 from jobs.kernel.errors import KeyMomentsError
 from jobs.kernel.project import Project
-from jobs.stages.context import RunContext, configure, open_run
-from jobs.stages.ingest import ingest
+from jobs.stages.context import configure, open_run
 from jobs.stages.moments import identify_moments
 from jobs.stages.scores import write_scores
 from jobs.stages.trial import try_file
+from tests.spark.little import HEADER, SOURCE, SUBSCRIPTIONS, Little
 
 pytestmark = pytest.mark.spark
 
 ROOT = Path(__file__).parents[2]
-SOURCE = """
-source: little
-zh: 小样本
-en: A small sample
-defaults: {format: csv, encoding: utf-8, delimiter: ',', header: true}
-extracts:
-  - contract: subscriptions
-    files: subscriptions_{period}.csv
-    fields: same
-  - contract: data_usage
-    files: data_usage_{period}_{sequence}.csv
-    fields: same
-"""
-SUBSCRIPTIONS = "subscription_id,customer_id,updated_on,number,status\nS1,C1,2026-05-01,13400000001,active\n"
-HEADER = "subscription_id,used_on,mb\n"
-
-
-class Little:
-    """A warehouse fed with little files."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.extracts = folder / "extracts"
-        self.extracts.mkdir()
-        (folder / "little.yaml").write_text(SOURCE, encoding="utf-8")
-        self.put("subscriptions_202605.csv", SUBSCRIPTIONS)
-
-    def put(self, name: str, content: str | bytes) -> Path:
-        path = self.extracts / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
-        return path
-
-    def run(self) -> RunContext:
-        configuration = configure(Project(ROOT), "local", str(self.folder / "little.yaml"))
-        context = open_run(configuration, str(self.folder / "warehouse"), str(self.extracts))
-        self.added = ingest(context)
-        return context
-
-    def usage(self) -> list[tuple[str, str, int]]:
-        frame = pl.read_delta(str(self.folder / "warehouse" / "clean_data_usage"))
-        return sorted(frame.select("subscription_id", pl.col("used_on").cast(str), "mb").rows())
-
-    def versions(self) -> dict[str, int]:
-        logs = (self.folder / "warehouse").glob("*/_delta_log")
-        return {log.parent.name: DeltaTable(str(log.parent)).version() for log in logs}
 
 
 @pytest.fixture

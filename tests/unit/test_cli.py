@@ -47,6 +47,21 @@ def test_check_finds_no_problem_in_this_project() -> None:
     assert "15 classes" in done.stdout
 
 
+def test_contracts_are_checked_alone(project_copy: ProjectCopy) -> None:
+    where = ["contracts", "check", "--project-dir", str(project_copy.root)]
+    good = CliRunner().invoke(app, where)
+    assert good.exit_code == 0 and good.stdout.endswith(" contracts: no problem found\n")
+    assert "bills: 6 fields, grain month, 月账单 / Monthly bills\n" in good.stdout
+    # A mistake elsewhere is not its business.
+    project_copy.replace("rules/plans.yaml", "channel: sms", "chanel: sms")
+    assert CliRunner().invoke(app, where).exit_code == 0
+    project_copy.replace("schemas/extracts/bills.yaml", "to: subscriptions", "to: subscription")
+    bad = CliRunner().invoke(app, where)
+    assert bad.exit_code == 2
+    assert bad.stderr.rstrip().endswith("'subscription' is not a contract (did you mean 'subscriptions'?)")
+    assert bad.stderr.startswith("schemas/extracts/bills.yaml:10:")
+
+
 def test_check_names_every_problem(project_copy: ProjectCopy) -> None:
     project_copy.replace("rules/moments/birthday.yaml", "severity: low", "severity: lowest")
     project_copy.replace("rules/plans.yaml", "channel: sms", "chanel: sms")

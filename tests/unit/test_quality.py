@@ -185,7 +185,7 @@ def test_a_reference_names_a_field_and_a_contract(project: Project) -> None:
         ("xcb", "abc", {"new": "x", "missing": "a", "moved": "cb"}),
         # A column in use that was not there before is no surprise.
         ("ab", "a", {"new": "", "missing": "", "moved": ""}),
-        ("x", None, {"new": "", "missing": "ab", "moved": ""}),
+        ("x", None, {"new": "", "missing": "", "moved": ""}),
     ],
 )
 def test_columns_come_go_and_move(header: str, before: str | None, expected: dict[str, str]) -> None:

@@ -1,0 +1,66 @@
+"""A warehouse fed with little files, for tests of ingest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+from deltalake import DeltaTable
+
+from jobs.kernel.project import Project
+from jobs.stages.context import RunContext, configure, open_run
+from jobs.stages.ingest import ingest
+
+ROOT = Path(__file__).parents[2]
+SOURCE = """
+source: little
+zh: 小样本
+en: A small sample
+defaults: {format: csv, encoding: utf-8, delimiter: ',', header: true}
+extracts:
+  - contract: subscriptions
+    files: subscriptions_{period}.csv
+    fields: same
+  - contract: data_usage
+    files: data_usage_{period}_{sequence}.csv
+    fields: same
+"""
+SUBSCRIPTIONS = "subscription_id,customer_id,updated_on,number,status\nS1,C1,2026-05-01,13400000001,active\n"
+HEADER = "subscription_id,used_on,mb\n"
+
+
+class Little:
+    """A warehouse fed with little files."""
+
+    def __init__(self, folder: Path, source: str = SOURCE, project: Path = ROOT) -> None:
+        self.folder = folder
+        self.project = project
+        self.extracts = folder / "extracts"
+        self.extracts.mkdir()
+        (folder / "little.yaml").write_text(source, encoding="utf-8")
+        self.put("subscriptions_202605.csv", SUBSCRIPTIONS)
+
+    def put(self, name: str, content: str | bytes) -> Path:
+        path = self.extracts / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+        return path
+
+    def run(self) -> RunContext:
+        self.said: list[str] = []
+        configuration = configure(Project(self.project), "local", str(self.folder / "little.yaml"))
+        context = open_run(
+            configuration, str(self.folder / "warehouse"), str(self.extracts), self.said.append
+        )
+        self.added = ingest(context)
+        return context
+
+    def usage(self) -> list[tuple[str, str, int]]:
+        frame = pl.read_delta(str(self.folder / "warehouse" / "clean_data_usage"))
+        return sorted(frame.select("subscription_id", pl.col("used_on").cast(str), "mb").rows())
+
+    def table(self, name: str) -> pl.DataFrame:
+        return pl.read_delta(str(self.folder / "warehouse" / name))
+
+    def versions(self) -> dict[str, int]:
+        logs = (self.folder / "warehouse").glob("*/_delta_log")
+        return {log.parent.name: DeltaTable(str(log.parent)).version() for log in logs}
