@@ -13,7 +13,7 @@ from typing import Literal as OneOf
 from pydantic import Discriminator, Field, Tag, field_validator
 
 from jobs.config.formats import Format
-from jobs.contracts.extracts import ExtractContract
+from jobs.contracts.extracts import POPULATION, ExtractContract
 from jobs.expressions.check import type_of
 from jobs.expressions.nodes import Call, Literal, Name, Node, names, substitute
 from jobs.expressions.parse import ExpressionProblem, parse
@@ -24,10 +24,6 @@ from jobs.kernel.located_yaml import Document, StrictModel, validate
 
 PLACEHOLDERS = {"period": r"(?P<period>[0-9]{6}|[0-9]{8})", "delivered": r"(?P<delivered>[0-9]{8})",
                 "sequence": r"(?P<sequence>[0-9]{1,6})", "part": r"(?P<part>[A-Za-z0-9]+)"}  # fmt: skip
-
-
-# Whoever has no subscription row is not in the customer view.
-POPULATION = "subscriptions"
 
 
 class ExtractMapping(Format):
@@ -132,6 +128,14 @@ class Source:
         filled |= {name for name, field in definition.fields.items() if field.default is not None}
         derived = {name for name, part in definition.derived.items() if part.from_ in filled}
         return frozenset(filled | derived)
+
+    def mapping_of(self, contract: str, file: str, part: str) -> ExtractMapping | None:
+        """The mapping by which a file fills a part of a contract; None when there is none any more."""
+        for one in self.mapping.extracts:
+            match = one.name_pattern.match(file) if one.contract == contract else None
+            if match is not None and (match.groupdict().get("part") or one.part) == part:
+                return one
+        return None
 
     def row_covers_days(self, contract: str) -> int:
         """The coarsest rows of a contract."""

@@ -16,6 +16,8 @@ from jobs.kernel.located_yaml import Document, StrictModel, validate
 from jobs.kernel.project import Project, collect
 
 FOLDER = "schemas/extracts"
+# Whoever has no row in this contract is not in the customer view.
+POPULATION = "subscriptions"
 
 Grain = Literal["event", "month", "state"]
 FieldType = Literal["string", "integer", "decimal", "date", "timestamp", "boolean"]

@@ -13,7 +13,7 @@ from typing import Literal as Choice
 from pydantic import Field as Setting
 
 from jobs.contracts.columns import Column, ddl_type
-from jobs.contracts.extracts import ExtractContract, FieldType
+from jobs.contracts.extracts import POPULATION, ExtractContract, FieldType
 from jobs.contracts.windows import Window
 from jobs.expressions.check import type_of
 from jobs.expressions.nodes import Call, Literal, Name, Node, names, substitute, walk
@@ -254,6 +254,9 @@ class _Checker:
             message = f"'{measure.from_}' is not an event or month extract{hint}"
             self.issues.append(Issue("CONF_UNKNOWN_REFERENCE", message, place))
             return
+        if "subscription_id" not in contract.column_types:
+            message = f"'{measure.from_}' has no subscription_id to add up by"
+            self.issues.append(Issue("CONF_UNKNOWN_REFERENCE", message, place))
         if (measure.of is None) != (measure.aggregate == "count"):
             self.issues.append(Issue("YAML_BAD_VALUE", "'of' is needed, except for count", place))
         for key, text in (("of", measure.of), ("where", measure.where)):
@@ -349,6 +352,12 @@ class _Checker:
                 states = [key for key, other in self.contracts.items() if other.grain == "state"]
                 hint = did_you_mean(name.table, states)
                 raise ExpressionProblem("EXPR_UNKNOWN_NAME", f"'{name.table}' is not a state extract{hint}")
+            # The state of a subscription is found by one of its own fields.
+            if contract.key not in {(key,) for key in self.contracts[POPULATION].column_types}:
+                message = (
+                    f"'{name.table}' is found by {', '.join(contract.key)}, not by one field of {POPULATION}"
+                )
+                raise ExpressionProblem("EXPR_UNKNOWN_NAME", message)
             return field_type(contract, Name(name.name))
         if name.name == "as_of":
             return Type("date")

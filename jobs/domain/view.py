@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.contracts.columns import ddl_type
-from jobs.contracts.extracts import ExtractContract
+from jobs.contracts.extracts import POPULATION, ExtractContract
 from jobs.contracts.supply import ItemStatus, Supply
 from jobs.contracts.view import MEASURE, CustomerView, Item, split_measure
 from jobs.contracts.windows import Window
@@ -23,7 +23,6 @@ from jobs.expressions.nodes import Name, names
 from jobs.expressions.sql import literal, quote, to_sql
 from jobs.kernel.cycle import Cycle
 
-BASE = "subscriptions"
 CALENDAR = "calendar"
 Relation = Callable[[str], str]
 """Name of the relation that holds the clean rows of a state contract, or the tiles of another."""
@@ -70,16 +69,16 @@ def view_sql(plan: ViewPlan, relation: Relation) -> str:
     Returns:
         SQL that gives as_of, cutoff, subscription_id and the items, null where unknown.
     """
-    steps = {CALENDAR: _calendar(plan), "population": _population(plan, relation(BASE))}
+    steps = {CALENDAR: _calendar(plan), "population": _population(plan, relation(POPULATION))}
     joins, columns = [], ["population.*"]
     for name in sources_used(plan):
-        if name == BASE:
+        if name == POPULATION:
             continue
         contract = plan.contracts[name]
         if contract.grain == "state":
             steps[name], found = _state(plan, contract, relation(name))
             (key,) = contract.key
-            left = "subscription_id" if key == "subscription_id" else quote(f"{BASE}.{key}")
+            left = "subscription_id" if key == "subscription_id" else quote(f"{POPULATION}.{key}")
         else:
             steps[name], found = _measures(plan, contract, relation(name))
             left = "subscription_id"
@@ -100,10 +99,10 @@ def sources_used(plan: ViewPlan) -> list[str]:
     used = [
         name
         for name, contract in plan.contracts.items()
-        if name != BASE
+        if name != POPULATION
         and (_state_columns(plan, name) if contract.grain == "state" else _measure_leaves(plan, name))
     ]
-    return [BASE, *used]
+    return [POPULATION, *used]
 
 
 def rows_needed(plan: ViewPlan, contract: str) -> str:
@@ -176,16 +175,16 @@ def _measure_leaves(plan: ViewPlan, contract: str) -> list[Name]:
 
 def _population(plan: ViewPlan, relation: str) -> str:
     """The subscriptions in the network, with their fields that items or joins need."""
-    contract = plan.contracts[BASE]
+    contract = plan.contracts[POPULATION]
     joins = [
         key
         for other in plan.contracts.values()
-        if other.grain == "state" and other.contract != BASE
+        if other.grain == "state" and other.contract != POPULATION
         for key in other.key
         if key in contract.column_types and key != "subscription_id"
     ]
-    wanted = list(dict.fromkeys([*_state_columns(plan, BASE), *joins, "status", "joined_on"]))
-    leaves = ", ".join(f"_state.{quote(name)} AS {quote(f'{BASE}.{name}')}" for name in wanted)
+    wanted = list(dict.fromkeys([*_state_columns(plan, POPULATION), *joins, "status", "joined_on"]))
+    leaves = ", ".join(f"_state.{quote(name)} AS {quote(f'{POPULATION}.{name}')}" for name in wanted)
     return (
         f"SELECT as_of, cutoff, subscription_id, {leaves} "
         f"FROM (SELECT as_of, cutoff, subscription_id, {_newest(wanted)} AS _state "

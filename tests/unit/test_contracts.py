@@ -204,6 +204,13 @@ def test_leaves_are_found_through_other_items(view: CustomerView) -> None:
          "EXPR_UNKNOWN_NAME bill_total_1m: 'arears' is not a field of balances (did you mean 'arrears'?)"),
         (SPEND, "bill_total: {from: bills,", "bill_total: {from: number_segments,", "bill_total: {from",
          "CONF_UNKNOWN_REFERENCE 'number_segments' is not an event or month extract"),
+        (SPEND, "measure(bill_total, '1m')", "number_segments.operator", "bill_total_1m:",
+         "EXPR_UNKNOWN_NAME bill_total_1m: 'number_segments' is found by prefix, not by one field of subscriptions"),
+        (SPEND, "measure(bill_total, '1m')", "consents.purpose", "bill_total_1m:",
+         "EXPR_UNKNOWN_NAME bill_total_1m: 'consents' is found by customer_id, channel, purpose, "
+         "not by one field of subscriptions"),
+        (SPEND, "bill_total: {from: bills, aggregate: sum, of: total,", "bill_total: {from: public_posts, aggregate: count,",
+         "bill_total: {from", "CONF_UNKNOWN_REFERENCE 'public_posts' has no subscription_id to add up by"),
         (SPEND, "bill_total: {from: bills, aggregate: sum, of: total,", "bill_total: {from: bills, aggregate: count, of: total,",
          "bill_total: {from", "YAML_BAD_VALUE 'of' is needed, except for count"),
         (SPEND, "bill_total: {from: bills, aggregate: sum, of: total,", "bill_total: {from: bills, aggregate: sum, of: totel,",

@@ -9,10 +9,10 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from jobs.contracts.extracts import ExtractContract
+from jobs.contracts.extracts import POPULATION, ExtractContract
 from jobs.contracts.supply import Delivered, Supply
 from jobs.contracts.view import CustomerView
-from jobs.domain.view import BASE, CALENDAR, ViewPlan, rows_needed, sources_used, view_sql
+from jobs.domain.view import CALENDAR, ViewPlan, rows_needed, sources_used, view_sql
 from jobs.kernel.cycle import Cycle, CycleKind
 
 AMOUNTS = {"value_tier_high": 300, "value_tier_mid": 120}
@@ -53,8 +53,8 @@ def test_what_is_not_supplied_is_not_read(view: CustomerView, contracts: dict[st
     one = plan(view, contracts, date(2026, 5, 31), without=("voice_usage", "tariff_plans"))
     read = relations(view_sql(one, lambda name: f"read_{name}"))
     assert not {"read_voice_usage", "read_tariff_plans"} & set(read)
-    only = plan(view, contracts, date(2026, 5, 31), without=tuple(set(contracts) - {BASE}))
-    assert relations(view_sql(only, lambda name: f"read_{name}")) == [f"read_{BASE}"]
+    only = plan(view, contracts, date(2026, 5, 31), without=tuple(set(contracts) - {POPULATION}))
+    assert relations(view_sql(only, lambda name: f"read_{name}")) == [f"read_{POPULATION}"]
 
 
 @pytest.mark.parametrize("as_of", [date(2026, 2, 28), date(2028, 2, 29), date(2026, 12, 31)])
