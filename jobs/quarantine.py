@@ -1,4 +1,4 @@
-"""Job: lists and shows the rows that could not be loaded; needs no Spark and disturbs no run."""
+"""Job: lists and shows the rows that could not be loaded, without Spark, and loads them once they hold."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from jobs.kernel.project import Project
 from jobs.stages import command as c
 from jobs.stages.context import configure
 from jobs.stages.quarantine import refused, refused_rows
+from jobs.stages.release import release
 
 ContractOption = Annotated[str | None, typer.Option("--contract", help="Only rows of this contract.")]
 ContractArgument = Annotated[str, typer.Argument(help="Rows of which contract, such as bills.")]
@@ -62,6 +63,21 @@ def show_refused(
     for row in rows:
         print(f"{row.file}:{row.line} {', '.join(row.reasons)}\n    {row.original}")
     print(f"{len(rows)} rows shown" if rows else "no such row is in quarantine / 隔离区无此类行")
+
+
+@app.command("release")
+def release_refused(
+    source: c.SourceOption,
+    contract: ContractArgument,
+    warehouse: c.WarehouseOption = "data/warehouse",
+    file: FileOption = None,
+    project_dir: c.ProjectOption = None,
+    profile: c.ProfileOption = "local",
+) -> None:
+    """Load the rows that hold now that their contract or mapping has been mended."""
+    with c.running(source, warehouse, project_dir, profile) as context:
+        released = release(context, contract, file)
+    print(f"{released.loaded:,} rows loaded, {released.left:,} stay in quarantine")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
+from functools import reduce
 from typing import Any
 
 from pyspark import StorageLevel
@@ -119,18 +120,18 @@ def _write(context: RunContext, batch: Batch, known: list[dict[str, Any]]) -> li
     tiles = tile_table(contract, view) if view.measures_of(contract.contract) else None
     loaded: dict[str, int] = {}
     if units:
-        loaded = _write_clean(warehouse, batch, units, others, tiles, view)
+        loaded = write_clean(warehouse, batch, units, others, tiles, view)
     else:
         for table in (contract.clean_table(), *([] if tiles is None else [tiles])):
             warehouse.ensure(table)
-    context.progress(f"  {contract.contract}: {sum(c.accepted for c in batch.counts.values()):,} rows")
+    context.progress(f"  {contract.contract}: {sum(c.accepted for c in batch.counts.values()):,} rows written")
     return [
         _delivery_row(context, one, contract, batch.counts[one.delivery_id], loaded.get(one.delivery_id, 0))
         for one in batch.deliveries
     ]
 
 
-def _write_clean(
+def write_clean(
     warehouse: Warehouse,
     batch: Batch,
     units: list[date],
@@ -138,7 +139,19 @@ def _write_clean(
     tiles: Table | None,
     view: CustomerView,
 ) -> dict[str, int]:
-    """Writes some units of a clean table and its tiles; returns the clean rows of each delivery."""
+    """Writes some units of a clean table and its tiles.
+
+    Args:
+        warehouse: The tables.
+        batch: New deliveries that have rows in these units.
+        units: What is written anew.
+        others: Loaded deliveries that have rows in them.
+        tiles: The contract's tile table, if it has one.
+        view: Gives the measures.
+
+    Returns:
+        Clean rows in these units, by delivery.
+    """
     contract = batch.contract
     numbers = _numbered(batch, others)
     kept = _clean_rows(warehouse, batch, units, numbers, {row["delivery_id"] for row in others})
@@ -185,14 +198,17 @@ def _clean_rows(
     """
     contract = batch.contract
     columns = [column.name for column in contract.kept_columns] + ["row_date", "available_at", "line"]
-    new = ", ".join(str(numbers[one.delivery_id]) for one in batch.deliveries)
-    number = F.expr(f"array({new})[delivery]").alias("delivery")
-    rows = batch.judged.where(ACCEPTED).select(*columns, number)
+    frames = []
+    if batch.deliveries:
+        new = ", ".join(str(numbers[one.delivery_id]) for one in batch.deliveries)
+        number = F.expr(f"array({new})[delivery]").alias("delivery")
+        frames.append(batch.judged.where(ACCEPTED).select(*columns, number))
     if others:
         known = ", ".join(f"{literal(one)}, {numbers[one]}" for one in sorted(others))
         number = F.expr(f"map({known})[delivery_id]").alias("delivery")
         old = warehouse.read(contract.raw_table()).where(F.col("delivery_id").isin(*others))
-        rows = rows.unionByName(old.select(*columns, number))
+        frames.append(old.select(*columns, number))
+    rows = reduce(DataFrame.unionByName, frames)
     rows = rows.withColumn("row_day", row_day(contract)).where(F.col("row_day").isin(units))
     accepted = sum(counts.accepted for counts in batch.counts.values())
     return latest_wins(rows, contract, buckets=1 + accepted // (len(units) * ROWS_PER_FILE))
@@ -238,29 +254,34 @@ def _write_side_tables(
         rows = rows.withColumnRenamed("raw", "original")
         kept = _other_parts(warehouse, quarantine, place, slots, contract.contract, rows)
         warehouse.replace_changed(kept, quarantine, slot)
+    people = people_of(batch)
+    if people is None:
+        return
+    identity = context.table("identity")
+    kept = _other_parts(warehouse, identity, place, slots, contract.contract, people)
+    warehouse.replace_changed(kept, identity, slot)
+
+
+def people_of(batch: Batch) -> DataFrame | None:
+    """Rows of the table identity: the clear values of accepted rows; None when the contract has none."""
+    contract = batch.contract
     clear = [column.removeprefix("clear__") for column in batch.rows.columns if column.startswith("clear__")]
     if not clear:
-        return
-    subject = F.col(contract.key[0]).alias("subject")
+        return None
     good = batch.rows.where(ACCEPTED)
     parts = [
         good.where(F.col(f"clear__{field}").isNotNull()).select(
-            name,
+            F.lit(contract.contract).alias("contract"),
             "period",
             "part",
-            subject,
+            F.col(contract.key[0]).alias("subject"),
             F.lit(field).alias("field"),
             (F.col(field) if contract.fields[field].personal == "number" else F.lit(None)).alias("pseudonym"),
             F.col(f"clear__{field}").alias("clear"),
         )
         for field in clear
     ]
-    people = parts[0]
-    for part in parts[1:]:
-        people = people.unionByName(part)
-    identity = context.table("identity")
-    kept = _other_parts(warehouse, identity, place, slots, contract.contract, people.distinct())
-    warehouse.replace_changed(kept, identity, slot)
+    return reduce(DataFrame.unionByName, parts).distinct()
 
 
 def _delivery_row(
@@ -308,7 +329,11 @@ def _record(context: RunContext, known: list[dict[str, Any]], added: list[dict[s
             row["status"] = "superseded"
     # A content that comes back after a wrong correction has been there before.
     again = {row["delivery_id"] for row in added}
-    deliveries = [row for row in known if row["delivery_id"] not in again] + added
+    record_deliveries(context, [row for row in known if row["delivery_id"] not in again] + added)
+
+
+def record_deliveries(context: RunContext, deliveries: list[dict[str, Any]]) -> None:
+    """Writes the deliveries table anew."""
     table = context.table("deliveries")
     rows = [tuple(row[name] for name in table.names) for row in deliveries]
     context.warehouse.overwrite(context.spark.createDataFrame(rows, table.ddl), table)

@@ -15,7 +15,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.config.sources import columns_used
+from jobs.config.sources import ExtractMapping, columns_used
 from jobs.contracts.extracts import ExtractContract
 from jobs.domain.extract_rows import RowContext, row_day, typed_rows
 from jobs.domain.profile import Profile, profile_columns, profile_of
@@ -100,7 +100,7 @@ def judge_deliveries(context: RunContext, deliveries: list[Delivery]) -> list[Ba
     # The largest first, so that small ones are planned while the rows of large ones are read.
     size = {name: sum(one.facts.records for one in mine) for name, mine in by_contract.items()}
     order = sorted(by_contract, key=lambda name: (name != SEGMENTS, -size[name], name))
-    operators = _known_operators(context)
+    operators = known_operators(context)
     batches: list[Batch] = []
     if order and order[0] == SEGMENTS:
         batch = _judge(context, by_contract[order.pop(0)], RowContext(context.keys.pseudonym, {}))
@@ -115,7 +115,8 @@ def judge_deliveries(context: RunContext, deliveries: list[Delivery]) -> list[Ba
     return batches
 
 
-def _known_operators(context: RunContext) -> dict[str, str]:
+def known_operators(context: RunContext) -> dict[str, str]:
+    """Operator by number prefix, as loaded."""
     contract = context.configuration.contracts[SEGMENTS]
     rows = context.warehouse.read_or_empty(contract.clean_table()).orderBy("row_date")
     return {row["prefix"]: row["operator"] for row in rows.select("prefix", "operator").collect()}
@@ -130,6 +131,22 @@ def _judge(context: RunContext, deliveries: list[Delivery], lookups: RowContext)
     rows = frames[0]
     for frame in frames[1:]:
         rows = rows.unionByName(frame)
+    batch = counted(context, contract, deliveries, rows)
+    for one in deliveries:
+        found = batch.counts[one.delivery_id].records
+        if found != one.facts.records:
+            message = f"has {one.facts.records} records but {found} were read"
+            raise SourceError(Issue("LEDGER_SUM", message, Location(one.path)))
+    read = sum(counts.records for counts in batch.counts.values())
+    refused = sum(counts.rejected for counts in batch.counts.values())
+    context.progress(f"  {contract.contract}: {read:,} records read, {refused:,} of them refused")
+    return batch
+
+
+def counted(
+    context: RunContext, contract: ExtractContract, deliveries: list[Delivery], rows: DataFrame
+) -> Batch:
+    """Keeps typed rows and counts them by delivery, in one pass."""
     rows = rows.persist(StorageLevel.MEMORY_AND_DISK)
     counts = {one.delivery_id: Counts(0, 0, 0, None, None) for one in deliveries}
     good = ACCEPTED
@@ -155,10 +172,6 @@ def _judge(context: RunContext, deliveries: list[Delivery], lookups: RowContext)
             tuple(row["units"]),
             profile_of(row.asDict()),
         )
-    for one in deliveries:
-        if counts[one.delivery_id].records != one.facts.records:
-            message = f"has {one.facts.records} records but {counts[one.delivery_id].records} were read"
-            raise SourceError(Issue("LEDGER_SUM", message, Location(one.path)))
     return Batch(contract, deliveries, rows, counts)
 
 
@@ -167,23 +180,46 @@ def _typed(
 ) -> DataFrame:
     """The records of deliveries that share mapping and header, each told by its number."""
     _, first = group[0]
-    mapping, header = first.mapping, first.facts.header
-    if mapping.fields == "same":
-        # Optional fields that these files lack stay null.
-        present = {name: quote(name) for name in contract.fields if name in header}
-        mapping = mapping.model_copy(update={"fields": present})
-    used = [header.index(name) for name in columns_used(mapping, contract)]
     files = [RecordFile(number, one.path, one.facts.pieces) for number, one in group]
-    records = read_records(
-        context.spark, files, layout_of(first.mapping, contract), len(header), sorted(used)
-    )
-    typed = typed_rows(records, header, mapping, contract, lookups)
+    width, used = len(first.facts.header), columns_read(first, contract)
+    records = read_records(context.spark, files, layout_of(first.mapping, contract), width, used)
+    return typed(records, group, contract, lookups)
+
+
+def columns_read(delivery: Delivery, contract: ExtractContract) -> list[int]:
+    """Which columns of a delivery its fields need, counted from zero, rising."""
+    header = delivery.facts.header
+    return sorted(header.index(name) for name in columns_used(_present(delivery, contract), contract))
+
+
+def _present(delivery: Delivery, contract: ExtractContract) -> ExtractMapping:
+    """A delivery's mapping; optional fields that the file lacks stay null."""
+    mapping = delivery.mapping
+    if mapping.fields != "same":
+        return mapping
+    present = {name: quote(name) for name in contract.fields if name in delivery.facts.header}
+    return mapping.model_copy(update={"fields": present})
+
+
+def typed(
+    records: DataFrame, group: list[tuple[int, Delivery]], contract: ExtractContract, lookups: RowContext
+) -> DataFrame:
+    """Records as typed rows with their reasons and the date from which they count as known.
+
+    Args:
+        records: Of deliveries that share mapping and header; file is a delivery's number.
+        group: The deliveries by number.
+        contract: Their contract.
+        lookups: Keys and look-ups.
+    """
+    _, first = group[0]
+    rows = typed_rows(records, first.facts.header, _present(first, contract), contract, lookups)
     available = F.expr(f"date_add(row_date, {contract.available_after_days})")
     dated = {number: one.delivered_on for number, one in group if one.delivered_on is not None}
     if dated:
         known = ", ".join(f"{number}, {literal(day)}" for number, day in dated.items())
         available = F.coalesce(F.expr(f"try_element_at(map({known}), file)"), available)
-    return typed.withColumn("available_at", available).withColumnRenamed("file", "delivery")
+    return rows.withColumn("available_at", available).withColumnRenamed("file", "delivery")
 
 
 def refuse_bad(context: RunContext, batches: list[Batch]) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from jobs.config.masking import masked, shape
-from jobs.config.sources import ExtractMapping, Source
+from jobs.config.sources import Source
 from jobs.contracts.columns import Table
 from jobs.contracts.extracts import contract_named
 from jobs.stages.context import Configuration
@@ -72,7 +72,7 @@ def refused_rows(
     for row in sorted(rows, key=lambda one: (one["file"], one["line"]))[:limit]:
         reasons = tuple(row["reasons"])
         original = row["original"] or ""
-        mapping = _mapping(source, contract, row["file"], row["part"])
+        mapping = source.mapping_of(contract, row["file"], row["part"])
         shown = (
             shape(original)
             if mapping is None
@@ -90,12 +90,3 @@ def _only(configuration: Configuration, contract: str | None) -> list[tuple[str,
     if contract is None:
         return []
     return [("contract", "=", contract_named(configuration.contracts, contract).contract)]
-
-
-def _mapping(source: Source, contract: str, file: str, part: str) -> ExtractMapping | None:
-    """The mapping a file was read by; None when the source no longer has one for it."""
-    for one in source.mapping.extracts:
-        match = one.name_pattern.match(file) if one.contract == contract else None
-        if match is not None and (match.groupdict().get("part") or one.part) == part:
-            return one
-    return None

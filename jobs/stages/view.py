@@ -77,7 +77,8 @@ def _mark(context: RunContext, plan: ViewPlan) -> str:
             first = min(row["units"])
             known = row["delivered_on"] or first + timedelta(days=contract.available_after_days)
             if first <= plan.cycle.as_of and known <= plan.cycle.cutoff:
-                ids.append(row["delivery_id"])
+                # Rows that are released from quarantine come to a delivery later.
+                ids.append(f"{row['delivery_id']}:{row['rows_quarantined']}")
     return fingerprint([view_sql(plan, lambda name: name), sorted(ids)])
 
 

@@ -90,6 +90,11 @@ class Splitter:
                 yield from plain
             line += block.count(b"\n")
 
+    def again(self, records: Iterable[tuple[int, str]]) -> Iterator[pa.RecordBatch]:
+        """Records that were split before, each by the line it starts on and its text."""
+        rows = (self._record(line, text.encode(self.layout.encoding)) for line, text in records)
+        yield from self._in_batches(rows)
+
     def _plain(self, block: bytes, line: int) -> list[pa.RecordBatch] | None:
         """A block without quotes, at once; None when its bytes need a closer look."""
         # Arrow ends lines at a lone carriage return, and takes a blank line for a record.

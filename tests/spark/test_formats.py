@@ -16,7 +16,7 @@ from jobs.kernel.project import Project
 from jobs.stages.context import configure, open_run
 from jobs.stages.ingest import ingest
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 SOURCE = """

@@ -1,0 +1,88 @@
+"""Refused rows are loaded once their mapping is mended, as if it had been right from the start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from jobs.stages.context import RunContext, configure, open_run
+from jobs.stages.ingest import ingest
+from jobs.stages.release import Released, release
+from tests.spark.little import HEADER, ROOT, SOURCE, Little, Project
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
+
+WRONG = SOURCE.replace("fields: same\n", "fields: same\n    max_bad_share: 1\n")
+MENDED = WRONG.replace(
+    "fields: same\n    max_bad_share: 1\n  - contract: data",
+    "max_bad_share: 1\n    fields: {subscription_id: subscription_id, customer_id: customer_id, updated_on: updated_on, "
+    "number: number, status: lower(status)}\n  - contract: data",
+).replace(
+    "sequence}.csv\n    fields: same",
+    "sequence}.csv\n    fields: {subscription_id: subscription_id, used_on: used_on, mb: round(number(mb))}",
+)
+SUBSCRIPTIONS = (
+    "subscription_id,customer_id,updated_on,number,status\n"
+    "S1,C1,2026-05-01,13400000001,active\nS2,C2,2026-05-01,13400000002,ACTIVE\n"
+    "S3,C3,2026-05-01,13400000003,gone\n"
+)
+USAGE = {
+    # The second row of S1 takes the place of the first once it can be read; the 28th is a day of its own.
+    "data_usage_20260530_1.csv": "S1,2026-05-30,10\nS1,2026-05-30,11.6\nS2,2026-05-28,0.4\nS2,soon,1\n",
+    "data_usage_20260531_1.csv": "S1,2026-05-30,12\nS1,2026-05-31,5\nS2,2026-05-31,2.5,\n",
+}
+
+
+def fed(folder: Path, source: str) -> Little:
+    folder.mkdir()
+    little = Little(folder, source)
+    little.put("subscriptions_202605.csv", SUBSCRIPTIONS)
+    for name, rows in USAGE.items():
+        little.put(name, HEADER + rows)
+    little.run()
+    return little
+
+
+def rerun(little: Little) -> RunContext:
+    configuration = configure(Project(ROOT), "local", str(little.folder / "little.yaml"))
+    return open_run(configuration, str(little.folder / "warehouse"), str(little.extracts))
+
+
+def content(little: Little, name: str) -> list[str]:
+    frame = little.table(name).drop(
+        "run_id", "delivery_id", "mapping_fingerprint", "profile", "drift", "original", strict=False
+    )
+    return sorted(str(row) for row in frame.select(sorted(frame.columns)).to_dicts())
+
+
+def test_released_rows_are_where_they_would_be(tmp_path: Path) -> None:
+    fresh = fed(tmp_path / "fresh", MENDED)
+    mended = fed(tmp_path / "mended", WRONG)
+    before = counts_of(mended)
+    assert before == {"subscriptions": (3, 1, 2), "data_usage": (7, 3, 4)}
+    (mended.folder / "little.yaml").write_text(MENDED, encoding="utf-8")
+    context = rerun(mended)
+    assert release(context, "subscriptions") == Released(loaded=1, left=1)
+    assert release(context, "data_usage", "data_usage_20260530_1.csv") == Released(loaded=2, left=1)
+    assert release(context, "data_usage") == Released(loaded=0, left=2)
+    for name in ("raw_subscriptions", "clean_subscriptions", "identity", "raw_data_usage", "clean_data_usage",
+                 "tiles_data_usage", "quarantine", "deliveries"):  # fmt: skip
+        assert content(mended, name) == content(fresh, name), name
+    # Nothing is left to do, and nothing is done twice.
+    versions = mended.versions()
+    assert release(rerun(mended), "subscriptions") == Released(loaded=0, left=1)
+    assert mended.versions() == versions
+    # The files are still there and their mapping is another: they are loaded again as a whole, to the same end.
+    ingest(rerun(mended))
+    for name in ("clean_subscriptions", "clean_data_usage", "quarantine"):
+        assert content(mended, name) == content(fresh, name), name
+
+
+def counts_of(little: Little) -> dict[str, tuple[int, int, int]]:
+    """Rows read, loaded or duplicate, and quarantined, by contract."""
+    rows = little.table("deliveries").group_by("contract").agg(
+        pl.col("rows_read").sum(), pl.col("rows_loaded").sum() + pl.col("rows_duplicate").sum(), pl.col("rows_quarantined").sum()
+    )  # fmt: skip
+    return {row[0]: row[1:] for row in rows.rows()}
