@@ -80,7 +80,7 @@ def check_drift(
                 if reaction == "stop":
                     stops.append(issue)
                 else:
-                    context.progress(f"  {issue}")
+                    context.progress(f"  {one.name} {issue.message}")
     if stops:
         raise SourceError(stops)
     return found

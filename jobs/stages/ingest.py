@@ -26,7 +26,7 @@ from jobs.stages.context import RunContext
 from jobs.stages.deliveries import Delivery, covered, find_deliveries
 from jobs.stages.drift import check_drift
 from jobs.stages.judge import ACCEPTED, PARALLEL_CONTRACTS, Batch, Counts, judge_deliveries, refuse_bad
-from jobs.stages.quality import check_quality
+from jobs.stages.quality import check_quality, write_pages
 from jobs.storage.ledger import LedgerRow
 from jobs.storage.warehouse import ROWS_PER_FILE, Warehouse
 
@@ -59,10 +59,12 @@ def ingest(context: RunContext) -> list[dict[str, Any]]:
     try:
         drift = check_drift(context, batches, known)
         refuse_bad(context, batches)
-        check_quality(context, batches, known)
+        validator = check_quality(context, batches, known)
         _check_tables(context, batches)
-        with ThreadPoolExecutor(PARALLEL_CONTRACTS) as pool:
+        with ThreadPoolExecutor(PARALLEL_CONTRACTS + 1) as pool:
+            pages = pool.submit(write_pages, context, validator)
             added = list(pool.map(lambda batch: _write(context, batch, known), batches))
+            pages.result()
     finally:
         for batch in batches:
             batch.judged.unpersist()
@@ -124,7 +126,9 @@ def _write(context: RunContext, batch: Batch, known: list[dict[str, Any]]) -> li
     else:
         for table in (contract.clean_table(), *([] if tiles is None else [tiles])):
             warehouse.ensure(table)
-    context.progress(f"  {contract.contract}: {sum(c.accepted for c in batch.counts.values()):,} rows written")
+    context.progress(
+        f"  {contract.contract}: {sum(c.accepted for c in batch.counts.values()):,} rows written"
+    )
     return [
         _delivery_row(context, one, contract, batch.counts[one.delivery_id], loaded.get(one.delivery_id, 0))
         for one in batch.deliveries

@@ -35,8 +35,13 @@ class Figures:
     profile: Mapping[str, Decimal]
 
 
-def check_quality(context: RunContext, batches: Sequence[Batch], known: Iterable[Mapping[str, Any]]) -> None:
+def check_quality(
+    context: RunContext, batches: Sequence[Batch], known: Iterable[Mapping[str, Any]]
+) -> Validator:
     """Checks every new delivery as a whole, keeps what was found, and says what is not as expected.
+
+    Returns:
+        What can write the outcome as pages; see write_pages.
 
     Raises:
         SourceError: When a delivery breaches an expectation whose contract says stop.
@@ -58,13 +63,19 @@ def check_quality(context: RunContext, batches: Sequence[Batch], known: Iterable
                 if one.breach == "stop":
                     stops.append(issue)
                 else:
-                    context.progress(f"  {issue}")
+                    context.progress(f"  {delivery.name} {issue.message}")
     table = context.table(TABLE)
     context.warehouse.append(context.spark.createDataFrame(results, table.ddl), table)
+    if stops:
+        write_pages(context, validator)
+        raise SourceError(stops)
+    return validator
+
+
+def write_pages(context: RunContext, validator: Validator) -> None:
+    """Writes the outcome of the checks as static pages into a local warehouse."""
     if "://" not in context.warehouse.path:
         validator.write_docs(Path(context.warehouse.path) / DOCS)
-    if stops:
-        raise SourceError(stops)
 
 
 def _figures(
@@ -156,35 +167,35 @@ def _unknown_shares(context: RunContext, batches: Sequence[Batch]) -> dict[tuple
     """Share of the different values of a delivery's field that its reference does not know."""
     new = {batch.contract.contract: batch for batch in batches}
     used: list[DataFrame] = []
-    targets: set[str] = set()
+    names: list[tuple[str, str]] = []
+    targets: dict[str, int] = {}
     for batch in batches:
+        supplied = context.source.fields_of(batch.contract.contract)
         for field, reference in batch.contract.references.items():
-            if reference.to in context.source.contracts and field in context.source.fields_of(
-                batch.contract.contract
-            ):
-                value = F.col(quote(field)).alias("value")
-                rows = batch.rows.where(ACCEPTED).where(value.isNotNull())
-                to, name = F.lit(reference.to).alias("to"), F.lit(field).alias("field")
-                used.append(rows.select(to, name, "delivery_id", value).distinct())
-                targets.add(reference.to)
+            if reference.to not in context.source.contracts or field not in supplied:
+                continue
+            # Numbers instead of names: millions of rows carry them.
+            to = targets.setdefault(reference.to, len(targets))
+            place = F.expr(f"{len(names)} + delivery").alias("place")
+            names += [(one.delivery_id, field) for one in batch.deliveries]
+            rows = batch.judged.where(ACCEPTED).where(F.col(quote(field)).isNotNull())
+            used.append(rows.select(F.lit(to).alias("to"), place, F.col(quote(field)).alias("value")))
     if not used:
         return {}
-    known = [_known_keys(context, name, new.get(name)) for name in sorted(targets)]
+    known = [_known_keys(context, name, number, new.get(name)) for name, number in targets.items()]
     there = reduce(DataFrame.unionByName, known).distinct().withColumn("known", F.lit(1))
-    found = reduce(DataFrame.unionByName, used).join(there, ["to", "value"], "left")
-    shares = found.groupBy("delivery_id", "field").agg(
-        F.count("*").alias("values"), F.count("known").alias("known")
-    )
-    return {(row["delivery_id"], row["field"]): 1 - row["known"] / row["values"] for row in shares.collect()}
+    found = reduce(DataFrame.unionByName, used).distinct().join(there, ["to", "value"], "left")
+    shares = found.groupBy("place").agg(F.count("*").alias("values"), F.count("known").alias("known"))
+    return {names[row["place"]]: 1 - row["known"] / row["values"] for row in shares.collect()}
 
 
-def _known_keys(context: RunContext, name: str, batch: Batch | None) -> DataFrame:
+def _known_keys(context: RunContext, name: str, number: int, batch: Batch | None) -> DataFrame:
     contract = context.configuration.contracts[name]
     key = F.col(quote(contract.key[0])).alias("value")
     rows = context.warehouse.read_or_empty(contract.clean_table()).select(key)
     if batch is not None:
         rows = rows.unionByName(batch.judged.where(ACCEPTED).select(key))
-    return rows.select(F.lit(name).alias("to"), "value")
+    return rows.select(F.lit(number).alias("to"), "value")
 
 
 def _result(
