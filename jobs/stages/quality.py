@@ -37,15 +37,17 @@ class Figures:
 
 def check_quality(
     context: RunContext, batches: Sequence[Batch], known: Iterable[Mapping[str, Any]]
-) -> Validator:
+) -> Validator | None:
     """Checks every new delivery as a whole, keeps what was found, and says what is not as expected.
 
     Returns:
-        What can write the outcome as pages; see write_pages.
+        What can write the outcome as pages (see write_pages); None when there was nothing to check.
 
     Raises:
         SourceError: When a delivery breaches an expectation whose contract says stop.
     """
+    if not batches:
+        return None
     rows = list(known)
     unknown = _unknown_shares(context, batches)
     validator = Validator()
@@ -72,9 +74,9 @@ def check_quality(
     return validator
 
 
-def write_pages(context: RunContext, validator: Validator) -> None:
-    """Writes the outcome of the checks as static pages into a local warehouse."""
-    if "://" not in context.warehouse.path:
+def write_pages(context: RunContext, validator: Validator | None) -> None:
+    """Writes the outcome of the checks, if there were any, as static pages into a local warehouse."""
+    if validator is not None and "://" not in context.warehouse.path:
         validator.write_docs(Path(context.warehouse.path) / DOCS)
 
 
