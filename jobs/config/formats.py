@@ -92,6 +92,7 @@ class Format(StrictModel):
         thousands: What stands between groups of three digits, if anything.
         time_zone: Of points in time that tell none; that of the network by default.
         max_bad_share: Share of bad rows up to which a delivery is loaded, instead of the contract's.
+        late_after_days: Days before its period from which a row is late, instead of the contract's.
         control: The file without which a delivery is left alone, as not yet whole.
         on_drift: What to do when columns come, go, or change.
     """
@@ -109,6 +110,7 @@ class Format(StrictModel):
     thousands: Literal["", ".", ",", " ", "'"] = ""
     time_zone: str | None = None
     max_bad_share: float | None = Field(default=None, ge=0, le=1)
+    late_after_days: int | None = Field(default=None, ge=0)
     control: Control | None = None
     on_drift: OnDrift = OnDrift()
 

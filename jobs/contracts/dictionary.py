@@ -54,7 +54,11 @@ def _contract(contract: ExtractContract) -> list[str]:
         (f"`{name}`", part.zh, part.en, part.type, f"{part.derive} {part.from_}")
         for name, part in contract.derived.items()
     ]
-    facts += "".join(f"; {name} of {one.to}" for name, one in contract.references.items())
+    if contract.late_after_days is not None:
+        facts += f"; refused as late from {contract.late_after_days} days before the delivery's period"
+    for name, one in contract.references.items():
+        refused = " (rows of unknown ones are refused)" if one.breach == "quarantine" else ""
+        facts += f"; {name} of {one.to}{refused}"
     head = [f"### {contract.contract}: {contract.zh} / {contract.en}", "", facts, ""]
     return [*head, *_grid(("field", "中文", "English", "type", "limits"), rows)]
 

@@ -79,6 +79,8 @@ class ExtractContract(StrictModel):
             very many rows, month or year for sparse ones.
         max_bad_share: Share of bad rows up to which a delivery is loaded and the bad rows quarantined;
             beyond it the delivery is refused as a whole.
+        late_after_days: Days before the first one of its delivery's period from which a row is late and
+            refused; without it no row is.
         references: Fields that name a row of another contract.
         quality: What is expected of a delivery as a whole.
     """
@@ -96,6 +98,7 @@ class ExtractContract(StrictModel):
     freshness_days: int
     partition_unit: Literal["day", "month", "year"] = "month"
     max_bad_share: float = Setting(default=0.02, ge=0, le=1)
+    late_after_days: int | None = Setting(default=None, ge=0)
     references: dict[str, Reference] = {}
     quality: Quality = Quality()
     fields: dict[str, Field]
@@ -114,7 +117,8 @@ class ExtractContract(StrictModel):
     @property
     def fingerprint(self) -> str:
         """Changes when anything does that decides how its rows are read."""
-        return fingerprint(self.model_dump(by_alias=True, exclude={"quality", "references"}))
+        needed = {name: one.to for name, one in self.references.items() if one.breach == "quarantine"}
+        return fingerprint([self.model_dump(by_alias=True, exclude={"quality", "references"}), needed])
 
     @property
     def kept_columns(self) -> tuple[Column, ...]:
@@ -196,24 +200,37 @@ def load_contracts(project: Project) -> dict[str, ExtractContract]:
         contracts[name] = contract
         documents[name] = document
     for name, contract in contracts.items():
-        issues += _unknown_references(documents[name], contract, contracts)
+        issues += _bad_references(documents[name], contract, contracts)
     if issues:
         raise ConfigError(issues)
     return contracts
 
 
-def _unknown_references(
+def _bad_references(
     document: Document, contract: ExtractContract, contracts: Mapping[str, ExtractContract]
 ) -> list[Issue]:
-    return [
-        Issue(
-            "CONF_UNKNOWN_REFERENCE",
-            f"'{reference.to}' is not a contract{did_you_mean(reference.to, contracts)}",
-            document.at("references", field, "to"),
-        )
-        for field, reference in contract.references.items()
-        if reference.to not in contracts
-    ]
+    issues = []
+    for field, reference in contract.references.items():
+        place = document.at("references", field, "to")
+        if reference.to not in contracts:
+            message = f"'{reference.to}' is not a contract{did_you_mean(reference.to, contracts)}"
+            issues.append(Issue("CONF_UNKNOWN_REFERENCE", message, place))
+        elif contract.contract in _referred(reference.to, contracts):
+            message = f"'{reference.to}' refers back to '{contract.contract}': neither could be read first"
+            issues.append(Issue("CONTRACT_BAD_FIELD", message, place))
+    return issues
+
+
+def _referred(name: str, contracts: Mapping[str, ExtractContract]) -> set[str]:
+    """A contract and all that it refers to, directly or not."""
+    found: set[str] = set()
+    left = [name]
+    while left:
+        one = left.pop()
+        if one in contracts and one not in found:
+            found.add(one)
+            left += [reference.to for reference in contracts[one].references.values()]
+    return found
 
 
 def contract_named(contracts: Mapping[str, ExtractContract], name: str) -> ExtractContract:
@@ -250,6 +267,8 @@ def _problems(contract: ExtractContract) -> list[tuple[tuple[str, ...], str]]:
     elif contract.date_field not in known:
         found.append((("grain",), f"'{contract.date_field}' is not a field"))
     found += [(("key",), f"key '{key}' is not a field") for key in contract.key if key not in known]
+    if contract.late_after_days is not None and contract.grain == "state":
+        found.append((("late_after_days",), "rows of grain state are never late"))
     found += [
         (("references", name), f"'{name}' is not a field")
         for name in contract.references

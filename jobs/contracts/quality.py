@@ -34,21 +34,21 @@ class Reference(StrictModel):
 
     Attributes:
         to: The other contract.
-        within: Share of a delivery's different values that may be unknown there.
-        breach: See Check.
+        within: Share of a delivery's rows that may name a row unknown there.
+        breach: See Check; quarantine refuses each row that names an unknown one, whatever their share.
     """
 
     to: str
     within: float = Field(default=0.05, ge=0, le=1)
-    breach: Breach = "warn"
+    breach: Breach | Literal["quarantine"] = "warn"
 
 
 class Quality(StrictModel):
     """Expectations of every delivery.
 
     Attributes:
-        volume: Rows, as a share of the mean of the last four deliveries. Not expected of states unless it
-            is given, since they come whole or as changes.
+        volume: Rows, as a share of the mean of the last four deliveries, the first of all left out. Not
+            expected of states unless it is given, since they come whole or as changes.
         nulls: Share of empty values of a field, above that of the last four.
         drift: Of a field's codes, half the sum of the differences of their shares from those in the last
             four; of a number, the difference of its mean from theirs, in their standard deviations.

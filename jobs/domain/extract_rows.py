@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -29,10 +31,14 @@ class RowContext:
     Attributes:
         key: Key of the pseudonyms.
         operators: Operator by number prefix of three digits.
+        keys: By field that refers to another contract, the keys of the other, as the column key.
+        earliest: By file, the first date that a row of it may have; earlier ones are late.
     """
 
     key: bytes
     operators: Mapping[str, str]
+    keys: Mapping[str, DataFrame] = dataclasses.field(default_factory=dict)
+    earliest: Mapping[int, date] = dataclasses.field(default_factory=dict)
 
 
 def typed_rows(
@@ -53,13 +59,14 @@ def typed_rows(
         context: Keys and look-ups.
 
     Returns:
-        file, line, raw, applicable, reasons, row_date, the kept columns of the contract, and
-        clear__<field> for personal data that belongs into the identity table.
+        file, line, raw (of refused rows), applicable, reasons, row_date, the kept columns of the contract,
+        unknown__<field> for fields that refer to another contract, and clear__<field> for personal data that
+        belongs into the identity table.
     """
     texts = _texts(records, header, mapping)
     filled = _filled(texts, mapping, contract)
     checked = _checked(filled, mapping, contract)
-    return _stored(checked, contract, context)
+    return _placed(_stored(checked, contract, context), contract, context)
 
 
 def _texts(records: DataFrame, header: tuple[str, ...], mapping: ExtractMapping) -> DataFrame:
@@ -200,9 +207,7 @@ def _reasons(name: str, field: Field) -> list[tuple[str, str]]:
 
 def _stored(rows: DataFrame, contract: ExtractContract, context: RowContext) -> DataFrame:
     """Adds derived parts and the row's date, and replaces personal data."""
-    columns: list[Column] = [F.col(name) for name in ("file", "line", "applicable", "reasons")]
-    # Only a refused row needs its original text.
-    columns.append(F.expr("CASE WHEN size(reasons) > 0 THEN raw END").alias("raw"))
+    columns: list[Column] = [F.col(name) for name in ("file", "line", "applicable", "reasons", "raw")]
     day = quote(contract.date_field)
     if contract.grain == "month":
         columns.append(F.expr(f"last_day({day})").alias("row_date"))
@@ -240,6 +245,30 @@ def _derived(part: Derived, context: RowContext) -> Column:
                 return F.lit(None).cast("string")
             pairs = ", ".join(f"{literal(k)}, {literal(v)}" for k, v in sorted(context.operators.items()))
             return F.expr(f"try_element_at(map({pairs}), substring({source}, 1, 3))")
+
+
+def _placed(rows: DataFrame, contract: ExtractContract, context: RowContext) -> DataFrame:
+    """Adds the reasons that a row's own columns do not tell: that it is late, or refers to nothing known."""
+    found: list[tuple[str, str]] = []
+    if context.earliest:
+        known = ", ".join(f"{number}, {literal(day)}" for number, day in context.earliest.items())
+        name = contract.date_field
+        told_by = contract.derived[name].from_ if name in contract.derived else name
+        found.append((f"late:{told_by}", f"row_date < try_element_at(map({known}), file)"))
+    columns = [F.col(name) for name in rows.columns if name not in ("reasons", "raw")]
+    for name, keys in context.keys.items():
+        key = f"key__{name}"
+        rows = rows.join(keys.withColumnRenamed("key", key), F.col(quote(name)) == F.col(key), "left")
+        unknown = f"{quote(name)} IS NOT NULL AND {key} IS NULL"
+        columns.append(F.expr(unknown).alias(f"unknown__{name}"))
+        if contract.references[name].breach == "quarantine":
+            found.append((f"reference:{name}", unknown))
+    reasons = "reasons"
+    for reason, condition in found:
+        reasons = f"CASE WHEN {condition} THEN array_append({reasons}, {literal(reason)}) ELSE {reasons} END"
+    # Only a refused row needs its original text.
+    raw = f"CASE WHEN size({reasons}) > 0 THEN raw END"
+    return rows.select(*columns, F.expr(reasons).alias("reasons"), F.expr(raw).alias("raw"))
 
 
 def latest_wins(rows: DataFrame, contract: ExtractContract, buckets: int = 1) -> DataFrame:

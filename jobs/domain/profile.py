@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from decimal import Decimal
+from collections.abc import Collection, Iterable, Mapping
+from decimal import Decimal, localcontext
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -11,19 +11,27 @@ from pyspark.sql import functions as F
 from jobs.contracts.extracts import ExtractContract
 from jobs.expressions.sql import literal, quote
 
+_KINDS = ("nulls", "sum", "squares", "code", "unknown")
+
 Profile = Mapping[str, Decimal]
-"""Counts and sums by name: nulls:<field>, sum:<field>, squares:<field>, code:<field>=<value>."""
+"""Counts and sums by name: nulls:, unknown:, sum: and squares:<field>, code:<field>=<value>."""
 
 
-def profile_columns(contract: ExtractContract, filled: Collection[str], accepted: str) -> list[Column]:
+def profile_columns(
+    contract: ExtractContract, filled: Collection[str], referred: Collection[str], accepted: str
+) -> list[Column]:
     """Aggregates that give a delivery's profile in the pass that counts its rows.
 
     Args:
         contract: The contract.
         filled: Fields that the mapping fills.
+        referred: Fields whose rows tell by unknown__<field> whether they name a row of another contract.
         accepted: SQL of the condition that a row is accepted.
     """
-    found: list[Column] = []
+    found = [
+        F.expr(f"count_if({accepted} AND {quote('unknown__' + name)})").alias(f"unknown:{name}")
+        for name in referred
+    ]
     for name, field in contract.fields.items():
         if name not in filled or not field.kept:
             continue
@@ -43,10 +51,13 @@ def profile_columns(contract: ExtractContract, filled: Collection[str], accepted
     return found
 
 
-def profile_of(row: Mapping[str, object]) -> dict[str, Decimal]:
-    """The profile among the values of an aggregated row; sums of nothing are left out."""
-    return {
-        name: Decimal(str(value))
-        for name, value in row.items()
-        if name.partition(":")[0] in ("nulls", "sum", "squares", "code") and value is not None
-    }
+def profile_of(groups: Iterable[Mapping[str, object]]) -> dict[str, Decimal]:
+    """The profile among the values of rows aggregated in groups; sums of nothing are left out."""
+    found: dict[str, Decimal] = {}
+    # Exact, so that the order of the groups does not matter.
+    with localcontext(prec=60):
+        for group in groups:
+            for name, value in group.items():
+                if name.partition(":")[0] in _KINDS and value is not None:
+                    found[name] = found.get(name, Decimal(0)) + Decimal(str(value))
+    return found

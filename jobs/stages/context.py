@@ -25,7 +25,7 @@ from jobs.kernel.errors import ConfigError, Issue, KeyMomentsError, Location, di
 from jobs.kernel.project import Project
 from jobs.rulelang.load import RuleSet, load_rules
 from jobs.storage.ledger import LedgerRow, record
-from jobs.storage.session import make_session
+from jobs.storage.session import light_session, make_session
 from jobs.storage.warehouse import Warehouse
 
 T = TypeVar("T")
@@ -198,6 +198,11 @@ class RunContext:
         if self.configuration.source is None:
             raise ConfigError(Issue("CONF_MISSING_FILE", "this run needs a source mapping; give --source"))
         return self.configuration.source
+
+    @cached_property
+    def light(self) -> SparkSession:
+        """A session that shares all but its settings, and compiles no code for what it runs."""
+        return light_session(self.spark)
 
     def table(self, name: str) -> Table:
         """The schema of a table we write."""

@@ -236,6 +236,11 @@ def period_end(text: str) -> date | None:
         return None
 
 
+def period_start(text: str) -> date:
+    """The first day of a period YYYYMM or YYYYMMDD."""
+    return date(int(text[:4]), int(text[4:6]), int(text[6:8] or 1))
+
+
 def _check_header(
     header: tuple[str, ...], mapping: ExtractMapping, contract: ExtractContract, path: Path
 ) -> None:

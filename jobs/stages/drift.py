@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyspark.sql import functions as F
 
 from jobs.config.sources import columns_used
-from jobs.kernel.errors import Issue, Location, SourceError
+from jobs.kernel.errors import Issue
 from jobs.stages.context import RunContext
 from jobs.stages.deliveries import Delivery
-from jobs.stages.judge import Batch, column_of
+from jobs.stages.judge import Batch
+from jobs.stages.refusals import column_of, react
 
 KINDS = ("new", "missing", "retyped", "moved")
 # Of a column that is no longer of its type, this share of the rows is refused for it.
@@ -49,40 +50,31 @@ def drift_of(header: Sequence[str], used: Sequence[str], before: Sequence[str] |
 
 
 def check_drift(
-    context: RunContext, batches: Sequence[Batch], known: Iterable[Mapping[str, Any]]
+    context: RunContext, batch: Batch, known: Sequence[Mapping[str, Any]], stops: list[Issue]
 ) -> dict[str, list[str]]:
-    """Compares every new delivery with the one before it, and reacts as the mapping says.
+    """Compares each delivery of a contract with the one before it, and reacts as the mapping says.
+
+    Args:
+        context: The run.
+        batch: The deliveries.
+        known: Rows of the table deliveries.
+        stops: Gains the changes at which a mapping says stop.
 
     Returns:
         kind:column of all changes, by delivery.
-
-    Raises:
-        SourceError: When a change is one at which the mapping says stop.
     """
-    rows = list(known)
     found: dict[str, list[str]] = {}
-    stops: list[Issue] = []
-    for batch in batches:
-        for one in batch.deliveries:
-            used = columns_used(one.mapping, batch.contract)
-            drift = {
-                **drift_of(one.facts.header, used, _before(batch, one, rows)),
-                "retyped": _retyped(batch, one),
-            }
-            found[one.delivery_id] = [f"{kind}:{name}" for kind in KINDS for name in drift[kind]]
-            for kind in KINDS:
-                reaction = getattr(one.mapping.on_drift, kind)
-                if not drift[kind] or reaction == "ignore":
-                    continue
-                issue = Issue(
-                    "FILE_UNEXPECTED", f"{kind} columns: {', '.join(drift[kind])}", Location(one.path)
-                )
-                if reaction == "stop":
-                    stops.append(issue)
-                else:
-                    context.progress(f"  {one.name} {issue.message}")
-    if stops:
-        raise SourceError(stops)
+    for one in batch.deliveries:
+        used = columns_used(one.mapping, batch.contract)
+        drift = {
+            **drift_of(one.facts.header, used, _before(batch, one, known)),
+            "retyped": _retyped(batch, one),
+        }
+        found[one.delivery_id] = [f"{kind}:{name}" for kind in KINDS for name in drift[kind]]
+        for kind in KINDS:
+            reaction = getattr(one.mapping.on_drift, kind)
+            if drift[kind] and reaction != "ignore":
+                react(context, one, f"{kind} columns: {', '.join(drift[kind])}", reaction, stops)
     return found
 
 

@@ -71,6 +71,7 @@ def expectations_of(contract: ExtractContract) -> list[Expectation]:
     found += [
         Expectation("references", name, None, reference.within, reference.breach)
         for name, reference in contract.references.items()
+        if reference.breach != "quarantine"
     ]
     return found
 
@@ -100,21 +101,32 @@ class Validator:
         self._figures = self._context.data_sources.add_pandas("deliveries")
 
     def failed(
-        self, contract: ExtractContract, figures: Sequence[Mapping[str, float | None]]
+        self,
+        contract: ExtractContract,
+        expected: Sequence[Expectation],
+        figures: Sequence[Mapping[str, float | None]],
     ) -> list[list[Expectation]]:
         """For each delivery, the expectations that it does not meet; a missing figure meets all.
 
         Args:
             contract: The contract.
+            expected: What it expects; see expectations_of.
             figures: One mapping a delivery, by Expectation.column.
         """
-        expected = expectations_of(contract)
-        definition = self._definition(contract, expected)
-        if not self._unmet(definition, expected, figures):
-            return [[] for _ in figures]
-        if len(figures) == 1:
-            return [self._unmet(definition, expected, figures)]
-        return [self._unmet(definition, expected, [one]) for one in figures]
+        columns = [one.column for one in expected]
+        frame = pd.DataFrame([[row.get(name) for name in columns] for row in figures], columns=columns)
+        outcome = self._definition(contract, expected).run(
+            batch_parameters={"dataframe": frame.astype("float64")},
+            result_format={"result_format": "BASIC", "partial_unexpected_count": len(figures)},
+        )
+        unmet: dict[str, list[float]] = {
+            one.expectation_config.kwargs["column"]: one.result.get("partial_unexpected_list", [])
+            for one in outcome.results
+            if one.success is not True
+        }
+        return [
+            [one for one in expected if row.get(one.column) in unmet.get(one.column, [])] for row in figures
+        ]
 
     def _definition(self, contract: ExtractContract, expected: Sequence[Expectation]) -> Any:
         gx = self._gx
@@ -133,19 +145,6 @@ class Validator:
         suite = self._context.suites.add(suite)
         definition = gx.ValidationDefinition(name=contract.contract, data=batch, suite=suite)
         return self._context.validation_definitions.add(definition)
-
-    def _unmet(
-        self, definition: Any, expected: Sequence[Expectation], figures: Sequence[Mapping[str, float | None]]
-    ) -> list[Expectation]:
-        columns = [one.column for one in expected]
-        frame = pd.DataFrame([[row.get(name) for name in columns] for row in figures], columns=columns)
-        outcome = definition.run(
-            batch_parameters={"dataframe": frame.astype("float64")}, result_format="BASIC"
-        )
-        unmet = {
-            one.expectation_config.kwargs["column"] for one in outcome.results if one.success is not True
-        }
-        return [one for one in expected if one.column in unmet]
 
     def write_docs(self, folder: Path) -> None:
         """Writes the outcome of this run as static pages, in the place of an earlier run's."""

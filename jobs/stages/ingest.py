@@ -6,9 +6,11 @@ they were. The deliveries table is written last; a run killed before it does its
 
 from __future__ import annotations
 
+from collections.abc import Set
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from functools import reduce
+from itertools import product
 from typing import Any
 
 from pyspark import StorageLevel
@@ -25,10 +27,13 @@ from jobs.kernel.errors import Issue, SourceError
 from jobs.stages.context import RunContext
 from jobs.stages.deliveries import Delivery, covered, find_deliveries
 from jobs.stages.drift import check_drift
-from jobs.stages.judge import ACCEPTED, PARALLEL_CONTRACTS, Batch, Counts, judge_deliveries, refuse_bad
-from jobs.stages.quality import check_quality, write_pages
+from jobs.stages.judge import ACCEPTED, PARALLEL_CONTRACTS, Batch, Counts, judge_deliveries
+from jobs.stages.quality import QualityCheck
+from jobs.stages.refusals import refusals
 from jobs.storage.ledger import LedgerRow
-from jobs.storage.warehouse import ROWS_PER_FILE, Warehouse
+from jobs.storage.warehouse import ROWS_PER_FILE, Warehouse, predicate
+
+SLOT = ("contract", "period", "part")
 
 
 def ingest(context: RunContext) -> list[dict[str, Any]]:
@@ -55,20 +60,34 @@ def ingest(context: RunContext) -> list[dict[str, Any]]:
         _log(context, started, "unchanged", [], waiting or "no new delivery")
         return []
     context.progress(f"ingest: {len(current)} new files of {len({d.contract for d in current})} contracts")
-    batches = judge_deliveries(context, current)
+    quality = QualityCheck(context, known)
+    batches: list[Batch] = []
+    drift: dict[str, list[str]] = {}
+    stops: list[Issue] = []
     try:
-        drift = check_drift(context, batches, known)
-        refuse_bad(context, batches)
-        validator = check_quality(context, batches, known)
+        for batch in judge_deliveries(context, current):
+            batches.append(batch)
+            drift |= check_drift(context, batch, known, stops)
+            stops += refusals(context, batch)
+            quality.check(batch)
+        if quality.stops:
+            quality.write()
+        if stops or quality.stops:
+            raise SourceError([*stops, *quality.stops])
         _check_tables(context, batches)
-        with ThreadPoolExecutor(PARALLEL_CONTRACTS + 1) as pool:
-            pages = pool.submit(write_pages, context, validator)
-            added = list(pool.map(lambda batch: _write(context, batch, known), batches))
-            pages.result()
+        with ThreadPoolExecutor(PARALLEL_CONTRACTS) as pool:
+            others = [
+                pool.submit(quality.write),
+                pool.submit(_write_quarantine, context, batches, known),
+                pool.submit(_write_identity, context, batches),
+            ]
+            groups = list(pool.map(lambda batch: _write(context, batch, known), batches))
+            for one in others:
+                one.result()
     finally:
         for batch in batches:
             batch.judged.unpersist()
-    rows = [row | {"drift": drift[row["delivery_id"]]} for group in added for row in group]
+    rows = [row | {"drift": drift[row["delivery_id"]]} for group in groups for row in group]
     rows += [_superseded_row(context, one) for one in new if one.superseded]
     _record(context, known, rows)
     _log(context, started, "complete", rows, waiting)
@@ -112,12 +131,9 @@ def known_deliveries(context: RunContext) -> list[dict[str, Any]]:
 def _write(context: RunContext, batch: Batch, known: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Writes one contract's deliveries; see the module's text for the order."""
     contract, warehouse, view = batch.contract, context.warehouse, context.configuration.view
-    slots = {(d.period, d.part) for d in batch.deliveries}
-    place = {"period": sorted({p for p, _ in slots}), "part": sorted({p for _, p in slots})}
+    slots = {(one.period, one.part) for one in batch.deliveries}
     accepted = batch.rows.where(ACCEPTED)
-    kept = _other_parts(warehouse, contract.raw_table(), place, slots, contract.contract, accepted)
-    warehouse.replace_changed(kept, contract.raw_table(), place, arranged=True)
-    _write_side_tables(context, batch, known, place, slots)
+    _replace_slots(warehouse, accepted, contract.raw_table(), ("period", "part"), slots, arranged=True)
     units, others = _touched(batch, known, slots)
     tiles = tile_table(contract, view) if view.measures_of(contract.contract) else None
     loaded: dict[str, int] = {}
@@ -218,52 +234,63 @@ def _clean_rows(
     return latest_wins(rows, contract, buckets=1 + accepted // (len(units) * ROWS_PER_FILE))
 
 
-def _other_parts(
+def _replace_slots(
     warehouse: Warehouse,
+    rows: DataFrame,
     table: Table,
-    place: dict[str, list[str]],
-    slots: set[tuple[str, str]],
-    contract: str,
-    new: DataFrame,
-) -> DataFrame:
-    """Adds the rows that stand in the replaced rectangle of periods and parts but are no new delivery's."""
-    crossed = {(period, part) for period in place["period"] for part in place["part"]} - slots
-    if not crossed or not warehouse.exists(table):
-        return new
-    pairs = " OR ".join(f"(period = {literal(a)} AND part = {literal(b)})" for a, b in sorted(crossed))
-    old = warehouse.read(table).where(pairs)
-    if "contract" in table.names:
-        old = old.where(f"contract = {literal(contract)}")
-    return new.select(*table.names).unionByName(old.select(*table.names))
-
-
-def _write_side_tables(
-    context: RunContext,
-    batch: Batch,
-    known: list[dict[str, Any]],
-    place: dict[str, list[str]],
-    slots: set[tuple[str, str]],
+    names: tuple[str, ...],
+    slots: Set[tuple[str, ...]],
+    arranged: bool = False,
 ) -> None:
-    """Quarantine and identity; only deliveries' own slots are replaced."""
-    warehouse = context.warehouse
-    contract = batch.contract
+    """Puts the rows of new deliveries in the place of what the earlier ones of their slots brought.
+
+    Args:
+        warehouse: The tables.
+        rows: The new rows.
+        table: The table.
+        names: Its columns that make up a slot, which are its first partition columns.
+        slots: The slots; a table replaces all combinations of their values, so what stands in others stays.
+        arranged: See Warehouse.replace_changed.
+    """
+    place = {name: sorted({slot[at] for slot in slots}) for at, name in enumerate(names)}
+    crossed = set(product(*place.values())) - slots
+    if crossed and warehouse.exists(table):
+        inside = " OR ".join(f"({predicate(_of(names, slot))})" for slot in sorted(crossed))
+        old = warehouse.read(table).where(inside)
+        rows = rows.select(*table.names).unionByName(old.select(*table.names))
+    warehouse.replace_changed(rows, table, place, arranged)
+
+
+def _of(names: tuple[str, ...], slot: tuple[str, ...]) -> dict[str, list[str]]:
+    return {name: [value] for name, value in zip(names, slot, strict=True)}
+
+
+def _write_quarantine(context: RunContext, batches: list[Batch], known: list[dict[str, Any]]) -> None:
+    """Refused rows; those of the deliveries that are replaced go."""
     run = F.lit(context.run_id).alias("run_id")
-    name = F.lit(contract.contract).alias("contract")
-    bad = batch.rows.where("applicable AND size(reasons) > 0")
-    slot = {"contract": [contract.contract], **place}
-    quarantine = context.table("quarantine")
-    before = any(row["contract"] == contract.contract and row["rows_quarantined"] for row in known)
-    if before or any(counts.rejected for counts in batch.counts.values()):
-        rows = bad.select(name, "period", "part", "delivery_id", "file", "line", "raw", "reasons", run)
-        rows = rows.withColumnRenamed("raw", "original")
-        kept = _other_parts(warehouse, quarantine, place, slots, contract.contract, rows)
-        warehouse.replace_changed(kept, quarantine, slot)
-    people = people_of(batch)
-    if people is None:
-        return
-    identity = context.table("identity")
-    kept = _other_parts(warehouse, identity, place, slots, contract.contract, people)
-    warehouse.replace_changed(kept, identity, slot)
+    had = {row["contract"] for row in known if row["rows_quarantined"]}
+    frames, slots = [], set()
+    for batch in batches:
+        name = batch.contract.contract
+        if name in had or any(counts.rejected for counts in batch.counts.values()):
+            told = ("period", "part", "delivery_id", "file", "line", "reasons")
+            contract, original = F.lit(name).alias("contract"), F.col("raw").alias("original")
+            bad = batch.rows.where("applicable AND size(reasons) > 0")
+            frames.append(bad.select(contract, *told, original, run))
+            slots |= {one.slot for one in batch.deliveries}
+    if frames:
+        rows = reduce(DataFrame.unionByName, frames)
+        _replace_slots(context.warehouse, rows, context.table("quarantine"), SLOT, slots)
+
+
+def _write_identity(context: RunContext, batches: list[Batch]) -> None:
+    """Clear values; those that came with the deliveries that are replaced go."""
+    found = [(batch, people_of(batch)) for batch in batches]
+    frames = [people for _, people in found if people is not None]
+    if frames:
+        slots = {one.slot for batch, people in found if people is not None for one in batch.deliveries}
+        rows = reduce(DataFrame.unionByName, frames)
+        _replace_slots(context.warehouse, rows, context.table("identity"), SLOT, slots)
 
 
 def people_of(batch: Batch) -> DataFrame | None:

@@ -1,4 +1,4 @@
-"""Reading and judging new deliveries: typed rows, reasons of bad ones, counts; and the refusal of bad files.
+"""Reading and judging new deliveries: typed rows, reasons of bad ones, counts.
 
 Nothing is written here.
 """
@@ -6,9 +6,10 @@ Nothing is written here.
 from __future__ import annotations
 
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import date
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from typing import Any
 
 from pyspark import StorageLevel
@@ -22,12 +23,12 @@ from jobs.domain.profile import Profile, profile_columns, profile_of
 from jobs.expressions.sql import literal, quote
 from jobs.kernel.errors import Issue, Location, SourceError
 from jobs.stages.context import RunContext
-from jobs.stages.deliveries import Delivery, layout_of
+from jobs.stages.deliveries import Delivery, layout_of, period_start
+from jobs.stages.lookups import Lookups, needed_for
 from jobs.storage.records import RecordFile, read_records
 
-SEGMENTS = "number_segments"
-SHOWN_BAD_ROWS = 20
 PARALLEL_CONTRACTS = 3
+FEW_RECORDS = 100_000
 ACCEPTED = "applicable AND size(reasons) = 0"
 
 
@@ -85,11 +86,11 @@ class Batch:
             for one in self.deliveries
         )
         told = self.judged.select("*", F.expr(f"array({known})[delivery]").alias("_delivery"))
-        return told.select("*", "_delivery.*").drop("delivery", "_delivery")
+        return told.select(*(name for name in self.judged.columns if name != "delivery"), "_delivery.*")
 
 
-def judge_deliveries(context: RunContext, deliveries: list[Delivery]) -> list[Batch]:
-    """Reads all deliveries; number segments first, since they tell a counterpart's operator.
+def judge_deliveries(context: RunContext, deliveries: list[Delivery]) -> Iterator[Batch]:
+    """Reads all deliveries, those that others need first; gives each contract's while the next are read.
 
     Raises:
         SourceError: When a file has other records than were read.
@@ -97,29 +98,32 @@ def judge_deliveries(context: RunContext, deliveries: list[Delivery]) -> list[Ba
     by_contract: dict[str, list[Delivery]] = defaultdict(list)
     for one in deliveries:
         by_contract[one.contract].append(one)
-    # The largest first, so that small ones are planned while the rows of large ones are read.
+    needs = {name: needed_for(context.source.contracts[name]) & set(by_contract) for name in by_contract}
+    lookups = Lookups(context)
+    batches: dict[str, Future[Batch]] = {}
+
+    def judge(name: str) -> Batch:
+        for other in needs[name]:
+            batches[other].result()
+        batch = _judge(context, by_contract[name], lookups.of(context.source.contracts[name]))
+        lookups.add(batch.contract, batch.judged.where(ACCEPTED))
+        return batch
+
     size = {name: sum(one.facts.records for one in mine) for name, mine in by_contract.items()}
-    order = sorted(by_contract, key=lambda name: (name != SEGMENTS, -size[name], name))
-    operators = known_operators(context)
-    batches: list[Batch] = []
-    if order and order[0] == SEGMENTS:
-        batch = _judge(context, by_contract[order.pop(0)], RowContext(context.keys.pseudonym, {}))
-        batches.append(batch)
-        accepted = batch.rows.where(ACCEPTED).orderBy("row_date")
-        operators |= {
-            row["prefix"]: row["operator"] for row in accepted.select("prefix", "operator").collect()
-        }
-    lookups = RowContext(context.keys.pseudonym, operators)
-    with ThreadPoolExecutor(PARALLEL_CONTRACTS) as pool:
-        batches += pool.map(lambda name: _judge(context, by_contract[name], lookups), order)
-    return batches
+    pool = ThreadPoolExecutor(PARALLEL_CONTRACTS)
+    try:
+        # Of those that wait for as many the largest first, so that small ones are planned beside them.
+        for name in sorted(by_contract, key=lambda name: (_depth(name, needs), -size[name], name)):
+            batches[name] = pool.submit(judge, name)
+        for batch in batches.values():
+            yield batch.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def known_operators(context: RunContext) -> dict[str, str]:
-    """Operator by number prefix, as loaded."""
-    contract = context.configuration.contracts[SEGMENTS]
-    rows = context.warehouse.read_or_empty(contract.clean_table()).orderBy("row_date")
-    return {row["prefix"]: row["operator"] for row in rows.select("prefix", "operator").collect()}
+def _depth(name: str, needs: Mapping[str, set[str]]) -> int:
+    """How many contracts must be read one after the other before one can be."""
+    return 1 + max((_depth(other, needs) for other in needs[name]), default=-1)
 
 
 def _judge(context: RunContext, deliveries: list[Delivery], lookups: RowContext) -> Batch:
@@ -148,31 +152,39 @@ def counted(
 ) -> Batch:
     """Keeps typed rows and counts them by delivery, in one pass."""
     rows = rows.persist(StorageLevel.MEMORY_AND_DISK)
-    counts = {one.delivery_id: Counts(0, 0, 0, None, None) for one in deliveries}
+    referred = [name for name in contract.references if f"unknown__{name}" in rows.columns]
     good = ACCEPTED
-    for row in (
-        rows.groupBy("delivery")
-        .agg(
-            F.count("*").alias("records"),
-            F.expr("count_if(NOT applicable)").alias("not_applicable"),
-            F.expr("count_if(applicable AND size(reasons) > 0)").alias("rejected"),
-            F.expr(f"min(CASE WHEN {good} THEN row_date END)").alias("first"),
-            F.expr(f"max(CASE WHEN {good} THEN row_date END)").alias("last"),
-            F.collect_set(F.when(F.expr(good), row_day(contract))).alias("units"),
-            *profile_columns(contract, context.source.fields_of(contract.contract), good),
-        )
-        .collect()
-    ):
-        counts[deliveries[row["delivery"]].delivery_id] = Counts(
-            row["records"],
-            row["not_applicable"],
-            row["rejected"],
-            row["first"],
-            row["last"],
-            tuple(row["units"]),
-            profile_of(row.asDict()),
-        )
+    # By unit too, since a set of units is nothing that Spark compiles.
+    found = rows.groupBy("delivery", F.when(F.expr(good), row_day(contract)).alias("unit")).agg(
+        F.count("*").alias("records"),
+        F.expr("count_if(NOT applicable)").alias("not_applicable"),
+        F.expr("count_if(applicable AND size(reasons) > 0)").alias("rejected"),
+        F.expr(f"min(CASE WHEN {good} THEN row_date END)").alias("first"),
+        F.expr(f"max(CASE WHEN {good} THEN row_date END)").alias("last"),
+        *profile_columns(contract, context.source.fields_of(contract.contract), referred, good),
+    )
+    mine: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in found.collect():
+        mine[row["delivery"]].append(row.asDict())
+    counts = {one.delivery_id: _counts(mine[number]) for number, one in enumerate(deliveries)}
     return Batch(contract, deliveries, rows, counts)
+
+
+def _counts(units: list[dict[str, Any]]) -> Counts:
+    """What a delivery holds, from what its rows of each unit hold."""
+
+    def told(name: str) -> list[Any]:
+        return [unit[name] for unit in units if unit[name] is not None]
+
+    return Counts(
+        sum(told("records")),
+        sum(told("not_applicable")),
+        sum(told("rejected")),
+        min(told("first"), default=None),
+        max(told("last"), default=None),
+        tuple(sorted(told("unit"))),
+        profile_of(units),
+    )
 
 
 def _typed(
@@ -182,7 +194,10 @@ def _typed(
     _, first = group[0]
     files = [RecordFile(number, one.path, one.facts.pieces) for number, one in group]
     width, used = len(first.facts.header), columns_read(first, contract)
-    records = read_records(context.spark, files, layout_of(first.mapping, contract), width, used)
+    # Compiling code for few rows takes longer than running it.
+    few = sum(one.facts.records for _, one in group) < FEW_RECORDS
+    spark = context.light if few else context.spark
+    records = read_records(spark, files, layout_of(first.mapping, contract), width, used)
     return typed(records, group, contract, lookups)
 
 
@@ -213,86 +228,23 @@ def typed(
         lookups: Keys and look-ups.
     """
     _, first = group[0]
+    lookups = replace(lookups, earliest=_earliest(group, contract))
     rows = typed_rows(records, first.facts.header, _present(first, contract), contract, lookups)
     available = F.expr(f"date_add(row_date, {contract.available_after_days})")
     dated = {number: one.delivered_on for number, one in group if one.delivered_on is not None}
     if dated:
         known = ", ".join(f"{number}, {literal(day)}" for number, day in dated.items())
         available = F.coalesce(F.expr(f"try_element_at(map({known}), file)"), available)
-    return rows.withColumn("available_at", available).withColumnRenamed("file", "delivery")
+    columns = [name for name in rows.columns if name != "file"]
+    return rows.select(F.col("file").alias("delivery"), *columns, available.alias("available_at"))
 
 
-def refuse_bad(context: RunContext, batches: list[Batch]) -> None:
-    """Refuses deliveries that have more bad rows than their contract allows.
-
-    Raises:
-        SourceError: With the first bad rows of each.
-    """
-    issues: list[Issue] = []
-    for batch in batches:
-        for one in batch.deliveries:
-            if refusal := refusal_of(context, batch, one):
-                issues += [*bad_rows(batch, one), refusal]
-    if issues:
-        raise SourceError(issues)
-
-
-def refusal_of(context: RunContext, batch: Batch, delivery: Delivery) -> Issue | None:
-    """Why a delivery is refused as a whole, if it is; the nearest limit counts: run, mapping, contract."""
-    counts = batch.counts[delivery.delivery_id]
-    limits = (context.max_bad_share, delivery.mapping.max_bad_share, batch.contract.max_bad_share)
-    limit = next(one for one in limits if one is not None)
-    read = counts.records - counts.not_applicable
-    if counts.rejected <= limit * read:
-        return None
-    share = f"{counts.rejected} of {read} rows are bad"
-    message = f"{share}, more than the {limit:.1%} allowed; nothing was loaded"
-    return Issue("FILE_REFUSED", message, Location(delivery.path))
-
-
-def bad_rows(batch: Batch, delivery: Delivery) -> list[Issue]:
-    """The first bad rows of a delivery, each with all its reasons at their places."""
-    bad = batch.rows.where(f"delivery_id = '{delivery.delivery_id}' AND applicable AND size(reasons) > 0")
-    issues = []
-    for row in bad.select("line", "reasons").orderBy("line").limit(SHOWN_BAD_ROWS).collect():
-        for reason in row["reasons"]:
-            kind, _, field = reason.partition(":")
-            code = "FILE_UNDECODABLE" if kind == "undecodable" else "FILE_BAD_ROW"
-            place = Location(delivery.path, row["line"], column_of(delivery, batch.contract, field))
-            issues.append(Issue(code, _sentence(kind, field, delivery, batch.contract), place))
-    return issues
-
-
-def column_of(delivery: Delivery, contract: ExtractContract, field: str) -> int:
-    """Number of the field's column in the file, counted from one; 1 when several make the field up."""
-    mapping = delivery.mapping
-    if mapping.fields != "same" and field in mapping.fields:
-        narrowed = mapping.model_copy(update={"fields": {field: mapping.fields[field]}, "where": None})
-        used = columns_used(narrowed, contract)
-        field = used[0] if used else field
-    return delivery.facts.header.index(field) + 1 if field in delivery.facts.header else 1
-
-
-def _sentence(kind: str, field: str, delivery: Delivery, contract: ExtractContract) -> str:
-    if kind == "undecodable":
-        return f"the row has bytes that are not {delivery.mapping.encoding}"
-    if kind == "malformed":
-        return f"the row does not have the {len(delivery.facts.header)} fields of the header"
-    spec = contract.fields[field]
-    match kind:
-        case "type":
-            return f"{field} is not a valid {spec.type}"
-        case "missing":
-            return f"{field} is required"
-        case "range":
-            return f"{field} is {_outside(spec.min, spec.max)}"
-        case "set":
-            return f"{field} is not one of {', '.join(spec.values or ())}"
-        case _:
-            return f"{field} does not look like {spec.pattern}"
-
-
-def _outside(least: float | None, most: float | None) -> str:
-    if least is None or most is None:
-        return f"more than {most:.12g}" if least is None else f"less than {least:.12g}"
-    return f"not between {least:.12g} and {most:.12g}"
+def _earliest(group: list[tuple[int, Delivery]], contract: ExtractContract) -> dict[int, date]:
+    """The first date that a row may have, by delivery; empty where none is late."""
+    _, first = group[0]
+    limit = first.mapping.late_after_days
+    limit = contract.late_after_days if limit is None else limit
+    if limit is None or contract.grain == "state":
+        return {}
+    wait = timedelta(days=limit)
+    return {number: period_start(one.period) - wait for number, one in group if one.period}

@@ -18,13 +18,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.contracts.extracts import contract_named
-from jobs.domain.extract_rows import RowContext
 from jobs.domain.tiles import tile_table
 from jobs.kernel.errors import Issue, StorageError
 from jobs.stages.context import RunContext
 from jobs.stages.deliveries import Delivery, covered, layout_of
 from jobs.stages.ingest import known_deliveries, people_of, record_deliveries, write_clean
-from jobs.stages.judge import ACCEPTED, Batch, columns_read, counted, known_operators, typed
+from jobs.stages.judge import ACCEPTED, Batch, columns_read, counted, typed
+from jobs.stages.lookups import Lookups
 from jobs.storage.ledger import LedgerRow
 from jobs.storage.records import FileFacts
 from jobs.storage.splitter import UNDECODABLE, Layout, Splitter
@@ -123,7 +123,7 @@ def _judged(context: RunContext, deliveries: Sequence[Delivery], refused: Refuse
     if not deliveries:
         return None
     contract = context.source.contracts[deliveries[0].contract]
-    lookups = RowContext(context.keys.pseudonym, known_operators(context))
+    lookups = Lookups(context).of(contract)
     frames: DataFrame | None = None
     for number, one in enumerate(deliveries):
         layout = layout_of(one.mapping, contract)

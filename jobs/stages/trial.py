@@ -11,7 +11,8 @@ from pyspark.sql import functions as F
 from jobs.kernel.errors import Issue, Location, SourceError
 from jobs.stages.context import RunContext
 from jobs.stages.deliveries import Delivery, delivery_of
-from jobs.stages.judge import ACCEPTED, Batch, Counts, bad_rows, judge_deliveries, refusal_of
+from jobs.stages.judge import ACCEPTED, Batch, Counts, judge_deliveries
+from jobs.stages.refusals import bad_rows, refusal_of
 
 SHOWN = 20
 
@@ -57,8 +58,11 @@ def try_file(context: RunContext, path: Path) -> list[Trial]:
             issues += error.issues
     if issues:
         raise SourceError(sorted(set(issues)))
-    batches = judge_deliveries(context, deliveries)
-    return [_trial(context, batch, one) for batch in batches for one in batch.deliveries]
+    return [
+        _trial(context, batch, one)
+        for batch in judge_deliveries(context, deliveries)
+        for one in batch.deliveries
+    ]
 
 
 def _trial(context: RunContext, batch: Batch, delivery: Delivery) -> Trial:

@@ -173,12 +173,24 @@ def read(folder: Path, contract: str) -> Iterator[Row]:
             key_places = [header.index(name) for name in key]
             for cells in lines:
                 row = parsed(fields, cells)
-                if row is None:
+                if row is None or is_late(contract, path.stem, row):
                     continue
                 identity = "\x1f".join([cells[place] for place in key_places])
                 if identity not in seen:
                     seen.add(identity)
                     yield row
+
+
+def is_late(contract: str, file: str, row: Row) -> bool:
+    """Whether a usage row comes more than 92 days before the period in its file's name begins."""
+    field = {"voice_usage": "started_at", "data_usage": "used_on", "message_usage": "sent_at"}.get(contract)
+    if field is None:
+        return False
+    period = file.rpartition("_")[2]
+    begin = date(int(period[:4]), int(period[4:6]), int(period[6:] or 1))
+    moment = row[field]
+    day = moment.date() if isinstance(moment, datetime) else moment
+    return bool(day < begin - timedelta(days=92))
 
 
 def parsed(fields: Sequence[tuple[str, Parser, bool]], cells: Sequence[str]) -> Row | None:

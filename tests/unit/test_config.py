@@ -208,9 +208,8 @@ def one(contract: str = "bills", files: str = "bills_{period}.csv", rest: str = 
             [
                 "x.yaml:7:5 YAML_UNKNOWN_KEY 'encodng' is not known here (did you mean 'encoding'?); allowed: "
                 "columns, contract, control, decimal, delimiter, encoding, fields, files, format, header, "
-                "max_bad_share, multiline, null_marks, on_drift, part, period, quote, row_covers_days, thousands, "
-                "time_zone, "
-                "where, widths"
+                "late_after_days, max_bad_share, multiline, null_marks, on_drift, part, period, quote, "
+                "row_covers_days, thousands, time_zone, where, widths"
             ],
         ),
         (

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from projectcopy import ProjectCopy
 
 from jobs.contracts.extracts import ExtractContract, load_contracts, read_contract
 from jobs.contracts.quality import Check
@@ -88,13 +89,14 @@ def test_figures_are_differences_from_the_last_four(contract: ExtractContract) -
         for period, status in [("20260501", "active"), ("20260502", "active"), ("20260503", "superseded"),
                                ("20260504", "active"), ("202604", "active")]
     ]  # fmt: skip
-    first = _figures(batch, batch.deliveries[0], known, {})
+    first = _figures(batch, batch.deliveries[0], known)
     assert first == {
         "volume": 1.0, "freshness": None, "nulls:kind": 0.0, "drift:kind": 0.0, "drift:seconds": 0.0,
         "references:who": None,
     }  # fmt: skip
-    unknown = {("d20260506", "who"): 0.3}
-    second = _figures(batch, batch.deliveries[1], known, unknown)
+    profile = cast("dict[str, Decimal]", batch.counts["d20260506"].profile)
+    profile["unknown:who"] = Decimal(90)
+    second = _figures(batch, batch.deliveries[1], known)
     seconds = [second for _, second in USUAL]
     assert second["volume"] == pytest.approx(300 / 200)
     assert second["nulls:kind"] == pytest.approx(1 / 2 - 1 / 4)
@@ -106,27 +108,32 @@ def test_figures_are_differences_from_the_last_four(contract: ExtractContract) -
 
 
 def test_a_first_delivery_and_a_small_one_have_nothing_to_be_compared_with(contract: ExtractContract) -> None:
-    batch = batch_of(contract, d20260501=ODD, d20260502=ODD, d20260503=[("out", 1)], d20260504=USUAL)
-    first, second, third, _ = (_figures(batch, one, [], {}) for one in batch.deliveries)
+    rows = {"d20260501": ODD * 9, "d20260502": ODD, "d20260503": [("out", 1)], "d20260504": USUAL}
+    batch = batch_of(contract, **rows)
+    first, second, third, _ = (_figures(batch, one, []) for one in batch.deliveries)
     assert set(first.values()) == {None}
-    assert second["volume"] == 1.0
+    # What the first of all brought is no volume to go by, but it is a distribution.
+    assert second["volume"] is None and second["drift:seconds"] == 0.0
     # One row is a fall in volume, but no distribution.
     assert third["volume"] == pytest.approx(1 / 300)
     assert third["nulls:kind"] is None and third["drift:seconds"] is None
 
 
 def test_suites_find_the_delivery_and_the_expectation(contract: ExtractContract, tmp_path: Path) -> None:
-    batch = batch_of(contract, d20260505=USUAL, d20260506=USUAL, d20260507=ODD)
-    figures = [_figures(batch, one, [], {("d20260506", "who"): 0.1}) for one in batch.deliveries]
+    batch = batch_of(contract, d20260504=USUAL, d20260505=USUAL, d20260506=USUAL, d20260507=ODD)
+    cast("dict[str, Decimal]", batch.counts["d20260506"].profile)["unknown:who"] = Decimal(20)
+    figures = [_figures(batch, one, []) for one in batch.deliveries]
+    assert figures[2]["references:who"] == 0.1
     validator = Validator()
-    unmet = validator.failed(contract, figures)
+    unmet = validator.failed(contract, expectations_of(contract), figures)
     assert [[one.column for one in mine] for mine in unmet] == [
+        [],
         [],
         [],
         ["volume", "nulls:kind", "drift:kind", "drift:seconds"],
     ]
-    assert [one.breach for one in unmet[2]] == ["stop", "warn", "warn", "warn"]
-    assert _sentence(unmet[2][0], figures[2]["volume"]) == (
+    assert [one.breach for one in unmet[3]] == ["stop", "warn", "warn", "warn"]
+    assert _sentence(unmet[3][0], figures[3]["volume"]) == (
         "has 150% of the mean rows of the last 4; expected 80% to 120%"
     )
     validator.write_docs(tmp_path / "docs")
@@ -139,12 +146,13 @@ def test_suites_find_the_delivery_and_the_expectation(contract: ExtractContract,
 def test_every_contract_makes_a_suite_that_runs(project: Project) -> None:
     validator = Validator()
     for one in load_contracts(project).values():
-        columns = [expected.column for expected in expectations_of(one)]
+        expected = expectations_of(one)
+        columns = [each.column for each in expected]
         assert len(columns) == len(set(columns))
         # What is not known breaches nothing; far too much breaches everything that has an upper bound.
         figures = [dict.fromkeys(columns), dict.fromkeys(columns, 1e6)]
-        unmet = validator.failed(one, figures)
-        assert [[expected.column for expected in mine] for mine in unmet] == [[], columns]
+        unmet = validator.failed(one, expected, figures)
+        assert [[each.column for each in mine] for mine in unmet] == [[], columns]
 
 
 def test_volume_of_states_is_expected_only_where_the_contract_says_so(project: Project) -> None:
@@ -159,6 +167,35 @@ def test_volume_of_states_is_expected_only_where_the_contract_says_so(project: P
 def test_expectations_do_not_decide_how_rows_are_read(contract: ExtractContract) -> None:
     other = read_contract(parse(CONTRACT.replace("0.25", "0.5").encode(), "calls.yaml"))
     assert other != contract and other.fingerprint == contract.fingerprint
+
+
+def test_a_row_refused_for_its_reference_breaches_nothing_else(contract: ExtractContract) -> None:
+    strict = read_contract(
+        parse(CONTRACT.replace("within: 0.1", "breach: quarantine").encode(), "calls.yaml")
+    )
+    assert "references:who" not in {one.column for one in expectations_of(strict)}
+    # Unlike an expectation it decides how rows are read, so that files are read again.
+    assert strict.fingerprint != contract.fingerprint
+
+
+def test_states_are_never_late(contract: ExtractContract) -> None:
+    text = CONTRACT.replace("grain: event", "grain: state\nlate_after_days: 3").replace(
+        "event_date", "effective_date"
+    )
+    with pytest.raises(ConfigError) as caught:
+        read_contract(parse(text.encode(), "calls.yaml"))
+    assert [one.message for one in caught.value.issues] == ["rows of grain state are never late"]
+
+
+def test_contracts_that_refer_to_each_other_are_refused(project_copy: ProjectCopy) -> None:
+    refers = "references: {county: {to: accounts}}\nfields:"
+    project_copy.replace("schemas/extracts/customers.yaml", "fields:", refers)
+    with pytest.raises(ConfigError) as caught:
+        load_contracts(project_copy.project)
+    assert {one.message for one in caught.value.issues} == {
+        "'accounts' refers back to 'customers': neither could be read first",
+        "'customers' refers back to 'accounts': neither could be read first",
+    }
 
 
 def test_a_reference_names_a_field_and_a_contract(project: Project) -> None:

@@ -1,0 +1,84 @@
+"""Rows that refer to nothing known, or come too late: refused with a reason, and released when it has gone."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from jobs.stages.release import Released, release
+from tests.spark.little import HEADER, SOURCE, Little
+
+pytestmark = pytest.mark.spark
+
+STAFF = """
+  - contract: managers
+    files: managers_{period}.csv
+    fields: same
+  - contract: manager_assignments
+    files: assigned_{period}.csv
+    max_bad_share: 1
+    fields: same
+"""
+ASSIGNED = "customer_id,updated_on,manager_id\n"
+
+
+def managers(*names: str) -> str:
+    body = "".join(f"{name},2026-05-01,南京,20\n" for name in names)
+    return "manager_id,updated_on,city,daily_visits\n" + body
+
+
+@pytest.fixture
+def little(tmp_path_factory: pytest.TempPathFactory) -> Little:
+    source = SOURCE.replace("{sequence}.csv\n", "{sequence}.csv\n    max_bad_share: 1\n") + STAFF
+    return Little(tmp_path_factory.mktemp("references"), source)
+
+
+def refused(little: Little) -> list[tuple[str, int, list[str], str]]:
+    return sorted(little.table("quarantine").select("file", "line", "reasons", "original").rows())
+
+
+def test_a_row_waits_for_the_row_it_refers_to(little: Little) -> None:
+    little.put("managers_202605.csv", managers("M1"))
+    rows = "C1,2026-05-02,M1\nC2,2026-05-02,M9\nC3,2026-02-30,M9\n"
+    little.put("assigned_202605.csv", ASSIGNED + rows)
+    little.put("data_usage_202605_1.csv", HEADER + "S1,2026-05-02,3\n")
+    context = little.run()
+    # The second has one reason; the third would have been refused anyway and tells both.
+    assert refused(little) == [
+        ("assigned_202605.csv", 3, ["reference:manager_id"], "C2,2026-05-02,M9"),
+        ("assigned_202605.csv", 4, ["type:updated_on", "reference:manager_id"], "C3,2026-02-30,M9"),
+    ]
+    assert release(context, "manager_assignments") == Released(loaded=0, left=2)
+    little.put("managers_202606.csv", managers("M9"))
+    context = little.run()
+    assert release(context, "manager_assignments") == Released(loaded=1, left=1)
+    assert [row[:2] for row in refused(little)] == [("assigned_202605.csv", 4)]
+    clean = little.table("clean_manager_assignments").select("customer_id", "manager_id")
+    assert sorted(clean.rows()) == [("C1", "M1"), ("C2", "M9")]
+    deliveries = little.table("deliveries").filter(pl.col("file") == "assigned_202605.csv")
+    columns = ["rows_read", "rows_loaded", "rows_quarantined", "rows_duplicate"]
+    assert deliveries.select(columns).rows() == [(3, 2, 1, 0)]
+
+
+def test_a_row_too_long_before_its_period_is_late(little: Little) -> None:
+    little.put("managers_202605.csv", managers("M1"))
+    little.put("assigned_202605.csv", ASSIGNED + "C1,2026-05-02,M1\n")
+    # 92 days before May begin on 29 January; a delivery of a day counts from that day.
+    little.put("data_usage_202605_1.csv", HEADER + "S1,2026-01-28,1\nS1,2026-01-29,2\nS1,2026-06-30,3\n")
+    little.put("data_usage_20260603_1.csv", HEADER + "S1,2026-03-02,4\nS1,2026-03-03,5\n")
+    little.run()
+    late = ["late:used_on"]
+    assert refused(little) == [
+        ("data_usage_202605_1.csv", 2, late, "S1,2026-01-28,1"),
+        ("data_usage_20260603_1.csv", 2, late, "S1,2026-03-02,4"),
+    ]
+    assert [mb for _, _, mb in little.usage()] == [2, 5, 3]
+    # A mapping that allows more has the files read again, and refuses nothing.
+    path = little.folder / "little.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(
+        text.replace("{sequence}.csv\n", "{sequence}.csv\n    late_after_days: 365\n"), encoding="utf-8"
+    )
+    little.run()
+    assert refused(little) == []
+    assert [mb for _, _, mb in little.usage()] == [1, 2, 4, 5, 3]
