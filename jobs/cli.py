@@ -6,6 +6,7 @@ from jobs import (
     build_view,
     check_project,
     dispatch_alerts,
+    erase,
     identify_moments,
     ingest,
     make_province,
@@ -29,6 +30,7 @@ app.command("dispatch")(dispatch_alerts.main)
 app.add_typer(sources.app, name="sources")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(check_project.contracts, name="contracts")
+app.command("erase")(erase.main)
 app.command("check")(check_project.main)
 app.command("docs")(write_docs.main)
 

@@ -62,8 +62,6 @@ class Table:
         key: Columns that are unique together.
         restricted: Holds clear personal data.
         version: Of the schema; raised when readers would break.
-        statistics: Whether Delta keeps least and greatest values by file, which help readers that look for
-            few rows but cost a tenth of a write.
     """
 
     name: str
@@ -74,7 +72,6 @@ class Table:
     key: tuple[str, ...] = ()
     restricted: bool = False
     version: int = 1
-    statistics: bool = True
 
     @property
     def ddl(self) -> str:

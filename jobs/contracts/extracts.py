@@ -18,6 +18,8 @@ from jobs.kernel.project import Project, collect
 FOLDER = "schemas/extracts"
 # Whoever has no row in this contract is not in the customer view.
 POPULATION = "subscriptions"
+# Fields that name a person, in whatever contract.
+PERSON_FIELDS = ("customer_id", "account_id", "subscription_id")
 
 Grain = Literal["event", "month", "state"]
 FieldType = Literal["string", "integer", "decimal", "date", "timestamp", "boolean"]
@@ -158,7 +160,6 @@ class ExtractContract(StrictModel):
             name=f"raw_{self.contract}",
             columns=(*self.kept_columns, *lineage),
             partition_by=("period", "part"),
-            statistics=False,
         )
 
     def clean_table(self) -> Table:
@@ -175,7 +176,6 @@ class ExtractContract(StrictModel):
             partition_by=("row_day",),
             sort_by=self.key,
             key=self.row_key,
-            statistics=False,
         )
 
 

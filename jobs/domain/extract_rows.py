@@ -12,8 +12,8 @@ from pyspark.sql import functions as F
 
 from jobs.config.sources import ExtractMapping, field_expressions
 from jobs.contracts.columns import ddl_type
-from jobs.contracts.extracts import Derived, ExtractContract, Field
-from jobs.domain.privacy import pseudonym
+from jobs.contracts.extracts import PERSON_FIELDS, Derived, ExtractContract, Field
+from jobs.domain.privacy import pseudonym, tombstone
 from jobs.expressions.nodes import Call, Name, Node
 from jobs.expressions.parse import parse
 from jobs.expressions.sql import literal, quote, to_sql
@@ -32,12 +32,14 @@ class RowContext:
         key: Key of the pseudonyms.
         operators: Operator by number prefix of three digits.
         keys: By field that refers to another contract, the keys of the other, as the column key.
+        erased: Tombstones of persons who were erased, as the column tombstone; their rows do not apply.
         earliest: By file, the first date that a row of it may have; earlier ones are late.
     """
 
     key: bytes
     operators: Mapping[str, str]
     keys: Mapping[str, DataFrame] = dataclasses.field(default_factory=dict)
+    erased: DataFrame | None = None
     earliest: Mapping[int, date] = dataclasses.field(default_factory=dict)
 
 
@@ -248,14 +250,23 @@ def _derived(part: Derived, context: RowContext) -> Column:
 
 
 def _placed(rows: DataFrame, contract: ExtractContract, context: RowContext) -> DataFrame:
-    """Adds the reasons that a row's own columns do not tell: that it is late, or refers to nothing known."""
+    """Adds what its own columns do not tell of a row: that it is late, or names what is unknown or erased."""
     found: list[tuple[str, str]] = []
     if context.earliest:
         known = ", ".join(f"{number}, {literal(day)}" for number, day in context.earliest.items())
         name = contract.date_field
         told_by = contract.derived[name].from_ if name in contract.derived else name
         found.append((f"late:{told_by}", f"row_date < try_element_at(map({known}), file)"))
-    columns = [F.col(name) for name in rows.columns if name not in ("reasons", "raw")]
+    columns = [F.col(name) for name in rows.columns if name not in ("reasons", "raw", "applicable")]
+    applicable = "applicable"
+    erased = context.erased
+    for name in PERSON_FIELDS:
+        if erased is not None and name in contract.fields:
+            stone = f"stone__{name}"
+            mine = tombstone(F.lit(name), F.col(name), context.key)
+            stones = erased.withColumnRenamed("tombstone", stone)
+            rows = rows.join(stones, mine == F.col(stone), "left")
+            applicable += f" AND {stone} IS NULL"
     for name, keys in context.keys.items():
         key = f"key__{name}"
         rows = rows.join(keys.withColumnRenamed("key", key), F.col(quote(name)) == F.col(key), "left")
@@ -267,8 +278,9 @@ def _placed(rows: DataFrame, contract: ExtractContract, context: RowContext) -> 
     for reason, condition in found:
         reasons = f"CASE WHEN {condition} THEN array_append({reasons}, {literal(reason)}) ELSE {reasons} END"
     # Only a refused row needs its original text.
-    raw = f"CASE WHEN size({reasons}) > 0 THEN raw END"
-    return rows.select(*columns, F.expr(reasons).alias("reasons"), F.expr(raw).alias("raw"))
+    raw = f"CASE WHEN {applicable} AND size({reasons}) > 0 THEN raw END"
+    told = {"applicable": applicable, "reasons": reasons, "raw": raw}
+    return rows.select(*columns, *(F.expr(sql).alias(name) for name, sql in told.items()))
 
 
 def latest_wins(rows: DataFrame, contract: ExtractContract, buckets: int = 1) -> DataFrame:

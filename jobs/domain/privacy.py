@@ -22,3 +22,14 @@ def pseudonym(value: Column, key: bytes) -> Column:
     outer = F.lit(bytearray(byte ^ 0x5C for byte in block))
     digest = F.unhex(F.sha2(F.concat(inner, value.cast("binary")), 256))
     return F.substring(F.sha2(F.concat(outer, digest), 256), 1, 32)
+
+
+def tombstone(field: Column, value: Column, key: bytes) -> Column:
+    """What is kept of an id of a person who was erased: a keyed hash that is no pseudonym of a number.
+
+    Args:
+        field: What the id names, such as customer_id.
+        value: The id.
+        key: The secret key.
+    """
+    return pseudonym(F.concat(F.lit("erased:"), field, F.lit(":"), value), key)

@@ -58,7 +58,6 @@ def tile_table(contract: ExtractContract, view: CustomerView) -> Table:
         partition_by=("row_day",),
         sort_by=KEY,
         key=KEY,
-        statistics=False,
     )
 
 

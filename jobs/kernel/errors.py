@@ -11,6 +11,7 @@ CODES: dict[str, str] = {
     "CONF_UNKNOWN_REFERENCE": "A name in the configuration refers to nothing.",
     "CONF_UNSAFE_KEY": "The development key is used outside local runs, or a key is not set.",
     "CONTRACT_BAD_FIELD": "A contract names a field that it does not define.",
+    "CUSTOMER_UNKNOWN": "A customer is named of whom no table has a row.",
     "CYCLE_BAD_DATE": "A date is not a calendar date, or the cycle is not due on it.",
     "EXPR_BAD_LITERAL": "A literal cannot be used here.",
     "EXPR_BAD_WINDOW": "A window is not of the form Nd, Nm, mtd or ever, with an optional 'before Nd'.",

@@ -1,4 +1,4 @@
-"""What rows are looked up in: number segments, and the keys of other contracts.
+"""What rows are looked up in: number segments, the keys of other contracts, and who was erased.
 
 Those loaded before count, and those that are loaded with them.
 """
@@ -56,7 +56,7 @@ class Lookups:
                     if known is not None:
                         keys[field] = known
             operators = self._operators if SEGMENTS in needed else {}
-        return RowContext(self._context.keys.pseudonym, operators, keys)
+            return RowContext(self._context.keys.pseudonym, operators, keys, self._erased)
 
     def _keys_of(self, name: str) -> DataFrame | None:
         if name not in self._keys:
@@ -65,6 +65,13 @@ class Lookups:
             count = keys.count()
             self._keys[name] = (F.broadcast(keys) if count <= FEW_KEYS else keys) if count else None
         return self._keys[name]
+
+    @cached_property
+    def _erased(self) -> DataFrame | None:
+        table = self._context.table("erasures")
+        if not self._context.warehouse.exists(table):
+            return None
+        return F.broadcast(settled(self._context.warehouse.read(table).select("tombstone").distinct()))
 
     @cached_property
     def _operators(self) -> dict[str, str]:

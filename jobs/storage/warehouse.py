@@ -30,6 +30,7 @@ ROWS_PER_FILE = 1_000_000
 SMALL_ROWS = 200_000
 KEEPERS = 3
 RELATION = "keymoments_"
+_RETENTION_CHECK = "spark.databricks.delta.retentionDurationCheck.enabled"
 # Spark escapes other characters in the names of partition folders.
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_./-]+")
@@ -284,6 +285,23 @@ class Warehouse:
         self.ensure(table)
         fit(rows, table).coalesce(1).write.format("delta").mode("append").save(self.location(table))
 
+    def delete(self, table: Table, keys: DataFrame) -> None:
+        """Deletes rows that have the values of a key; the log keeps the statement, but not these values."""
+        keys.createOrReplaceTempView(f"{RELATION}deleted")
+        same = " AND ".join(f"old.{quote(name)} = gone.{quote(name)}" for name in keys.columns)
+        self.spark.sql(
+            f"MERGE INTO delta.{quote(self.location(table))} AS old USING {RELATION}deleted AS gone "
+            f"ON {same} WHEN MATCHED THEN DELETE"
+        )
+
+    def forget_history(self, table: Table) -> None:
+        """Deletes all files that the newest version does not need, so that older ones cannot be read."""
+        self.spark.conf.set(_RETENTION_CHECK, "false")
+        try:
+            self.spark.sql(f"VACUUM delta.{quote(self.location(table))} RETAIN 0 HOURS")
+        finally:
+            self.spark.conf.unset(_RETENTION_CHECK)
+
     def _overwrite(self, rows: DataFrame, table: Table, where: str) -> None:
         writer = rows.write.format("delta").mode("overwrite").option("replaceWhere", where)
         writer.save(self.location(table))
@@ -291,11 +309,14 @@ class Warehouse:
 
 def _properties(table: Table) -> dict[str, str]:
     """Delta properties: no reader feature that other readers lack."""
-    properties = {"delta.enableDeletionVectors": "false", "keymoments.schemaVersion": str(table.version)}
+    properties = {
+        "delta.enableDeletionVectors": "false",
+        "keymoments.schemaVersion": str(table.version),
+        # Least and greatest values by file would keep ids of persons who were erased.
+        "delta.dataSkippingNumIndexedCols": "0",
+    }
     if table.change_data_feed:
         properties["delta.enableChangeDataFeed"] = "true"
-    if not table.statistics:
-        properties["delta.dataSkippingNumIndexedCols"] = "0"
     return properties
 
 

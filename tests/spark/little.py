@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from jobs.kernel.project import Project
@@ -64,3 +65,15 @@ class Little:
     def versions(self) -> dict[str, int]:
         logs = (self.folder / "warehouse").glob("*/_delta_log")
         return {log.parent.name: DeltaTable(str(log.parent)).version() for log in logs}
+
+
+def files_with(folder: Path, *texts: str) -> list[str]:
+    """Files of a folder in which a text stands, in their bytes or, of Parquet files, in what they decode to."""
+    found = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        content = path.read_bytes().decode("utf-8", errors="replace")
+        if path.suffix == ".parquet":
+            content += str(pq.ParquetFile(path).read().to_pylist())
+        if any(text in content for text in texts):
+            found.append(str(path.relative_to(folder)))
+    return found

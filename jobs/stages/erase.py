@@ -1,0 +1,195 @@
+"""Erases a person: every row of a customer in all tables, their history, and the way back.
+
+The keyed hashes of the ids are kept, as tombstones that ingest honours, and first; the tables that tell a
+customer's subscriptions and accounts come last. So an erasure that is killed can be run again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.contracts.columns import Table
+from jobs.contracts.extracts import PERSON_FIELDS
+from jobs.domain.privacy import tombstone
+from jobs.domain.tiles import tile_table
+from jobs.expressions.sql import literal
+from jobs.kernel.errors import Issue, StorageError
+from jobs.stages.context import RunContext
+from jobs.stages.ingest import known_deliveries
+from jobs.storage.ledger import LedgerRow
+
+TABLE, QUARANTINE, IDENTITY = "erasures", "quarantine", "identity"
+# They tell what is whose, so their rows go last.
+_PEOPLE = ("accounts", "subscriptions", "customers")
+
+Ids = Mapping[str, Sequence[str]]
+"""Ids of a person by field: customer_id, account_id, subscription_id."""
+
+
+@dataclass(frozen=True)
+class Erased:
+    """What an erasure did.
+
+    Attributes:
+        rows: Rows that were deleted, by table.
+        files: Delivered files that hold the person; deleting them is up to the operator.
+    """
+
+    rows: dict[str, int]
+    files: list[str]
+
+
+def erase(context: RunContext, customer_id: str) -> Erased:
+    """Removes a customer, with accounts and subscriptions, from all tables and from their earlier versions.
+
+    A subscription that has passed to another customer stays; only its rows of the erased one go.
+
+    Raises:
+        StorageError: When no table knows the customer.
+    """
+    started = context.clock()
+    ids = _ids_of(context, customer_id)
+    texts = sorted({one for mine in ids.values() for one in mine} | set(_numbers_of(context, ids)))
+    _bury(context, ids)
+    tables = _tables(context)
+    found = {table.name: _of_person(context, table, ids, texts) for table in tables}
+    files = _files_with(context, found)
+    rows: dict[str, int] = {}
+    for table in tables:
+        context.progress(f"  {table.name}")
+        if deleted := found[table.name].count():
+            rows[table.name] = deleted
+            _delete(context, table, found[table.name], ids)
+        context.warehouse.forget_history(table)
+    context.log(
+        LedgerRow(
+            stage="erase",
+            result="complete",
+            started_at=started,
+            finished_at=context.clock(),
+            source=context.source.name,
+            rows_out=sum(rows.values()),
+            message=f"{sum(map(len, ids.values()))} ids; their tombstones are in {TABLE}",
+        )
+    )
+    return Erased(rows, files)
+
+
+def _ids_of(context: RunContext, customer_id: str) -> dict[str, list[str]]:
+    """Ids of a customer, and of the accounts and subscriptions that are the customer's at last."""
+    found = {"customer_id": [customer_id]}
+    # One whose erasure was cut off may have no row any more.
+    known = _is_buried(context, customer_id)
+    for name in _PEOPLE:
+        contract = context.configuration.contracts[name]
+        rows = context.warehouse.read_or_empty(contract.clean_table())
+        known = known or not rows.where(F.col("customer_id") == customer_id).isEmpty()
+        key = contract.key[0]
+        if key not in found:
+            last = rows.groupBy(key).agg(F.max_by("customer_id", "row_date").alias("customer_id"))
+            mine = last.where(F.col("customer_id") == customer_id).select(key).collect()
+            found[key] = sorted(row[0] for row in mine)
+    if not known:
+        message = f"no table in {context.warehouse.path} knows the customer '{customer_id}'"
+        raise StorageError(Issue("CUSTOMER_UNKNOWN", message))
+    return found
+
+
+def _is_buried(context: RunContext, customer_id: str) -> bool:
+    stones = context.warehouse.read_or_empty(context.table(TABLE))
+    mine = tombstone(F.lit("customer_id"), F.lit(customer_id), context.keys.pseudonym)
+    return not stones.where(F.col("tombstone") == mine).isEmpty()
+
+
+def _numbers_of(context: RunContext, ids: Ids) -> list[str]:
+    rows = context.warehouse.read_or_empty(context.table(IDENTITY))
+    mine = rows.where(_in_identity(context, ids)).where("field = 'number'").select("clear").distinct()
+    return [row["clear"] for row in mine.collect()]
+
+
+def _bury(context: RunContext, ids: Ids) -> None:
+    """Keeps the tombstones of ids that have none yet."""
+    table = context.table(TABLE)
+    rows = context.spark.createDataFrame(
+        [(field, one) for field, mine in ids.items() for one in mine], "field STRING, id STRING"
+    )
+    key = context.keys.pseudonym
+    stones = rows.select("field", tombstone(F.col("field"), F.col("id"), key).alias("tombstone"))
+    old = context.warehouse.read_or_empty(table).select("tombstone")
+    erased_at, run = F.lit(context.clock()).alias("erased_at"), F.lit(context.run_id).alias("run_id")
+    context.warehouse.append(stones.join(old, "tombstone", "left_anti").select("*", erased_at, run), table)
+
+
+def _tables(context: RunContext) -> list[Table]:
+    """All tables with rows of persons that there are, in the order in which they are gone through."""
+    configuration = context.configuration
+    found = [*configuration.tables.values(), context.view_table]
+    for name in sorted(configuration.contracts, key=lambda name: (name in _PEOPLE, name)):
+        contract = configuration.contracts[name]
+        found += [contract.raw_table(), contract.clean_table()]
+        if configuration.view.measures_of(name):
+            found.append(tile_table(contract, configuration.view))
+    return [
+        table
+        for table in found
+        if (table.name in (QUARANTINE, IDENTITY) or _naming(table)) and context.warehouse.exists(table)
+    ]
+
+
+def _naming(table: Table) -> list[str]:
+    return [field for field in PERSON_FIELDS if field in table.names]
+
+
+def _of_person(context: RunContext, table: Table, ids: Ids, texts: Iterable[str]) -> DataFrame:
+    """The rows of a table that name a person; a refused row does so anywhere in its text."""
+    rows = context.warehouse.read(table)
+    if table.name == QUARANTINE:
+        alternatives = "|".join(map(re.escape, texts))
+        return rows.where(F.col("original").rlike(f"(?<![A-Za-z0-9])({alternatives})(?![A-Za-z0-9])"))
+    if table.name == IDENTITY:
+        return rows.where(_in_identity(context, ids))
+    return rows.where(" OR ".join(_among(field, ids[field]) for field in _naming(table)))
+
+
+def _in_identity(context: RunContext, ids: Ids) -> str:
+    """A subject is named by the first key of the contract it came with."""
+    conditions = [
+        f"(contract = {literal(name)} AND {_among('subject', ids[contract.key[0]])})"
+        for name, contract in context.configuration.contracts.items()
+        if contract.key[0] in ids
+    ]
+    return " OR ".join(conditions)
+
+
+def _among(column: str, ids: Sequence[str]) -> str:
+    return f"{column} IN ({', '.join(map(literal, ids))})" if ids else "FALSE"
+
+
+def _files_with(context: RunContext, found: Mapping[str, DataFrame]) -> list[str]:
+    """Names of delivered files with rows of a person, and of those that they replaced."""
+    deliveries: set[str] = set()
+    for name, rows in found.items():
+        if name.startswith("raw_") or name == QUARANTINE:
+            deliveries |= {row[0] for row in rows.select("delivery_id").distinct().collect()}
+    known = known_deliveries(context)
+    slots = {(r["contract"], r["period"], r["part"]) for r in known if r["delivery_id"] in deliveries}
+    return sorted({row["file"] for row in known if (row["contract"], row["period"], row["part"]) in slots})
+
+
+def _delete(context: RunContext, table: Table, found: DataFrame, ids: Ids) -> None:
+    """Deletes a person's rows; no statement has an id in it, since a table's log keeps statements."""
+    warehouse, spark = context.warehouse, context.spark
+    if table.name in (QUARANTINE, IDENTITY):
+        keys = found.select(
+            *(["delivery_id", "line"] if table.name == QUARANTINE else ["contract", "subject"])
+        )
+        warehouse.delete(table, spark.createDataFrame(keys.distinct().collect(), keys.schema))
+        return
+    for field in _naming(table):
+        if ids[field]:
+            warehouse.delete(table, spark.createDataFrame([(one,) for one in ids[field]], f"{field} STRING"))

@@ -1,0 +1,121 @@
+"""A person who is erased is in no file any more, and does not come back."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from jobs.kernel.errors import StorageError
+from jobs.stages.erase import erase
+from tests.spark.little import HEADER, SOURCE, Little, files_with
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
+
+MORE = """
+  - contract: customers
+    files: customers_{period}_{sequence}.csv
+    fields: same
+  - contract: accounts
+    files: accounts_{period}.csv
+    fields: same
+  - contract: message_usage
+    files: messages_{period}.csv
+    max_bad_share: 1
+    fields: same
+"""
+CUSTOMERS = """customer_id,updated_on,name,birth_date,city
+CUSTX1,2026-05-01,张小白,1980-02-03,南京
+CUSTX2,2026-05-01,李大山,1981-02-03,苏州
+"""
+# SUBSX1 and SUBSX2 are the erased one's; SUBSX3 was, and SUBSX4 has always been another's. One account has an id like a customer.
+SUBSCRIPTIONS = """subscription_id,customer_id,account_id,updated_on,number,status
+SUBSX1,CUSTX1,ACCTX1,2026-05-01,13400000071,active
+SUBSX2,CUSTX1,ACCTX1,2026-05-02,13400000072,active
+SUBSX3,CUSTX1,ACCTX1,2026-05-01,13400000073,active
+SUBSX3,CUSTX2,CUSTX1,2026-05-09,13400000073,active
+SUBSX4,CUSTX2,CUSTX1,2026-05-01,13400000074,active
+"""
+ACCOUNTS = """account_id,customer_id,updated_on
+ACCTX1,CUSTX1,2026-05-01
+CUSTX1,CUSTX2,2026-05-01
+"""
+MESSAGES = """subscription_id,sent_at,direction,counterpart
+SUBSX1,2026-05-03 10:00:00,out,13900000001
+SUBSX4,2026-05-03 11:00:00,out,13900000002
+SUBSX2,2026-05-03 12:00:00,sideways,13900000003
+SUBSX4,2026-05-03 13:00:00,sideways,13900000004
+SUBSX4,2026-05-03 14:00:00,nowhere,13400000072
+"""
+PERSON = ("SUBSX1", "SUBSX2", "ACCTX1", "张小白", "13400000071", "13400000072")
+
+
+def usage(*amounts: int) -> str:
+    return HEADER + "".join(f"SUBSX{n},2026-05-03,{mb}\n" for n, mb in enumerate(amounts, start=1))
+
+
+@pytest.fixture(scope="module")
+def little(tmp_path_factory: pytest.TempPathFactory) -> Little:
+    found = Little(tmp_path_factory.mktemp("erase"), SOURCE + MORE)
+    for name, text in {
+        "subscriptions_202605.csv": SUBSCRIPTIONS, "customers_202605_1.csv": CUSTOMERS,
+        "accounts_202605.csv": ACCOUNTS, "messages_202605.csv": MESSAGES,
+        "data_usage_20260503_1.csv": usage(1, 2, 3, 4),
+    }.items():  # fmt: skip
+        found.put(name, text)
+    found.run()
+    # A correction leaves files of an earlier version behind.
+    found.put("data_usage_20260503_2.csv", usage(10, 20, 30, 40))
+    found.run()
+    return found
+
+
+def test_a_person_is_erased_from_every_file_and_does_not_come_back(little: Little) -> None:
+    warehouse = little.folder / "warehouse"
+    before = files_with(warehouse, *PERSON)
+    assert {name.split("/")[0] for name in before} >= {
+        "raw_subscriptions", "clean_subscriptions", "raw_accounts", "clean_accounts", "raw_data_usage",
+        "clean_data_usage", "tiles_data_usage", "quarantine", "identity", "clean_message_usage",
+    }  # fmt: skip
+    context = little.run()
+    with pytest.raises(StorageError) as caught:
+        erase(context, "CUSTX9")
+    assert "knows the customer 'CUSTX9'" in caught.value.issues[0].message
+    erased = erase(context, "CUSTX1")
+    context.flush_log()
+    assert files_with(warehouse, *PERSON) == []
+    # Still there: another's account that is called CUSTX1, and nothing else of that name.
+    assert {name.split("/")[0] for name in files_with(warehouse, "CUSTX1")} == {
+        "raw_subscriptions", "clean_subscriptions", "raw_accounts", "clean_accounts",
+    }  # fmt: skip
+    assert little.usage() == [("SUBSX3", "2026-05-03", 30), ("SUBSX4", "2026-05-03", 40)]
+    subscriptions = little.table("clean_subscriptions").select("subscription_id", "customer_id")
+    assert sorted(subscriptions.rows()) == [("SUBSX3", "CUSTX2"), ("SUBSX4", "CUSTX2")]
+    assert little.table("clean_accounts").select("account_id", "customer_id").rows() == [("CUSTX1", "CUSTX2")]
+    # A refused row of another who wrote to the person's number names the person too.
+    assert [row[0] for row in little.table("quarantine").select("line").rows()] == [5]
+    assert sorted(little.table("identity")["subject"].unique()) == ["CUSTX2", "SUBSX3", "SUBSX4"]
+    assert erased.files == [
+        "accounts_202605.csv", "customers_202605_1.csv", "data_usage_20260503_1.csv",
+        "data_usage_20260503_2.csv", "messages_202605.csv", "subscriptions_202605.csv",
+    ]  # fmt: skip
+    assert erased.rows["quarantine"] == 2 and erased.rows["clean_data_usage"] == 2
+    stones = little.table("erasures")
+    assert sorted(stones["field"]) == ["account_id", "customer_id", "subscription_id", "subscription_id"]
+    ledger = little.table("run_ledger").filter(pl.col("stage") == "erase")
+    assert ledger.select("result", "rows_out").rows() == [("complete", sum(erased.rows.values()))]
+    # As after one that was cut off: there is nothing to delete any more, and no complaint.
+    assert erase(context, "CUSTX1").rows == {}
+    assert little.table("erasures").height == 4
+
+    # The person's rows come again, new ones and old ones, good ones and bad ones.
+    little.put("data_usage_20260504_1.csv", usage(5, 6, 7, 8).replace("05-03", "05-04"))
+    little.put("customers_202605_2.csv", CUSTOMERS.replace("苏州", "无锡"))
+    little.put("messages_202606.csv", MESSAGES.replace("2026-05", "2026-06"))
+    little.run()
+    assert files_with(warehouse, *PERSON[:-1]) == []
+    assert [row for row in little.usage() if row[1] == "2026-05-04"] == [
+        ("SUBSX3", "2026-05-04", 7), ("SUBSX4", "2026-05-04", 8),
+    ]  # fmt: skip
+    deliveries = little.table("deliveries").filter(pl.col("file") == "messages_202606.csv")
+    columns = ["rows_in_file", "rows_not_applicable", "rows_read", "rows_loaded", "rows_quarantined"]
+    assert deliveries.select(columns).rows() == [(5, 2, 3, 1, 2)]
