@@ -89,15 +89,16 @@ def _last_day(rule: Rule) -> str:
     return f"least({day}, last_day(as_of))" if rule.file.fire == "each_step" else day
 
 
-def waiting(alerts: DataFrame, state: DataFrame, plan: DispatchPlan) -> DataFrame:
+def waiting(alerts: DataFrame, state: DataFrame, present: DataFrame, plan: DispatchPlan) -> DataFrame:
     """Alerts of the date before that wait for this one.
 
-    Overflow and exempted alerts wait until they are no longer valid; those of rules that are pending only
-    while true also need to be inside still.
+    Overflow and exempted alerts wait until they are no longer valid, or the subscription has left; those of
+    rules that are pending only while true also need to be inside still.
 
     Args:
         alerts: Alerts of the newest earlier dispatch date.
         state: moment_id and subscription_id of who is inside now.
+        present: subscription_id of who is in the network now.
         plan: The plan.
     """
     day = literal(plan.dispatch_date)
@@ -107,6 +108,7 @@ def waiting(alerts: DataFrame, state: DataFrame, plan: DispatchPlan) -> DataFram
     still = still.where(F.col("moment_id").isin(known))
     needs_truth = [rule.id for rule in plan.served if rule.file.pending_while_true]
     inside = state.select("moment_id", "subscription_id").distinct().withColumn("inside", F.lit(True))
+    still = still.join(present.select("subscription_id").distinct(), "subscription_id", "left_semi")
     joined = still.join(inside, ["moment_id", "subscription_id"], "left")
     kept = joined.where(F.col("inside") | ~F.col("moment_id").isin(needs_truth)).drop("inside")
     return (

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.config.scores import Term
 from jobs.contracts.supply import Supply
 from jobs.domain.health import health_scores
 from jobs.domain.rates import Rate, calibration, group_rates
@@ -89,10 +90,7 @@ def _write_risk(context: RunContext, cycle: Cycle, supply: Supply) -> None:
         return
     base = base_of(context, cycle)
     write_view(context, base)
-    # A term counts when both the base period and today can tell the group.
-    then = supply_at(context, base).statuses()
-    now = supply.statuses()
-    terms = {n: t for n, t in usable_terms(settings, now).items() if n in usable_terms(settings, then)}
+    terms = _terms(context, base, supply)
     churn = warehouse.read(context.source.contracts[LABELS].clean_table())
     until = base.as_of + timedelta(days=settings.label_days)
     labelled_days = f"row_date > {literal(base.as_of)} AND row_date <= {literal(until)}"
@@ -119,6 +117,13 @@ def _write_risk(context: RunContext, cycle: Cycle, supply: Supply) -> None:
     context.log_cycle("score_risk", cycle, started, result, written.rows, settings.fingerprint, note)
 
 
+def _terms(context: RunContext, base: Cycle, supply: Supply) -> dict[str, Term]:
+    """The terms that count: those whose groups both the base period and today can tell."""
+    settings = context.configuration.risk
+    then = usable_terms(settings, supply_at(context, base).statuses())
+    return {name: term for name, term in usable_terms(settings, supply.statuses()).items() if name in then}
+
+
 def _why_not(context: RunContext, cycle: Cycle, supply: Supply) -> str | None:
     """Why no risk can be given, if so."""
     labels = supply.delivered.get(LABELS)
@@ -130,6 +135,13 @@ def _why_not(context: RunContext, cycle: Cycle, supply: Supply) -> str | None:
     subscriptions = supply_at(context, base).delivered["subscriptions"]
     if subscriptions.data_from is None:
         return f"nothing is known of the base date {base.as_of}"
+    days = context.configuration.risk.label_days
+    # Who left near the end of the time may be told later, but half of it without labels has none to tell.
+    if labels.data_until < base.as_of + timedelta(days=days // 2):
+        until = base.as_of + timedelta(days=days)
+        return f"churn labels end on {labels.data_until}, and those until {until} are needed"
+    if not _terms(context, base, supply):
+        return "no term has data both then and now"
     return None
 
 

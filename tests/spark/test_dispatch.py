@@ -61,6 +61,7 @@ def test_alerts_wait_while_valid_and_while_true_where_the_rule_says_so(
         ("still in arrears", "arrears_before_suspension", "S6", "overflow", "capacity", DAY),
         ("has paid", "arrears_before_suspension", "S7", "overflow", "capacity", DAY),
         ("of a retired rule", "no_such_rule", "S8", "overflow", "capacity", DAY),
+        ("has left", "complaint", "S9", "overflow", "capacity", DAY),
     ]
     schema = "alert_id STRING, moment_id STRING, subscription_id STRING, status STRING, status_reason STRING, valid_until DATE"
     alerts = spark.createDataFrame(rows, schema).select(
@@ -69,11 +70,12 @@ def test_alerts_wait_while_valid_and_while_true_where_the_rule_says_so(
     state = spark.createDataFrame(
         [("arrears_before_suspension", "S6")], "moment_id STRING, subscription_id STRING"
     )
-    found = waiting(alerts, state, plan).collect()
+    present = spark.createDataFrame([(f"S{number}",) for number in range(1, 9)], "subscription_id STRING")
+    found = waiting(alerts, state, present, plan).collect()
     assert {row["alert_id"] for row in found} == {"overflowed", "exempted", "still in arrears"}
     # Nobody is phoned for a rule that has been taken out of use since.
     for status in ("retired", "shadow", "draft"):
-        left = waiting(alerts, state, _with_status(plan, "complaint", status)).collect()
+        left = waiting(alerts, state, present, _with_status(plan, "complaint", status)).collect()
         assert {row["alert_id"] for row in left} == {"still in arrears"}, status
     assert {(row["carried_from"], row["dispatch_date"]) for row in found} == {(BEFORE, DAY)}
 
