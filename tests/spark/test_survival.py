@@ -6,7 +6,7 @@ import csv
 import random
 import re
 from collections import Counter
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,8 @@ def judged(line: bytes) -> tuple[str, str, int] | None:
         used_on, mb = date.fromisoformat(day), Decimal(amount.strip())
     except ValueError:
         return None
-    if mb != mb.to_integral_value():
+    # Usage from more than 92 days before its delivery's period is late.
+    if mb != mb.to_integral_value() or used_on < date(2026, 5, 1) - timedelta(days=92):
         return None
     return (name, used_on.isoformat(), int(mb)) if 0 <= mb <= 10_000_000 else None
 
@@ -101,7 +102,7 @@ def test_no_good_row_is_lost_among_ten_thousand_spoilt_ones(tmp_path: Path) -> N
     last = {found[:2]: found[2] for line in lines if (found := expected.get(line)) is not None}
     assert {one[:2]: one[2] for one in little.usage()} == last
     reasons = Counter(reason.partition(":")[0] for one in bad["reasons"] for reason in one)
-    assert set(reasons) == {"malformed", "undecodable", "type", "missing", "range"}
+    assert set(reasons) == {"malformed", "undecodable", "type", "missing", "range", "late"}
 
 
 def test_a_kill_after_any_step_is_made_good_by_running_again(
