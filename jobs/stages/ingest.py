@@ -27,7 +27,7 @@ from jobs.kernel.errors import Issue, SourceError
 from jobs.stages.context import RunContext
 from jobs.stages.deliveries import Delivery, covered, find_deliveries
 from jobs.stages.drift import check_drift
-from jobs.stages.judge import ACCEPTED, PARALLEL_CONTRACTS, Batch, Counts, judge_deliveries
+from jobs.stages.judge import ACCEPTED, PARALLEL_CONTRACTS, REFUSED, Batch, Counts, judge_deliveries
 from jobs.stages.quality import QualityCheck
 from jobs.stages.refusals import refusals
 from jobs.storage.ledger import LedgerRow
@@ -275,7 +275,7 @@ def _write_quarantine(context: RunContext, batches: list[Batch], known: list[dic
         if name in had or any(counts.rejected for counts in batch.counts.values()):
             told = ("period", "part", "delivery_id", "file", "line", "reasons")
             contract, original = F.lit(name).alias("contract"), F.col("raw").alias("original")
-            bad = batch.rows.where("applicable AND size(reasons) > 0")
+            bad = batch.rows.where(REFUSED)
             frames.append(bad.select(contract, *told, original, run))
             slots |= {one.slot for one in batch.deliveries}
     if frames:

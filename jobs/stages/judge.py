@@ -30,6 +30,7 @@ from jobs.storage.records import RecordFile, read_records
 PARALLEL_CONTRACTS = 3
 FEW_RECORDS = 100_000
 ACCEPTED = "applicable AND size(reasons) = 0"
+REFUSED = "applicable AND size(reasons) > 0"
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def counted(
     found = rows.groupBy("delivery", F.when(F.expr(good), row_day(contract)).alias("unit")).agg(
         F.count("*").alias("records"),
         F.expr("count_if(NOT applicable)").alias("not_applicable"),
-        F.expr("count_if(applicable AND size(reasons) > 0)").alias("rejected"),
+        F.expr(f"count_if({REFUSED})").alias("rejected"),
         F.expr(f"min(CASE WHEN {good} THEN row_date END)").alias("first"),
         F.expr(f"max(CASE WHEN {good} THEN row_date END)").alias("last"),
         *profile_columns(contract, context.source.fields_of(contract.contract), referred, good),

@@ -7,7 +7,7 @@ from jobs.contracts.extracts import ExtractContract
 from jobs.kernel.errors import Issue, Location
 from jobs.stages.context import RunContext
 from jobs.stages.deliveries import Delivery
-from jobs.stages.judge import Batch
+from jobs.stages.judge import REFUSED, Batch
 
 SHOWN_BAD_ROWS = 20
 
@@ -44,7 +44,7 @@ def refusal_of(context: RunContext, batch: Batch, delivery: Delivery) -> Issue |
 
 def bad_rows(batch: Batch, delivery: Delivery) -> list[Issue]:
     """The first bad rows of a delivery, each with all its reasons at their places."""
-    bad = batch.rows.where(f"delivery_id = '{delivery.delivery_id}' AND applicable AND size(reasons) > 0")
+    bad = batch.rows.where(f"delivery_id = '{delivery.delivery_id}' AND {REFUSED}")
     issues = []
     for row in bad.select("line", "reasons").orderBy("line").limit(SHOWN_BAD_ROWS).collect():
         for reason in row["reasons"]:
