@@ -61,7 +61,9 @@ class Lookups:
     def _keys_of(self, name: str) -> DataFrame | None:
         if name not in self._keys:
             key = quote(self._context.configuration.contracts[name].key[0])
-            keys = settled(self._rows(name, lambda rows: rows.select(F.col(key).alias("key"))).distinct())
+            rows = self._rows(name, lambda rows: rows.select(F.col(key).alias("key")))
+            # Before they are kept: every contract that refers to them would sort them out again.
+            keys = settled(rows.distinct())
             count = keys.count()
             self._keys[name] = (F.broadcast(keys) if count <= FEW_KEYS else keys) if count else None
         return self._keys[name]
