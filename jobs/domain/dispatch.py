@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from jobs.config.dispatch import DispatchSettings
 from jobs.domain.moments import hash_of
 from jobs.domain.priority import factors_sql, priority_sql
-from jobs.expressions.sql import literal
+from jobs.expressions.sql import literal, quote, to_sql
 from jobs.rulelang.load import Rule, RuleSet
 
 SUPPRESSED, OVERFLOW, DISPATCHED = "suppressed", "overflow", "dispatched"
@@ -93,12 +93,13 @@ def waiting(alerts: DataFrame, state: DataFrame, present: DataFrame, plan: Dispa
     """Alerts of the date before that wait for this one.
 
     Overflow and exempted alerts wait until they are no longer valid, or the subscription has left; those of
-    rules that are pending only while true also need to be inside still.
+    rules that are pending only while true also need to be inside still, and what a rule says under
+    pending_while has to hold (or not to be known).
 
     Args:
         alerts: Alerts of the newest earlier dispatch date.
         state: moment_id and subscription_id of who is inside now.
-        present: subscription_id of who is in the network now.
+        present: subscription_id and items of who is in the network now.
         plan: The plan.
     """
     day = literal(plan.dispatch_date)
@@ -108,7 +109,14 @@ def waiting(alerts: DataFrame, state: DataFrame, present: DataFrame, plan: Dispa
     still = still.where(F.col("moment_id").isin(known))
     needs_truth = [rule.id for rule in plan.served if rule.file.pending_while_true]
     inside = state.select("moment_id", "subscription_id").distinct().withColumn("inside", F.lit(True))
-    still = still.join(present.select("subscription_id").distinct(), "subscription_id", "left_semi")
+    holds = {
+        rule.id: f"coalesce({to_sql(rule.pending)}, TRUE)" for rule in plan.served if rule.pending is not None
+    }
+    here = present.select("subscription_id", *(F.expr(sql).alias(f"_{rule}") for rule, sql in holds.items()))
+    still = still.join(here, "subscription_id").where(
+        f"coalesce({plan.by_rule({rule: quote('_' + rule) for rule in holds})}, TRUE)"
+    )
+    still = still.drop(*(f"_{rule}" for rule in holds))
     joined = still.join(inside, ["moment_id", "subscription_id"], "left")
     kept = joined.where(F.col("inside") | ~F.col("moment_id").isin(needs_truth)).drop("inside")
     return (

@@ -8,6 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 PLACES = Decimal("0.00000001")
 CALIBRATION_BINS = 100
+GAP = Decimal("0.1")  # of the range of scores: where nobody stands so far, customers of two kinds part
 UNKNOWN_GROUP = "unknown"
 
 
@@ -65,8 +66,8 @@ def group_rates(counts: Iterable[tuple[str, str, int, int]], smoothing: int) -> 
 def calibration(counts: Mapping[Decimal, tuple[int, int]], smoothing: int) -> list[Rate]:
     """A rising step function from score to probability (pool adjacent violators, Ayer et al. 1955).
 
-    Scores are first cut into bins of about equal population, none lighter than its pseudo-customers, and
-    their rates are smoothed, so that a step never rests on a handful of customers.
+    Scores are first cut into bins of about equal population and their rates are smoothed, so that a step
+    never rests on a handful of customers. No step reaches across a gap of the scores.
 
     Args:
         counts: (size, churned) by score, of the base population.
@@ -80,15 +81,7 @@ def calibration(counts: Mapping[Decimal, tuple[int, int]], smoothing: int) -> li
     if size == 0:
         return []
     average = Decimal(churned) / size
-    bins: list[tuple[Decimal, int, int]] = []
-    room = 0
-    for score in sorted(counts):
-        n, c = counts[score]
-        if not bins or bins[-1][1] >= room:
-            bins.append((score, 0, 0))
-            room = max(1, smoothing, size // CALIBRATION_BINS)
-        low, have, left = bins[-1]
-        bins[-1] = (low, have + n, left + c)
+    bins = _bins(counts, max(1, smoothing, size // CALIBRATION_BINS), smoothing)
     steps: list[tuple[Decimal, int, int, Decimal]] = []
     for low, n, c in bins:
         steps.append((low, n, c, smoothed(c, n, average, smoothing)))
@@ -98,3 +91,30 @@ def calibration(counts: Mapping[Decimal, tuple[int, int]], smoothing: int) -> li
             pooled = smoothed(c_1 + c_2, n_1 + n_2, average, smoothing)
             steps[-2:] = [(low_1, n_1 + n_2, c_1 + c_2, pooled)]
     return [Rate("calibration", str(low), n, c, rate) for low, n, c, rate in steps]
+
+
+def _bins(counts: Mapping[Decimal, tuple[int, int]], room: int, least: int) -> list[tuple[Decimal, int, int]]:
+    """Least score, size and churned of runs of scores that hold about room customers each.
+
+    A run ends at a gap; if it is then lighter than least, it goes to the run below it, if one stands on the
+    same side.
+    """
+    scores = sorted(counts)
+    gap = (scores[-1] - scores[0]) * GAP
+    sides: list[list[tuple[Decimal, int, int]]] = []
+    for place, score in enumerate(scores):
+        n, c = counts[score]
+        if place == 0 or score - scores[place - 1] > gap:
+            sides.append([])
+        side = sides[-1]
+        if not side or side[-1][1] >= room:
+            side.append((score, n, c))
+        else:
+            low, have, left = side[-1]
+            side[-1] = (low, have + n, left + c)
+    for side in sides:
+        if len(side) > 1 and side[-1][1] < least:
+            _, n, c = side.pop()
+            low, have, left = side[-1]
+            side[-1] = (low, have + n, left + c)
+    return [one for side in sides for one in side]

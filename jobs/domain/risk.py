@@ -32,16 +32,21 @@ def usable_terms(settings: RiskSettings, statuses: Mapping[str, ItemStatus]) -> 
 
 
 def grouped(view: DataFrame, terms: Mapping[str, Term]) -> DataFrame:
-    """subscription_id and the group of each term; who is in no group is in the group 'unknown'."""
+    """subscription_id, subscription_status and the group of each term.
+
+    Who is in no group is in the group 'unknown'.
+    """
     groups = [
         F.coalesce(F.expr(to_sql(parse(term.group))), F.lit(UNKNOWN_GROUP)).alias(name)
         for name, term in terms.items()
     ]
-    return view.where("subscription_status = 'active'").select("subscription_id", *groups)
+    return view.select("subscription_id", "subscription_status", *groups)
 
 
 def labelled(groups: DataFrame, churn: DataFrame) -> DataFrame:
-    """Adds churned (0 or 1): left by choice within the label days; forced disconnection is kept apart.
+    """Those who were active, with churned (0 or 1): left by choice within the label days.
+
+    Forced disconnection is kept apart. Who was suspended then says nothing of who may leave by choice.
 
     Args:
         groups: subscription_id and groups at the base date.
@@ -49,7 +54,8 @@ def labelled(groups: DataFrame, churn: DataFrame) -> DataFrame:
     """
     left = churn.where("kind = 'left'").select("subscription_id").distinct().withColumn("churned", F.lit(1))
     forced = churn.where("kind = 'disconnected'").select("subscription_id").distinct()
-    rows = groups.join(forced, "subscription_id", "left_anti").join(left, "subscription_id", "left")
+    active = groups.where("subscription_status = 'active'")
+    rows = active.join(forced, "subscription_id", "left_anti").join(left, "subscription_id", "left")
     return rows.fillna(0, ["churned"])
 
 

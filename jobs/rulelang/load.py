@@ -38,6 +38,7 @@ class Rule:
         condition: Its when part.
         audience: The audience's condition.
         templates: Its description by language.
+        pending: What has to hold for its alerts to wait on, where its file says so.
         fingerprint: Changes when anything that decides its result does.
     """
 
@@ -46,6 +47,7 @@ class Rule:
     audience: Node
     templates: Mapping[str, Template]
     fingerprint: str
+    pending: Node | None = None
 
     @property
     def id(self) -> str:
@@ -158,12 +160,20 @@ class _Loader:
         trees: dict[str, Node] = {}
         for name, audience in audiences.items():
             place = self.documents[AUDIENCES].at(name, "where")
-            try:
-                trees[name] = parse(audience.where)
-                self._boolean(trees[name], no_parameters, f"audience {name}", place)
-            except ExpressionProblem as problem:
-                self.issues.append(Issue(problem.code, f"{name}: {problem}", place))
+            tree = self._plain_condition(audience.where, f"audience {name}", place)
+            if tree is not None:
+                trees[name] = tree
         return trees
+
+    def _plain_condition(self, text: str, what: str, place: Location) -> Node | None:
+        """A condition on items alone, without parameters."""
+        try:
+            tree = parse(text)
+        except ExpressionProblem as problem:
+            self.issues.append(Issue(problem.code, f"{what}: {problem}", place))
+            return None
+        self._boolean(tree, no_parameters, what, place)
+        return tree
 
     def _files(self) -> list[tuple[Document, RuleFile]]:
         files: list[tuple[Document, RuleFile]] = []
@@ -209,11 +219,15 @@ class _Loader:
             self._unknown_item(file.steps.of, document.at("steps", "of"))
         if file.serve_in_days is not None and file.serve_in_days not in self.types:
             self._unknown_item(file.serve_in_days, document.at("serve_in_days"))
+        pending = None
+        if file.pending_while is not None:
+            place = document.at("pending_while")
+            pending = self._plain_condition(file.pending_while, "pending_while", place)
         if len(self.issues) > before or condition is None:
             return None
         audience = self.audience_trees[file.audience]
         mark = fingerprint([file.model_dump(mode="json"), str(audience)])
-        return Rule(file, condition, audience, templates, mark)
+        return Rule(file, condition, audience, templates, mark, pending)
 
     def _with_overrides(self, document: Document, file: RuleFile) -> RuleFile:
         changed = dict(file.parameters)

@@ -68,6 +68,7 @@ class RuleFile(StrictModel):
         ignores_exempt: Exempt rules that do not stop this one.
         pending_while_true: A waiting alert is dropped when the condition has ended; otherwise it waits
             until it is no longer valid.
+        pending_while: A condition on items; a waiting alert is dropped when it no longer holds on the date.
         serve_in_days: Item that tells in how many days after as_of the moment itself comes, such as
             days_to_birthday.
     """
@@ -91,6 +92,7 @@ class RuleFile(StrictModel):
     inhibits: tuple[str, ...] = ()
     ignores_exempt: tuple[str, ...] = ()
     pending_while_true: bool = False
+    pending_while: str | None = None
     serve_in_days: str | None = None
     description: Title
 

@@ -50,7 +50,7 @@ def expectations_of(contract: ExtractContract) -> list[Expectation]:
         >>> from jobs.contracts.extracts import load_contracts
         >>> from jobs.kernel.project import Project
         >>> [one.column for one in expectations_of(load_contracts(Project.find())["manager_assignments"])]
-        ['freshness', 'references:customer_id', 'references:manager_id']
+        ['freshness', 'references:customer_id']
     """
     quality = contract.quality
     volume, nulls, drift = quality.volume, quality.nulls, quality.drift

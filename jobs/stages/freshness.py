@@ -5,7 +5,7 @@ from __future__ import annotations
 from jobs.config.sources import Source
 from jobs.contracts.supply import Supply
 from jobs.kernel.cycle import Cycle
-from jobs.kernel.errors import Issue, LateError, Location, SourceError
+from jobs.kernel.errors import CycleError, Issue, LateError, Location, SourceError
 from jobs.stages.context import RunContext
 from jobs.stages.snapshot import supply_at
 
@@ -16,6 +16,7 @@ def check_fresh(context: RunContext, cycle: Cycle) -> None:
     Raises:
         LateError: When a contract that is to be waited for is stale.
         SourceError: When one that stops the run is.
+        CycleError: When even the subscriptions are, so that nobody knows who is a customer.
     """
     supply = supply_at(context, cycle)
     stops, waits = (late_issues(context.source, supply, action) for action in ("stop", "wait"))
@@ -23,6 +24,11 @@ def check_fresh(context: RunContext, cycle: Cycle) -> None:
         raise SourceError([*stops, *waits])
     if waits:
         raise LateError(waits)
+    # Before the first delivery is another mistake; the view tells it.
+    until = supply.delivered["subscriptions"].data_until
+    if until is not None and supply.is_stale("subscriptions"):
+        message = f"the newest subscriptions are of {until}; is {cycle.as_of} after the last delivery?"
+        raise CycleError(Issue("CYCLE_BAD_DATE", message))
 
 
 def late_issues(source: Source, supply: Supply, action: str) -> list[Issue]:

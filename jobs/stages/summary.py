@@ -16,12 +16,15 @@ from jobs.stages.context import RunContext
 from jobs.stages.ingest import known_deliveries
 
 TOP = 10
+PIPE_WIDTH = 150
 STATUSES = ("dispatched", "overflow", "suppressed", "control", "held")
 
 
 def print_summary(context: RunContext, dispatch_date: date) -> None:
     """Prints rows by source, alerts by moment and status, the top alerts, and where everything is."""
-    console = Console(highlight=False, width=150, markup=False)
+    # A file or a pipe has no width of its own.
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    console = Console(highlight=False, width=width, markup=False)
     alerts = context.warehouse.read(context.table("alerts")).where(
         f"dispatch_date = {literal(dispatch_date)}"
     )
@@ -89,7 +92,8 @@ def _top(alerts: DataFrame, dispatch_date: date) -> Grid:
     for name in ("rank", "city", "manager", "customer", "moment", "priority", "why"):
         grid.add_column(name, overflow="fold")
     lead = alerts.where("visit_lead AND status = 'dispatched'").orderBy(F.col("rank_province").asc())
-    for row in lead.limit(TOP).collect():
+    rows = lead.limit(TOP).collect()
+    for row in rows:
         factors = " x ".join(
             f"{one['name']} {one['factor']:.2f}{'*' if one['neutral'] else ''}"
             for one in row["priority_factors"]
@@ -106,7 +110,8 @@ def _top(alerts: DataFrame, dispatch_date: date) -> Grid:
             f"{row['priority']:.4f}",
             why,
         )
-    grid.caption = "* neutral value: the factor is not known for this customer / 因子未知，取中性值"
+    if any(one["neutral"] for row in rows for one in row["priority_factors"]):
+        grid.caption = "* neutral value: the factor is not known for this customer / 因子未知，取中性值"
     return grid
 
 
@@ -121,9 +126,11 @@ def _not_supplied(context: RunContext, dispatch_date: date, console: Console) ->
         console.print("Not supplied by this source / 来源未提供，未执行:", style="bold")
         for row in lacking:
             console.print(f"  {row['moment_id']}: lacks {', '.join(row['not_supplied'])}")
-    for row in rows:
-        if row["left_out"]:
-            console.print(f"  {row['moment_id']}: decided without {', '.join(row['left_out'])}")
+    partly = [row for row in rows if row["left_out"]]
+    if partly:
+        console.print("Decided without some conditions / 部分条件来源未提供:", style="bold")
+        for row in partly:
+            console.print(f"  {row['moment_id']}: without {', '.join(row['left_out'])}")
 
 
 def _python() -> str:

@@ -86,6 +86,7 @@ DAILY: Final[tuple[Story, ...]] = (
     _complaint(
         "on_suspended", LAST_DAY, _IS_SUSPENDED, suspension=_SUSPENDED, complaints=(Complaint(_LAST),)
     ),
+    _complaint("closed_on_the_day", complaints=(Complaint(_LAST, _LAST),)),
     _complaint("closed_in_time", complaints=(Complaint(in_2026(5, 22), in_2026(5, 30)),)),
     _complaint("open_for_six_days", complaints=(Complaint(in_2026(5, 25)),)),
     _data_use("reaches_80", LAST_DAY, data_mb=(15_000, 16_384)),

@@ -498,8 +498,9 @@ def birthday(view: View) -> bool | None:
 
 def complaint(view: View) -> bool | None:
     opened_today = view.over("complaints", view.facts.opened, 0, 0)
+    still_open = max(view.ever(view.facts.opened) - view.ever(view.facts.closed), 0)
     too_long = max(view.ever(view.facts.opened, 7) - view.ever(view.facts.closed), 0)
-    return any_of(at_least(opened_today, 1), at_least(too_long, 1))
+    return any_of(all_of(at_least(opened_today, 1), at_least(still_open, 1)), at_least(too_long, 1))
 
 
 def do_not_disturb(view: View) -> bool | None:

@@ -10,7 +10,7 @@ from jobs.contracts.extracts import ExtractContract
 from jobs.contracts.supply import Delivered, Supply
 from jobs.contracts.view import CustomerView
 from jobs.kernel.cycle import Cycle, CycleKind
-from jobs.kernel.errors import LateError, SourceError
+from jobs.kernel.errors import CycleError, LateError, SourceError
 from jobs.kernel.located_yaml import parse
 from jobs.stages import freshness
 from jobs.stages.context import RunContext
@@ -43,7 +43,7 @@ def check(
     def run(when: str, **until: date | None) -> None:
         delivered = {
             name: Delivered(frozenset(), None if last is None else date(2026, 1, 1), last)
-            for name, last in until.items()
+            for name, last in {"subscriptions": AS_OF, **until}.items()
         }
         supply = Supply(view, some, delivered, AS_OF)
         monkeypatch.setattr(freshness, "supply_at", lambda *_: supply)
@@ -75,6 +75,16 @@ def test_stopping_goes_before_waiting_and_names_both(check: Callable[..., None])
         check("balances: wait, complaints: stop", balances=None, complaints=date(2026, 1, 1))
     assert not isinstance(caught.value, LateError) and caught.value.exit_code == 2
     assert caught.value.codes == ["SOURCE_LATE"] * 2
+
+
+def test_a_date_long_after_the_last_delivery_is_refused(check: Callable[..., None]) -> None:
+    check("", subscriptions=date(2025, 4, 26))
+    with pytest.raises(CycleError) as caught:
+        check("", subscriptions=date(2025, 4, 25), balances=AS_OF)
+    assert caught.value.exit_code == 2
+    assert [str(issue) for issue in caught.value.issues] == [
+        "CYCLE_BAD_DATE the newest subscriptions are of 2025-04-25; is 2026-05-31 after the last delivery?"
+    ]
 
 
 def test_a_contract_that_no_extract_fills_is_said(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.domain.rates import CALIBRATION_BINS, Rate, calibration, group_rates, smoothed
+from jobs.domain.rates import CALIBRATION_BINS, GAP, Rate, calibration, group_rates, smoothed
 from jobs.kernel.cycle import CycleCalendar, CycleKind
 from jobs.kernel.errors import CycleError
 from jobs.stages.plan import plan_date
@@ -113,6 +113,25 @@ def test_calibration_pools_what_falls() -> None:
     ]
 
 
+def test_no_step_of_the_calibration_reaches_across_a_gap() -> None:
+    """A few who complained, far above the rest, are neither averaged with the calmest of them nor the other way."""
+    others = {Decimal(score) / 100: (10, 0) for score in range(100, 200)}
+    complained = {Decimal(score) / 100: (10, 3) for score in range(900, 906)}
+    top = calibration(others | complained, 50)[-1]
+    assert (top.group, top.size, top.churned) == ("9", 60, 18)
+    # The mean of all is drawn in, as for every step: (18 + 50 x 18 / 1060) / 110.
+    assert top.rate == Decimal("0.17135506")
+
+
+def test_the_last_few_below_a_gap_belong_to_the_step_below() -> None:
+    counts = {Decimal(1): (100, 1), Decimal(2): (100, 5), Decimal("2.1"): (4, 4), Decimal(30): (100, 50)}
+    assert [(rate.group, rate.size) for rate in calibration(counts, 100)] == [
+        ("1", 100),
+        ("2", 104),
+        ("30", 100),
+    ]
+
+
 def test_calibration_of_nobody_is_empty() -> None:
     assert calibration({}, 50) == []
     assert calibration({Decimal(1): (0, 0)}, 50) == []
@@ -145,7 +164,10 @@ def test_calibration_rises_and_keeps_every_customer(
     groups = [Decimal(rate.group) for rate in found]
     assert groups == sorted(set(groups))
     assert set(groups) <= set(counts)
-    assert len(found) <= CALIBRATION_BINS + 1 or sum(size for size, _ in counts.values()) < CALIBRATION_BINS
+    assert (
+        len(found) <= CALIBRATION_BINS + 1 / GAP
+        or sum(size for size, _ in counts.values()) < CALIBRATION_BINS
+    )
 
 
 @settings(max_examples=50, deadline=None)

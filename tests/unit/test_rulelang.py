@@ -89,6 +89,11 @@ def test_the_base_of_the_bad_rules_is_good(rule_project: ProjectCopy) -> None:
         ("max: 100", "max: 100, by_city: {南京: 101, 苏州: 100, 无锡: 0}",
          ["11:3 RULE_BAD_PARAMETER least: 南京 101 is not between 1 and 100",
           "11:3 RULE_BAD_PARAMETER least: 无锡 0 is not between 1 and 100"]),
+        ("severity: low", "pending_while: balanc >= 1\nseverity: low",
+         ["12:1 RULE_UNKNOWN_ITEM pending_while: 'balanc' is not an item of the customer view (did you mean "
+          "'balance'?)"]),
+        ("severity: low", "pending_while: balance + 1\nseverity: low",
+         ["12:1 EXPR_TYPE pending_while: is decimal, not a condition"]),
         ("audience: everyone", "audience: everybody",
          ["6:1 RULE_UNKNOWN_REFERENCE audience: there is no 'everybody' (did you mean 'everyone'?)"]),
         ("audience: everyone", "audience: mid_hihg",
@@ -127,7 +132,7 @@ def test_the_base_of_the_bad_rules_is_good(rule_project: ProjectCopy) -> None:
         ("urgency_days: 2", "urgncy_days: 2\nurgency_days: 2",
          ["13:1 YAML_UNKNOWN_KEY 'urgncy_days' is not known here (did you mean 'urgency_days'?); allowed: "
           "audience, category, cooldown_days, cycle, description, fire, id, ignores_exempt, inhibits, "
-          "on_first_run, owner, parameters, pending_while_true, plan, serve_in_days, severity, status, steps, "
+          "on_first_run, owner, parameters, pending_while, pending_while_true, plan, serve_in_days, severity, status, steps, "
           "title, urgency_days, when"]),
     ],
 )  # fmt: skip
