@@ -14,6 +14,7 @@ from jobs.kernel.cycle import CycleKind
 from jobs.kernel.errors import CycleError, Issue
 from jobs.stages.context import RunContext
 from jobs.stages.scores import view_of
+from jobs.storage.frames import frame_of
 from jobs.storage.ledger import LedgerRow
 from jobs.storage.warehouse import Partition, settled
 
@@ -114,7 +115,7 @@ def _managers(context: RunContext, dispatch_date: date) -> DataFrame:
     """manager_id and daily_visits as known on the date; none where managers are not delivered."""
     contract = context.source.contracts.get("managers")
     if contract is None:
-        return context.spark.createDataFrame([], "manager_id STRING, daily_visits BIGINT")
+        return frame_of(context.spark, [], "manager_id STRING, daily_visits BIGINT")
     daily = context.configuration.calendar.due(dispatch_date)[0]
     rows = context.warehouse.read(contract.clean_table())
     latest = latest_state(rows, contract, daily, ["daily_visits"])

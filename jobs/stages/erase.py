@@ -21,7 +21,9 @@ from jobs.expressions.sql import literal
 from jobs.kernel.errors import Issue, StorageError
 from jobs.stages.context import RunContext
 from jobs.stages.ingest import known_deliveries
+from jobs.storage.frames import frame_of
 from jobs.storage.ledger import LedgerRow
+from jobs.storage.warehouse import settled
 
 TABLE, QUARANTINE, IDENTITY = "erasures", "quarantine", "identity"
 # They tell what is whose, so their rows go last.
@@ -115,9 +117,8 @@ def _numbers_of(context: RunContext, ids: Ids) -> list[str]:
 def _bury(context: RunContext, ids: Ids) -> None:
     """Keeps the tombstones of ids that have none yet."""
     table = context.table(TABLE)
-    rows = context.spark.createDataFrame(
-        [(field, one) for field, mine in ids.items() for one in mine], "field STRING, id STRING"
-    )
+    pairs = [(field, one) for field, mine in ids.items() for one in mine]
+    rows = frame_of(context.spark, pairs, "field STRING, id STRING")
     key = context.keys.pseudonym
     stones = rows.select("field", tombstone(F.col("field"), F.col("id"), key).alias("tombstone"))
     old = context.warehouse.read_or_empty(table).select("tombstone")
@@ -188,8 +189,8 @@ def _delete(context: RunContext, table: Table, found: DataFrame, ids: Ids) -> No
         keys = found.select(
             *(["delivery_id", "line"] if table.name == QUARANTINE else ["contract", "subject"])
         )
-        warehouse.delete(table, spark.createDataFrame(keys.distinct().collect(), keys.schema))
+        warehouse.delete(table, settled(keys.distinct()))
         return
     for field in _naming(table):
         if ids[field]:
-            warehouse.delete(table, spark.createDataFrame([(one,) for one in ids[field]], f"{field} STRING"))
+            warehouse.delete(table, frame_of(spark, [(one,) for one in ids[field]], f"{field} STRING"))

@@ -30,6 +30,7 @@ from jobs.stages.drift import check_drift
 from jobs.stages.judge import ACCEPTED, PARALLEL_CONTRACTS, REFUSED, Batch, Counts, judge_deliveries
 from jobs.stages.quality import QualityCheck
 from jobs.stages.refusals import refusals
+from jobs.storage.frames import frame_of
 from jobs.storage.ledger import LedgerRow
 from jobs.storage.warehouse import ROWS_PER_FILE, Warehouse, predicate
 
@@ -367,7 +368,7 @@ def record_deliveries(context: RunContext, deliveries: list[dict[str, Any]]) -> 
     """Writes the deliveries table anew."""
     table = context.table("deliveries")
     rows = [tuple(row[name] for name in table.names) for row in deliveries]
-    context.warehouse.overwrite(context.spark.createDataFrame(rows, table.ddl), table)
+    context.warehouse.overwrite(frame_of(context.spark, rows, table.ddl), table)
     context.deliveries = deliveries
 
 

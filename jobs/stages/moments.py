@@ -17,6 +17,7 @@ from jobs.rulelang.compile import EvaluableRule, evaluable
 from jobs.stages.context import RunContext
 from jobs.stages.scores import view_of
 from jobs.stages.snapshot import supply_at
+from jobs.storage.frames import frame_of
 from jobs.storage.warehouse import Partition, settled
 
 
@@ -145,4 +146,4 @@ def _evaluation_rows(
     for rule_id, items in lacking.items():
         mark = context.configuration.rules.by_id(rule_id).fingerprint
         data.append((*head, rule_id, "not_supplied", list(items), [], False, None, None, None, mark))
-    return context.spark.createDataFrame(data, context.table("rule_evaluations").ddl)
+    return frame_of(context.spark, data, context.table("rule_evaluations").ddl)

@@ -15,6 +15,7 @@ from jobs.stages.deliveries import Delivery, period_end
 from jobs.stages.expectations import Expectation, Validator, expectations_of
 from jobs.stages.judge import Batch
 from jobs.stages.refusals import react
+from jobs.storage.frames import frame_of
 
 TABLE = "quality_results"
 DOCS = "data_docs"
@@ -63,7 +64,7 @@ class QualityCheck:
         if not self._results:
             return
         table, warehouse = self._context.table(TABLE), self._context.warehouse
-        warehouse.append(self._context.spark.createDataFrame(self._results, table.ddl), table)
+        warehouse.append(frame_of(self._context.spark, self._results, table.ddl), table)
         if "://" not in warehouse.path:
             self._validator.write_docs(Path(warehouse.path) / DOCS)
 

@@ -20,6 +20,7 @@ from jobs.kernel.errors import CycleError, Issue
 from jobs.stages.context import RunContext
 from jobs.stages.snapshot import supply_at
 from jobs.stages.view import write_view
+from jobs.storage.frames import frame_of
 from jobs.storage.warehouse import Partition, settled
 
 LABELS = "churn_labels"
@@ -152,4 +153,4 @@ def _rate_rows(context: RunContext, cycle: Cycle, base: Cycle, rates: list[Rate]
         (*head, rate.term, rate.group, rate.size, rate.churned, settings.smoothing, rate.rate)
         for rate in rates
     ]
-    return context.spark.createDataFrame(data, context.table("risk_rates").ddl)
+    return frame_of(context.spark, data, context.table("risk_rates").ddl)

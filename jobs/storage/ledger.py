@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from pyspark.sql.types import StructField, StructType
-
 from jobs.contracts.columns import Table
-from jobs.storage.warehouse import Warehouse, struct_type
+from jobs.storage.frames import frame_of
+from jobs.storage.warehouse import Warehouse
 
 
 @dataclass(frozen=True)
@@ -60,9 +59,4 @@ def record(warehouse: Warehouse, table: Table, run_id: str, rows: list[LedgerRow
         )
         for row in rows
     ]
-    warehouse.append(warehouse.spark.createDataFrame(data, _nullable(table)), table)
-
-
-def _nullable(table: Table) -> StructType:
-    """The ledger's schema for rows whose metadata Spark cannot know to be set."""
-    return StructType([StructField(one.name, one.dataType, True) for one in struct_type(table)])
+    warehouse.append(frame_of(warehouse.spark, data, table.ddl), table)

@@ -19,11 +19,12 @@ from pyspark import StorageLevel
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import DataType, MapType, StructField, StructType
+from pyspark.sql.types import MapType
 
 from jobs.contracts.columns import Table
 from jobs.expressions.sql import literal, quote
 from jobs.kernel.errors import Issue, StorageError
+from jobs.storage.frames import frame_of, struct_type
 from jobs.storage.paths import file_system
 
 ROWS_PER_FILE = 1_000_000
@@ -154,7 +155,7 @@ class Warehouse:
 
     def none_of(self, table: Table) -> DataFrame:
         """No rows, with the columns of a table."""
-        return self.spark.createDataFrame([], struct_type(table))
+        return frame_of(self.spark, [], table.ddl)
 
     def ensure(self, table: Table) -> None:
         """Creates a table from its schema, or adds columns that the schema has gained.
@@ -318,23 +319,6 @@ def _properties(table: Table) -> dict[str, str]:
     if table.change_data_feed:
         properties["delta.enableChangeDataFeed"] = "true"
     return properties
-
-
-def struct_type(table: Table) -> StructType:
-    """A table's schema as a Spark type, with its meaning as comments."""
-    fields = []
-    for column in table.columns:
-        kind = data_type(column.type)
-        comment = {"comment": f"{column.zh} / {column.en}"} if column.en else {}
-        fields.append(StructField(column.name, kind, not column.required, comment))
-    return StructType(fields)
-
-
-def data_type(ddl: str) -> DataType:
-    """The Spark type of a DDL type."""
-    struct = StructType.fromDDL(f"value {ddl}")
-    assert isinstance(struct, StructType)
-    return struct.fields[0].dataType
 
 
 def settled(rows: DataFrame) -> DataFrame:
