@@ -43,6 +43,11 @@ def tile_columns(name: str, measure: Measure, contract: ExtractContract) -> list
             return [TableColumn(name, kind)]
 
 
+def tiles_of(contract: ExtractContract, view: CustomerView) -> list[Table]:
+    """The tile table of a contract, if any measure is taken from it."""
+    return [tile_table(contract, view)] if view.measures_of(contract.contract) else []
+
+
 def tile_table(contract: ExtractContract, view: CustomerView) -> Table:
     """The tile table of an event or month source."""
     head = (

@@ -13,7 +13,7 @@ from jobs.expressions.sql import literal
 from jobs.kernel.cycle import CycleKind
 from jobs.kernel.errors import CycleError, Issue
 from jobs.stages.context import RunContext
-from jobs.stages.scores import view_of
+from jobs.stages.view import view_of
 from jobs.storage.frames import frame_of
 from jobs.storage.ledger import LedgerRow
 from jobs.storage.warehouse import Partition, settled

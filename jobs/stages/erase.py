@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from jobs.contracts.columns import Table
 from jobs.contracts.extracts import PERSON_FIELDS
 from jobs.domain.privacy import tombstone
-from jobs.domain.tiles import tile_table
+from jobs.domain.tiles import tiles_of
 from jobs.expressions.sql import literal
 from jobs.kernel.errors import Issue, StorageError
 from jobs.stages.context import RunContext
@@ -133,8 +133,7 @@ def _tables(context: RunContext) -> list[Table]:
     for name in sorted(configuration.contracts, key=lambda name: (name in _PEOPLE, name)):
         contract = configuration.contracts[name]
         found += [contract.raw_table(), contract.clean_table()]
-        if configuration.view.measures_of(name):
-            found.append(tile_table(contract, configuration.view))
+        found += tiles_of(contract, configuration.view)
     return [
         table
         for table in found

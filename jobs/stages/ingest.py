@@ -21,7 +21,7 @@ from jobs.contracts.columns import Table
 from jobs.contracts.extracts import ExtractContract
 from jobs.contracts.view import CustomerView
 from jobs.domain.extract_rows import latest_wins, row_day
-from jobs.domain.tiles import build_tiles, tile_table
+from jobs.domain.tiles import build_tiles, tiles_of
 from jobs.expressions.sql import literal
 from jobs.kernel.errors import Issue, SourceError
 from jobs.stages.context import RunContext
@@ -104,9 +104,8 @@ def _check_tables(context: RunContext, batches: list[Batch]) -> None:
     view = context.configuration.view
     tables = [context.table("quarantine"), context.table("identity")]
     for batch in batches:
-        tables += [batch.contract.raw_table(), batch.contract.clean_table()]
-        if view.measures_of(batch.contract.contract):
-            tables.append(tile_table(batch.contract, view))
+        contract = batch.contract
+        tables += [contract.raw_table(), contract.clean_table(), *tiles_of(contract, view)]
     for table in tables:
         if context.warehouse.exists(table):
             context.warehouse.ensure(table)
@@ -136,12 +135,11 @@ def _write(context: RunContext, batch: Batch, known: list[dict[str, Any]]) -> li
     accepted = batch.rows.where(ACCEPTED)
     _replace_slots(warehouse, accepted, contract.raw_table(), ("period", "part"), slots, arranged=True)
     units, others = _touched(batch, known, slots)
-    tiles = tile_table(contract, view) if view.measures_of(contract.contract) else None
     loaded: dict[str, int] = {}
     if units:
-        loaded = write_clean(warehouse, batch, units, others, tiles, view)
+        loaded = write_clean(warehouse, batch, units, others, view)
     else:
-        for table in (contract.clean_table(), *([] if tiles is None else [tiles])):
+        for table in (contract.clean_table(), *tiles_of(contract, view)):
             warehouse.ensure(table)
     context.progress(
         f"  {contract.contract}: {sum(c.accepted for c in batch.counts.values()):,} rows written"
@@ -157,7 +155,6 @@ def write_clean(
     batch: Batch,
     units: list[date],
     others: list[dict[str, Any]],
-    tiles: Table | None,
     view: CustomerView,
 ) -> dict[str, int]:
     """Writes some units of a clean table and its tiles.
@@ -167,7 +164,6 @@ def write_clean(
         batch: New deliveries that have rows in these units.
         units: What is written anew.
         others: Loaded deliveries that have rows in them.
-        tiles: The contract's tile table, if it has one.
         view: Gives the measures.
 
     Returns:
@@ -180,7 +176,7 @@ def write_clean(
     ids = ", ".join(map(literal, numbers))
     clean = kept.withColumn("delivery_id", F.expr(f"array({ids})[delivery]"))
     warehouse.replace_changed(clean, contract.clean_table(), {"row_day": units}, arranged=True)
-    if tiles is not None:
+    for tiles in tiles_of(contract, view):
         built = build_tiles(kept, contract, view)
         warehouse.replace_changed(built, tiles, {"row_day": units}, arranged=True)
     counted = {row[0]: row[1] for row in kept.groupBy("delivery").count().collect()}

@@ -15,8 +15,8 @@ from jobs.expressions.sql import literal
 from jobs.kernel.cycle import Cycle
 from jobs.rulelang.compile import EvaluableRule, evaluable
 from jobs.stages.context import RunContext
-from jobs.stages.scores import view_of
 from jobs.stages.snapshot import supply_at
+from jobs.stages.view import view_of
 from jobs.storage.frames import frame_of
 from jobs.storage.warehouse import Partition, settled
 

@@ -18,7 +18,6 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.contracts.extracts import contract_named
-from jobs.domain.tiles import tile_table
 from jobs.kernel.errors import Issue, StorageError
 from jobs.stages.context import RunContext
 from jobs.stages.deliveries import Delivery, covered, layout_of
@@ -168,8 +167,7 @@ def _write(context: RunContext, batch: Batch, known: Mapping[str, dict[str, Any]
     active = [changed.get(key, row) for key, row in known.items() if row["contract"] == contract.contract]
     others = [row for row in active if not set(units).isdisjoint(row["units"])]
     nothing = Batch(contract, [], batch.judged, {})
-    tiles = tile_table(contract, view) if view.measures_of(contract.contract) else None
-    write_clean(warehouse, nothing, units, others, tiles, view)
+    write_clean(warehouse, nothing, units, others, view)
     batch.judged.unpersist()
     _recount(context, batch, changed)
     record_deliveries(context, [changed.get(row["delivery_id"], row) for row in known_deliveries(context)])

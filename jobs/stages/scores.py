@@ -16,12 +16,11 @@ from jobs.domain.risk import group_counts, grouped, labelled, risk_scores, score
 from jobs.domain.view import known_at
 from jobs.expressions.sql import literal
 from jobs.kernel.cycle import Cycle, last_complete_month, month_end
-from jobs.kernel.errors import CycleError, Issue
 from jobs.stages.context import RunContext
 from jobs.stages.snapshot import supply_at
-from jobs.stages.view import write_view
+from jobs.stages.view import view_of, write_view
 from jobs.storage.frames import frame_of
-from jobs.storage.warehouse import Partition, settled
+from jobs.storage.warehouse import settled
 
 LABELS = "churn_labels"
 
@@ -38,20 +37,6 @@ def write_scores(context: RunContext, cycle: Cycle) -> None:
     with ThreadPoolExecutor(2) as pool:
         for _ in pool.map(lambda write: write(context, cycle, supply), (_write_health, _write_risk)):
             pass
-
-
-def view_of(context: RunContext, cycle: Cycle) -> DataFrame:
-    """The view's partition of a cycle.
-
-    Raises:
-        CycleError: When it has not been built.
-    """
-    place: Partition = {"as_of": [cycle.as_of], "cutoff": [cycle.cutoff]}
-    if not context.warehouse.may_hold(context.view_table, place):
-        message = f"the view of {cycle.as_of} as known on {cycle.cutoff} has not been built yet"
-        raise CycleError(Issue("TABLE_MISSING", message))
-    rows = context.warehouse.read(context.view_table)
-    return rows.where(f"as_of = {literal(cycle.as_of)} AND cutoff = {literal(cycle.cutoff)}")
 
 
 def base_of(context: RunContext, cycle: Cycle) -> Cycle:

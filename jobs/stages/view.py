@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.domain.tiles import tile_table
@@ -50,6 +51,20 @@ def write_view(context: RunContext, cycle: Cycle) -> Written:
     result = "complete" if written.changed else "unchanged"
     context.log_cycle(STAGE, cycle, started, result, written.rows, mark)
     return written
+
+
+def view_of(context: RunContext, cycle: Cycle) -> DataFrame:
+    """The view's partition of a cycle.
+
+    Raises:
+        CycleError: When it has not been built.
+    """
+    place: Partition = {"as_of": [cycle.as_of], "cutoff": [cycle.cutoff]}
+    if not context.warehouse.may_hold(context.view_table, place):
+        message = f"the view of {cycle.as_of} as known on {cycle.cutoff} has not been built yet"
+        raise CycleError(Issue("TABLE_MISSING", message))
+    rows = context.warehouse.read(context.view_table)
+    return rows.where(f"as_of = {literal(cycle.as_of)} AND cutoff = {literal(cycle.cutoff)}")
 
 
 def _build(context: RunContext, plan: ViewPlan) -> Written:

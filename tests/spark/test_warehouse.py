@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,10 @@ from pyspark.sql import DataFrame, SparkSession
 from jobs.config.settings import load_settings
 from jobs.contracts.columns import Column, Table
 from jobs.kernel.project import Project
+from jobs.storage.frames import frame_of
 from jobs.storage.session import make_session
 from jobs.storage.warehouse import Warehouse
+from tests.spark.little import files_with
 
 pytestmark = pytest.mark.spark
 
@@ -46,7 +50,7 @@ def warehouse(spark: SparkSession, tmp_path: Path) -> Warehouse:
 
 
 def rows(spark: SparkSession, *data: tuple[str, date, str, int], run: str = "r1") -> DataFrame:
-    return spark.createDataFrame([(*row, run) for row in data], TABLE.ddl)
+    return frame_of(spark, [(*row, run) for row in data], TABLE.ddl)
 
 
 def version(warehouse: Warehouse) -> int:
@@ -122,3 +126,36 @@ def test_only_the_rows_needed_of_a_large_table_are_read(spark: SparkSession, tmp
     found = warehouse.query(lambda name: f"SELECT minutes FROM {name('v')}", {"v": TABLE}, needed, set())
     assert [row[0] for row in found.collect()] == [5]
     assert len(found.inputFiles()) == 1
+
+
+def test_rows_of_the_driver_keep_their_values_and_start_no_python(spark: SparkSession) -> None:
+    ddl = (
+        "name STRING, day DATE, at TIMESTAMP, rate DECIMAL(18,8), size BIGINT, words ARRAY<STRING>, "
+        "profile MAP<STRING, DECIMAL(38,8)>, one STRUCT<a: INT, b: BOOLEAN>"
+    )
+    at = datetime(2026, 5, 31, 20, 30, 1, 5, tzinfo=UTC)
+    full = ("张", MAY, at, Decimal("0.5"), 2**40, ["a", None], {"x": Decimal(3)}, {"a": 1, "b": None})
+    empty = (None,) * 8
+    found = frame_of(spark, [full, empty], ddl)
+    assert_df_equality(found, spark.createDataFrame([full, empty], ddl))
+    assert found.collect()[0]["at"].timestamp() == at.timestamp()
+    none = frame_of(spark, [], ddl)
+    assert none.schema == found.schema and none.count() == 0
+    for frame in (found, none):
+        assert "RDD" not in frame._jdf.queryExecution().optimizedPlan().toString()
+
+
+def test_what_is_deleted_and_forgotten_is_not_in_the_change_feed_either(
+    spark: SparkSession, warehouse: Warehouse
+) -> None:
+    table = replace(TABLE, name="followed", change_data_feed=True)
+    may = {"day": [MAY], "part": ["a"]}
+    warehouse.replace(rows(spark, ("SECRET1", MAY, "a", 1), ("S2", MAY, "a", 2)), table, may)
+    # Written anew: the feed then holds both what was and what is.
+    warehouse.replace(rows(spark, ("SECRET1", MAY, "a", 3), ("S2", MAY, "a", 4)), table, may)
+    warehouse.delete(table, frame_of(spark, [("SECRET1",)], "who STRING"))
+    folder = Path(warehouse.location(table))
+    assert any("_change_data" in name for name in files_with(folder, "SECRET1"))
+    warehouse.forget_history(table)
+    assert files_with(folder, "SECRET1") == []
+    assert [row["who"] for row in warehouse.read(table).collect()] == ["S2"]
