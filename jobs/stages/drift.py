@@ -65,9 +65,11 @@ def check_drift(
     """
     found: dict[str, list[str]] = {}
     for one in batch.deliveries:
-        used = columns_used(one.mapping, batch.contract)
+        # a.b of a JSON object is b of its a.
+        used = [name.partition(".")[0] for name in columns_used(one.mapping, batch.contract)]
+        used += columns_used(one.mapping, batch.contract)
         drift = {
-            **drift_of(one.facts.header, used, _before(batch, one, known)),
+            **drift_of(one.facts.names, used, _before(batch, one, known)),
             "retyped": _retyped(batch, one),
         }
         found[one.delivery_id] = [f"{kind}:{name}" for kind in KINDS for name in drift[kind]]
@@ -81,12 +83,12 @@ def check_drift(
 def _before(batch: Batch, delivery: Delivery, known: Sequence[Mapping[str, Any]]) -> Sequence[str] | None:
     """Columns of the last delivery of the part before this one."""
     told = {
-        (row["period"], row["sequence"]): row["header"]
+        (row["period"], row["sequence"]): row["names"]
         for row in known
-        if row["contract"] == delivery.contract and row["part"] == delivery.part and row["header"]
+        if row["contract"] == delivery.contract and row["part"] == delivery.part and row["names"]
     }
     told |= {
-        (one.period, one.sequence): one.facts.header
+        (one.period, one.sequence): one.facts.names
         for one in batch.deliveries
         if one.part == delivery.part and one is not delivery
     }

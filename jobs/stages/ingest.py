@@ -338,6 +338,7 @@ def _delivery_row(
         "units": sorted(counts.units),
         "delivered_on": one.delivered_on,
         "header": list(one.facts.header),
+        "names": list(one.facts.names),
         "profile": dict(counts.profile),
         "drift": [],
         "run_id": context.run_id,

@@ -24,7 +24,7 @@ from pyspark.sql import DataFrame, SparkSession
 from jobs.kernel.errors import Issue, Location, SourceError
 from jobs.storage.parquet_records import group_columns, open_parquet, row_groups, text_columns
 from jobs.storage.paths import file_system
-from jobs.storage.splitter import Layout, Splitter, column_name
+from jobs.storage.splitter import Layout, Splitter, column_name, json_names
 
 CHUNK = 4 << 20
 PIECE = 32 << 20
@@ -56,12 +56,14 @@ class FileFacts:
         header: Names of its columns: its first record, or what is known without it.
         records: Records, the header not counted.
         pieces: Parts that can be read apart, the first without the header.
+        names: Names of the columns that it brings: the header, but of JSON Lines those in its first objects.
     """
 
     sha256: str
     header: tuple[str, ...]
     records: int
     pieces: tuple[Piece, ...] = field(default=(), repr=False)
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,8 @@ def look_at(path: str, layout: Layout) -> FileFacts:
         records = sum(batch.num_rows for batch in read_pieces(whole, pieces, layout, len(header), ()))
     else:
         records = newlines + (size > body and last != b"\n") - (line - 1)
-    return FileFacts(digest.hexdigest(), header, records, pieces)
+    names = json_names(first, layout.encoding) if layout.format == "jsonl" else header
+    return FileFacts(digest.hexdigest(), header, records, pieces, names)
 
 
 def _start(first: bytes, path: str, layout: Layout) -> tuple[tuple[str, ...], int]:
@@ -175,7 +178,8 @@ def _look_at_parquet(path: str) -> FileFacts:
     for index, rows, size in row_groups(file):
         pieces.append(Piece(index, line, size))
         line += rows
-    return FileFacts(digest.hexdigest(), text_columns(file), line - 1, tuple(pieces))
+    header = text_columns(file)
+    return FileFacts(digest.hexdigest(), header, line - 1, tuple(pieces), header)
 
 
 def _read(stream: IO[bytes], path: str) -> bytes:

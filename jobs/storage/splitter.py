@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 MAX_RECORD = 1 << 20
+JSON_SAMPLE = 1_000
 UNDECODABLE = "undecodable"
 MALFORMED = "malformed"
 # Spark drops these around numbers, so that a digit turned into one of them would go unseen.
@@ -266,6 +267,20 @@ class Splitter:
                 for index in self.columns
             ]
             yield pa.RecordBatch.from_arrays([*head, *texts], schema=self.schema)
+
+
+def json_names(block: bytes, encoding: str) -> tuple[str, ...]:
+    """The names in the first objects of some lines, sorted; the last line may be cut off."""
+    found: set[str] = set()
+    for raw in block.split(b"\n", JSON_SAMPLE)[:JSON_SAMPLE]:
+        try:
+            value = json.loads(raw.decode(encoding))
+        except (ValueError, RecursionError):
+            # The record itself is refused when it is read.
+            continue
+        if isinstance(value, dict):
+            found |= value.keys()
+    return tuple(sorted(name for name in found if name.isprintable()))
 
 
 def _json_text(value: dict[str, Any], name: str) -> str | None:

@@ -49,7 +49,7 @@ def contract() -> ExtractContract:
 
 def delivery(name: str, period: str, sequence: int = 0, **facts: object) -> Delivery:
     class Facts:
-        header = cast("tuple[str, ...]", facts.get("header", ()))
+        header = names = cast("tuple[str, ...]", facts.get("header", ()))
 
     none: Any = None
     return Delivery(
@@ -233,9 +233,9 @@ def test_columns_come_go_and_move(header: str, before: str | None, expected: dic
 def test_columns_are_compared_with_those_of_the_delivery_before(contract: ExtractContract) -> None:
     new = [delivery("a", "202603", header=("a",)), delivery("b", "202605", 1, header=("b",))]
     batch = Batch(contract, new, cast(Any, None), {})
-    row = {"contract": "calls", "part": "all", "period": "202605", "sequence": 0, "header": ["k"]}
-    later = row | {"period": "202606", "header": ["later"]}
-    other = row | {"part": "north", "sequence": 1, "header": ["other"]}
+    row = {"contract": "calls", "part": "all", "period": "202605", "sequence": 0, "names": ["k"]}
+    later = row | {"period": "202606", "names": ["later"]}
+    other = row | {"part": "north", "sequence": 1, "names": ["other"]}
     assert _before(batch, new[1], [row, later, other]) == ["k"]
     assert _before(batch, new[1], []) == ("a",)
     assert _before(batch, new[0], [row]) is None

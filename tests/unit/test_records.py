@@ -291,6 +291,28 @@ def test_values_of_json_are_found_by_name_or_path(tmp_path: Path) -> None:
     ]
 
 
+def test_names_of_json_are_those_of_its_first_objects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.jsonl"
+    lines = [
+        '{"id": "S1", "who": {"city": 1}}',
+        "[1]",
+        "{",
+        '{"on": 1, "id": 2, "\\ud800": 1}',
+        '{"late": 1}',
+    ]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    layout = text("jsonl", ("id", "total"))
+    assert look_at(str(path), layout).names == ("id", "late", "on", "who")
+    assert look_at(str(path), layout).header == ("id", "total")
+    monkeypatch.setattr(splitter, "JSON_SAMPLE", 4)
+    assert look_at(str(path), layout).names == ("id", "on", "who")
+    other = tmp_path / "a.csv"
+    other.write_text("b,a\n1,2\n", encoding="utf-8")
+    assert look_at(str(other), text("csv", None)).names == ("b", "a")
+
+
 def test_parquet_gives_texts_and_a_record_of_each_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
