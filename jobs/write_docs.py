@@ -1,21 +1,28 @@
-"""Job: writes the reference pages of docs/ from the schemas."""
+"""Job: writes the reference pages of docs/ from schemas and rules."""
 
 from __future__ import annotations
 
-from jobs.contracts.dictionary import PATH, dictionary
+from jobs.contracts.dictionary import PATH as DICTIONARY
+from jobs.contracts.dictionary import dictionary
 from jobs.kernel.project import Project
+from jobs.rulelang.catalogue import PATH as MOMENTS
+from jobs.rulelang.catalogue import catalogue
 from jobs.stages import command as c
 from jobs.stages.context import configure
 
 
 def main(project_dir: c.ProjectOption = None, profile: c.ProfileOption = "local") -> None:
-    """Write docs/data-dictionary.md from schemas/; needs no Spark."""
+    """Write docs/data-dictionary.md from schemas/ and docs/moments.md from rules/; needs no Spark."""
     with c.user_errors():
         project = Project.find(project_dir)
         configuration = configure(project, profile)
-    text = dictionary(configuration.contracts, configuration.view, configuration.tables)
-    (project.root / PATH).write_text(text, encoding="utf-8")
-    print(f"{PATH}: {len(text.splitlines())} lines")
+    pages = {
+        DICTIONARY: dictionary(configuration.contracts, configuration.view, configuration.tables),
+        MOMENTS: catalogue(configuration.rules),
+    }
+    for path, text in pages.items():
+        (project.root / path).write_text(text, encoding="utf-8")
+        print(f"{path}: {len(text.splitlines())} lines")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from jobs.contracts.columns import Table
 from jobs.contracts.extracts import ExtractContract
 from jobs.contracts.view import CustomerView
+from jobs.kernel.markdown import grid
 
 PATH = "docs/data-dictionary.md"
 
@@ -36,7 +37,7 @@ def dictionary(
             (f"`{name}`", score.zh, score.en, _type(score.type, score.unit), f"table `{score.table}`")
             for name, score in one.scores.items()
         ]
-        lines += _grid(("item", "中文", "English", "type", "value"), rows)
+        lines += grid(("item", "中文", "English", "type", "value"), rows)
     lines += ["## Tables / 数据表", ""]
     for name in sorted(tables):
         lines += _table(tables[name])
@@ -60,7 +61,7 @@ def _contract(contract: ExtractContract) -> list[str]:
         refused = " (rows of unknown ones are refused)" if one.breach == "quarantine" else ""
         facts += f"; {name} of {one.to}{refused}"
     head = [f"### {contract.contract}: {contract.zh} / {contract.en}", "", facts, ""]
-    return [*head, *_grid(("field", "中文", "English", "type", "limits"), rows)]
+    return [*head, *grid(("field", "中文", "English", "type", "limits"), rows)]
 
 
 def _limits(field: dict[str, object]) -> str:
@@ -76,14 +77,8 @@ def _table(table: Table) -> list[str]:
     facts = f"version {table.version}; partitioned by {', '.join(table.partition_by) or 'nothing'}"
     facts += "; restricted" if table.restricted else ""
     rows = [(f"`{column.name}`", column.zh, column.en, f"`{column.type}`") for column in table.columns]
-    return [f"### {table.name}", "", facts, "", *_grid(("column", "中文", "English", "type"), rows)]
+    return [f"### {table.name}", "", facts, "", *grid(("column", "中文", "English", "type"), rows)]
 
 
 def _type(kind: str, unit: str | None) -> str:
     return f"{kind} ({unit})" if unit else kind
-
-
-def _grid(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return [*lines, ""]
