@@ -16,6 +16,7 @@ from jobs.rulelang.compile import (
     TRUE,
     UNKNOWN,
     EvaluableRule,
+    again_sql,
     conditions_met_sql,
     description_sql,
     evidence_sql,
@@ -107,6 +108,9 @@ def transitions(found: DataFrame, prior: DataFrame, one: Pass) -> DataFrame:
         (F.col("step") if same_month else F.lit(None).cast("int")).alias("was_step"),
     )
     joined = current.join(before, ["moment_id", "subscription_id"], "left")
+    # Who is entered anew counts as not having been inside.
+    anew = f"truth = {TRUE} AND {again_sql(one.rules, one.reserved, 'row')}"
+    joined = joined.withColumn("was_entered_on", F.expr(f"CASE WHEN NOT ({anew}) THEN was_entered_on END"))
     inside = joined.where(f"truth = {TRUE} OR was_entered_on IS NOT NULL")
     return inside.select(
         "moment_id",

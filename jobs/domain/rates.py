@@ -67,7 +67,8 @@ def calibration(counts: Mapping[Decimal, tuple[int, int]], smoothing: int) -> li
     """A rising step function from score to probability (pool adjacent violators, Ayer et al. 1955).
 
     Scores are first cut into bins of about equal population and their rates are smoothed, so that a step
-    never rests on a handful of customers. No step reaches across a gap of the scores.
+    never rests on a handful of customers. No bin reaches across a gap of the scores; a step does where the
+    smoothed rate beyond it is no higher, since the few there tell too little.
 
     Args:
         counts: (size, churned) by score, of the base population.

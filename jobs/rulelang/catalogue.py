@@ -72,6 +72,8 @@ def _facts(rule: Rule) -> Iterator[str]:
     yield f"fires {file.fire}" + (
         "" if file.fire == "while_true" else f"; on the first run those already inside {first}"
     )
+    if file.again_when is not None:
+        yield f"while it is true, fires again when `{file.again_when}`"
     if file.steps is not None:
         further = f", then every {file.steps.every}" if file.steps.every else ""
         yield f"steps of `{file.steps.of}`: {', '.join(map(str, file.steps.at))}{further}"

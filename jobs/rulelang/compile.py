@@ -169,6 +169,23 @@ def description_sql(rules: Sequence[EvaluableRule], language: str) -> str:
     return _by_ordinal(rules, lambda one: template_sql(one.rule.templates[language], language))
 
 
+def again_sql(rules: Sequence[EvaluableRule], reserved: Mapping[str, str], row: str) -> str:
+    """Whether a rule that is true is entered anew, by ordinal; false for rules that say nothing of it.
+
+    Args:
+        rules: The rules of a pass.
+        reserved: SQL of as_of and dispatch_date.
+        row: The column in which the items stand.
+    """
+
+    def item(name: Name) -> str:
+        return reserved.get(name.name) or f"{row}.{quote(name.name)}"
+
+    again = {one.ordinal: to_sql(one.rule.again, item) for one in rules if one.rule.again is not None}
+    branches = " ".join(f"WHEN {ordinal} THEN {sql}" for ordinal, sql in again.items())
+    return f"coalesce(CASE `ordinal` {branches} END, FALSE)" if branches else "FALSE"
+
+
 def step_sql(rules: Sequence[EvaluableRule]) -> str:
     """The highest step reached by rules that fire at each step, by ordinal; null for others."""
     stepped = [one for one in rules if one.rule.file.steps is not None]
@@ -203,6 +220,7 @@ def items_needed(rules: Sequence[EvaluableRule]) -> list[str]:
     needed: set[str] = set()
     for one in rules:
         trees = [leaf.tree for leaf in leaves(one.condition)] + [one.rule.audience]
+        trees += [] if one.rule.again is None else [one.rule.again]
         needed |= {name.name for tree in trees for name in names(tree)}
         needed |= {part.name for template in one.rule.templates.values() for part in placeholders(template)}
         if any(p.by_city for p in one.rule.file.parameters.values()):

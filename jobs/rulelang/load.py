@@ -38,6 +38,7 @@ class Rule:
         condition: Its when part.
         audience: The audience's condition.
         templates: Its description by language.
+        again: What makes it a new occurrence while it is true, where its file says so.
         pending: What has to hold for its alerts to wait on, where its file says so.
         fingerprint: Changes when anything that decides its result does.
     """
@@ -47,6 +48,7 @@ class Rule:
     audience: Node
     templates: Mapping[str, Template]
     fingerprint: str
+    again: Node | None = None
     pending: Node | None = None
 
     @property
@@ -165,6 +167,9 @@ class _Loader:
                 trees[name] = tree
         return trees
 
+    def _optional_condition(self, document: Document, key: str, text: str | None) -> Node | None:
+        return None if text is None else self._plain_condition(text, key, document.at(key))
+
     def _plain_condition(self, text: str, what: str, place: Location) -> Node | None:
         """A condition on items alone, without parameters."""
         try:
@@ -219,15 +224,13 @@ class _Loader:
             self._unknown_item(file.steps.of, document.at("steps", "of"))
         if file.serve_in_days is not None and file.serve_in_days not in self.types:
             self._unknown_item(file.serve_in_days, document.at("serve_in_days"))
-        pending = None
-        if file.pending_while is not None:
-            place = document.at("pending_while")
-            pending = self._plain_condition(file.pending_while, "pending_while", place)
+        again = self._optional_condition(document, "again_when", file.again_when)
+        pending = self._optional_condition(document, "pending_while", file.pending_while)
         if len(self.issues) > before or condition is None:
             return None
         audience = self.audience_trees[file.audience]
         mark = fingerprint([file.model_dump(mode="json"), str(audience)])
-        return Rule(file, condition, audience, templates, mark, pending)
+        return Rule(file, condition, audience, templates, mark, again, pending)
 
     def _with_overrides(self, document: Document, file: RuleFile) -> RuleFile:
         changed = dict(file.parameters)

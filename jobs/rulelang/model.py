@@ -68,6 +68,7 @@ class RuleFile(StrictModel):
         ignores_exempt: Exempt rules that do not stop this one.
         pending_while_true: A waiting alert is dropped when the condition has ended; otherwise it waits
             until it is no longer valid.
+        again_when: A condition on items; a rule that is true already is entered anew when it holds.
         pending_while: A condition on items; a waiting alert is dropped when it no longer holds on the date.
         serve_in_days: Item that tells in how many days after as_of the moment itself comes, such as
             days_to_birthday.
@@ -91,6 +92,7 @@ class RuleFile(StrictModel):
     plan: str | None = None
     inhibits: tuple[str, ...] = ()
     ignores_exempt: tuple[str, ...] = ()
+    again_when: str | None = None
     pending_while_true: bool = False
     pending_while: str | None = None
     serve_in_days: str | None = None
@@ -103,6 +105,8 @@ class RuleFile(StrictModel):
             raise ValueError(f"lacks {', '.join(served)}")
         if (self.fire == "each_step") != (self.steps is not None):
             raise ValueError("'steps' and 'fire: each_step' go together")
+        if self.again_when is not None and self.fire != "on_entry":
+            raise ValueError("'again_when' goes with 'fire: on_entry' only")
         return self
 
 

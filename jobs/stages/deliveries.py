@@ -97,13 +97,14 @@ def find_deliveries(
         raise SourceError(Issue("FILE_MISSING", "the folder of extracts is not there", Location(folder)))
     rows = list(known)
     issues: list[Issue] = []
+    # One file may fill several contracts; it is told once.
+    missing: dict[str, dict[str, None]] = {}
     found: list[Delivery] = []
     waiting: list[Issue] = []
     for mapping in source.mapping.extracts:
         paths = sorted(path for path in base.glob(mapping.glob) if path.is_file())
         if not paths and not any(row["contract"] == mapping.contract for row in rows):
-            message = f"no file named {mapping.files} for the contract {mapping.contract}"
-            issues.append(Issue("FILE_MISSING", message, Location(folder)))
+            missing.setdefault(mapping.files, {})[mapping.contract] = None
         for path in paths:
             try:
                 definition = (definitions or {}).get(mapping.contract, "")
@@ -112,6 +113,12 @@ def find_deliveries(
                 waiting.extend(error.issues)
             except KeyMomentsError as error:
                 issues.extend(error.issues)
+    issues += [
+        Issue(
+            "FILE_MISSING", f"no file named {files} for the contract {', '.join(contracts)}", Location(folder)
+        )
+        for files, contracts in missing.items()
+    ]
     issues += _alike(found)
     if issues:
         raise SourceError(issues)

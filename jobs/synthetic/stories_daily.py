@@ -44,6 +44,7 @@ def _falls_to(balance: float, before: float = 60.0) -> tuple[Balance, Balance]:
 _arrears = stories_of("arrears_before_suspension")
 _birthday = stories_of("birthday", spend=MID)
 _complaint = stories_of("complaint")
+_BOTH_DAYS = (*DAY_BEFORE, *LAST_DAY)
 _data_use = stories_of("data_package_use", plan="P088")
 _bill_query = stories_of("first_bill_query", spend=MID)
 _first_service = stories_of("first_service_activation", spend=MID)
@@ -85,6 +86,12 @@ DAILY: Final[tuple[Story, ...]] = (
     _complaint("on_do_not_disturb", LAST_DAY, _IS_QUIET, quiet=_OPEN_ENDED, complaints=(Complaint(_LAST),)),
     _complaint(
         "on_suspended", LAST_DAY, _IS_SUSPENDED, suspension=_SUSPENDED, complaints=(Complaint(_LAST),)
+    ),
+    _complaint("again_next_day", _BOTH_DAYS, complaints=(Complaint(_LAST - 1), Complaint(_LAST))),
+    _complaint(
+        "again_while_open_for_long",
+        _BOTH_DAYS,
+        complaints=(Complaint(in_2026(5, 20)), Complaint(_LAST)),
     ),
     _complaint("closed_on_the_day", complaints=(Complaint(_LAST, _LAST),)),
     _complaint("closed_in_time", complaints=(Complaint(in_2026(5, 22), in_2026(5, 30)),)),

@@ -503,6 +503,10 @@ def complaint(view: View) -> bool | None:
     return any_of(all_of(at_least(opened_today, 1), at_least(still_open, 1)), at_least(too_long, 1))
 
 
+def complained_today(view: View) -> bool | None:
+    return at_least(view.over("complaints", view.facts.opened, 0, 0), 1)
+
+
 def do_not_disturb(view: View) -> bool | None:
     quiet = latest(view.facts.quiet.get(view.subscription["customer_id"], []), "updated_on", view.as_of)
     if quiet is None:
@@ -593,6 +597,7 @@ class Rule:
     baseline: bool = False
     exempt: bool = False
     step: Callable[[View], int] | None = None
+    again: Callable[[View], bool | None] | None = None
 
     @property
     def moment(self) -> str:
@@ -603,7 +608,7 @@ RULES = (
     Rule("daily", active, arrears_before_suspension),
     Rule("monthly", active, bill_surge),
     Rule("daily", mid_high, birthday),
-    Rule("daily", everyone, complaint),
+    Rule("daily", everyone, complaint, again=complained_today),
     Rule("daily", active, data_package_use, baseline=True, step=data_step),
     Rule("daily", everyone, do_not_disturb, exempt=True),
     Rule("daily", mid_high, first_bill_query),
@@ -663,6 +668,8 @@ def read_truth(folder: Path, runs: Iterable[Run] = RUNS) -> Truth:
                 truth.entered |= {(who, rule.moment, as_of) for who in new_steps(state, reached, as_of)}
             else:
                 entered = newly_inside(state, holds)
+                if rule.again:
+                    entered |= {view.id for view in views if holds[view.id] and rule.again(view)}
                 if state.ran or not rule.baseline:
                     truth.entered |= {(who, rule.moment, as_of) for who in entered}
             state.ran = True

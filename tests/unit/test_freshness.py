@@ -78,12 +78,12 @@ def test_stopping_goes_before_waiting_and_names_both(check: Callable[..., None])
 
 
 def test_a_date_long_after_the_last_delivery_is_refused(check: Callable[..., None]) -> None:
-    check("", subscriptions=date(2025, 4, 26))
+    check("", subscriptions=date(2026, 3, 30), balances=date(2025, 1, 1))
     with pytest.raises(CycleError) as caught:
-        check("", subscriptions=date(2025, 4, 25), balances=AS_OF)
+        check("", subscriptions=date(2026, 3, 29), balances=date(2025, 1, 1))
     assert caught.value.exit_code == 2
     assert [str(issue) for issue in caught.value.issues] == [
-        "CYCLE_BAD_DATE the newest subscriptions are of 2025-04-25; is 2026-05-31 after the last delivery?"
+        "CYCLE_BAD_DATE the newest data are of 2026-03-29; is 2026-05-31 after the last delivery?"
     ]
 
 

@@ -113,14 +113,18 @@ def test_calibration_pools_what_falls() -> None:
     ]
 
 
-def test_no_step_of_the_calibration_reaches_across_a_gap() -> None:
+def test_no_bin_of_the_calibration_reaches_across_a_gap() -> None:
     """A few who complained, far above the rest, are neither averaged with the calmest of them nor the other way."""
-    others = {Decimal(score) / 100: (10, 0) for score in range(100, 200)}
+    # Bins hold 50: the last of the others would be filled up with those who complained.
+    others = {Decimal(score) / 100: (10, 0) for score in range(100, 202)}
     complained = {Decimal(score) / 100: (10, 3) for score in range(900, 906)}
     top = calibration(others | complained, 50)[-1]
     assert (top.group, top.size, top.churned) == ("9", 60, 18)
-    # The mean of all is drawn in, as for every step: (18 + 50 x 18 / 1060) / 110.
-    assert top.rate == Decimal("0.17135506")
+    # The mean of all is drawn in, as for every step: (18 + 50 x 18 / 1080) / 110.
+    assert top.rate == Decimal("0.17121212")
+    # Of four who are alone out there nothing can be told: their smoothed rate is below that of the others.
+    few = calibration({Decimal(1): (100, 0), Decimal(2): (100, 50), Decimal(30): (4, 1)}, 50)
+    assert [(one.group, one.size) for one in few] == [("1", 100), ("2", 104)]
 
 
 def test_the_last_few_below_a_gap_belong_to_the_step_below() -> None:
