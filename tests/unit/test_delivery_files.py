@@ -80,6 +80,18 @@ def test_a_missing_file(contracts: Contracts, tmp_path: Path, issues_of: Issues)
     ]
 
 
+def test_a_missing_file_that_fills_several_contracts_is_told_once(
+    contracts: Contracts, tmp_path: Path, issues_of: Issues
+) -> None:
+    source = source_of(contracts)
+    [bills] = source.mapping.extracts
+    more = [bills, bills.model_copy(update={"contract": "payments"}), bills.model_copy(update={"part": "b"})]
+    many = replace(source, mapping=source.mapping.model_copy(update={"extracts": more}))
+    assert issues_of(lambda: new_deliveries(many, str(tmp_path), [])) == [
+        f"{tmp_path} FILE_MISSING no file named bills_{{period}}_{{sequence}}.csv for the contract bills, payments"
+    ]
+
+
 def test_files_of_earlier_runs_need_not_stay(contracts: Contracts, tmp_path: Path) -> None:
     put(tmp_path, "bills_202605_1.csv")
     [one] = new_deliveries(source_of(contracts), str(tmp_path), [])
