@@ -77,7 +77,7 @@ NOT_SUPPLIED = {
     "arrears_before_suspension": ["arrears_3m_ago", "arrears_amount", "days_to_suspension"],
     "bill_surge": ["bill_rise_on_mean", "bill_rise_on_mean_pct"],
     "birthday": ["days_to_birthday"],
-    "complaint": ["complaints_30d", "complaints_open_over_7d", "complaints_opened_1d"],
+    "complaint": ["complaints_30d", "complaints_open", "complaints_open_over_7d", "complaints_opened_1d"],
     "data_package_use": ["data_package_used_pct"],
     "do_not_disturb": ["dnd_from", "dnd_to"],
     "first_bill_query": ["bill_queries_1d", "bill_queries_60d_before"],
