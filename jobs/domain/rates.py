@@ -111,11 +111,14 @@ def _bins(counts: Mapping[Decimal, tuple[int, int]], room: int, least: int) -> l
         if not side or side[-1][1] >= room:
             side.append((score, n, c))
         else:
-            low, have, left = side[-1]
-            side[-1] = (low, have + n, left + c)
+            _add_to_last(side, n, c)
     for side in sides:
         if len(side) > 1 and side[-1][1] < least:
             _, n, c = side.pop()
-            low, have, left = side[-1]
-            side[-1] = (low, have + n, left + c)
+            _add_to_last(side, n, c)
     return [one for side in sides for one in side]
+
+
+def _add_to_last(bins: list[tuple[Decimal, int, int]], size: int, churned: int) -> None:
+    low, have, left = bins[-1]
+    bins[-1] = (low, have + size, left + churned)

@@ -182,8 +182,8 @@ def again_sql(rules: Sequence[EvaluableRule], reserved: Mapping[str, str], row: 
         return reserved.get(name.name) or f"{row}.{quote(name.name)}"
 
     again = {one.ordinal: to_sql(one.rule.again, item) for one in rules if one.rule.again is not None}
-    branches = " ".join(f"WHEN {ordinal} THEN {sql}" for ordinal, sql in again.items())
-    return f"coalesce(CASE `ordinal` {branches} END, FALSE)" if branches else "FALSE"
+    named = [one for one in rules if one.ordinal in again]
+    return f"coalesce({_by_ordinal(named, lambda one: again[one.ordinal])}, FALSE)"
 
 
 def step_sql(rules: Sequence[EvaluableRule]) -> str:

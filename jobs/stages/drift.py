@@ -65,9 +65,9 @@ def check_drift(
     """
     found: dict[str, list[str]] = {}
     for one in batch.deliveries:
+        columns = columns_used(one.mapping, batch.contract)
         # a.b of a JSON object is b of its a.
-        used = [name.partition(".")[0] for name in columns_used(one.mapping, batch.contract)]
-        used += columns_used(one.mapping, batch.contract)
+        used = [*columns, *(name.partition(".")[0] for name in columns)]
         drift = {
             **drift_of(one.facts.names, used, _before(batch, one, known)),
             "retyped": _retyped(batch, one),
