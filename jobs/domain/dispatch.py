@@ -17,6 +17,7 @@ from jobs.config.dispatch import DispatchSettings
 from jobs.domain.moments import hash_of
 from jobs.domain.priority import factors_sql, priority_sql
 from jobs.expressions.sql import literal, quote, to_sql
+from jobs.rulelang.compile import named
 from jobs.rulelang.load import Rule, RuleSet
 
 SUPPRESSED, OVERFLOW, DISPATCHED = "suppressed", "overflow", "dispatched"
@@ -99,7 +100,7 @@ def waiting(alerts: DataFrame, state: DataFrame, present: DataFrame, plan: Dispa
     Args:
         alerts: Alerts of the newest earlier dispatch date.
         state: moment_id and subscription_id of who is inside now.
-        present: subscription_id and items of who is in the network now.
+        present: as_of, subscription_id, items and scores of who is in the network now.
         plan: The plan.
     """
     day = literal(plan.dispatch_date)
@@ -109,8 +110,11 @@ def waiting(alerts: DataFrame, state: DataFrame, present: DataFrame, plan: Dispa
     still = still.where(F.col("moment_id").isin(known))
     needs_truth = [rule.id for rule in plan.served if rule.file.pending_while_true]
     inside = state.select("moment_id", "subscription_id").distinct().withColumn("inside", F.lit(True))
+    item = named({"as_of": "as_of", "dispatch_date": day})
     holds = {
-        rule.id: f"coalesce({to_sql(rule.pending)}, TRUE)" for rule in plan.served if rule.pending is not None
+        rule.id: f"coalesce({to_sql(rule.pending, item)}, TRUE)"
+        for rule in plan.served
+        if rule.pending is not None
     }
     here = present.select("subscription_id", *(F.expr(sql).alias(f"_{rule}") for rule, sql in holds.items()))
     still = still.join(here, "subscription_id").where(

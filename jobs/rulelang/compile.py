@@ -87,13 +87,14 @@ def truth_array_sql(rules: Sequence[EvaluableRule], reserved: Mapping[str, str])
 
 
 def _rule_sql(one: EvaluableRule, reserved: Mapping[str, str]) -> str:
-    name_sql = _names(reserved)
+    name_sql = named(reserved)
     audience = to_sql(one.rule.audience, name_sql)
     condition = condition_sql(one.condition, name_sql, parameter_sql(one.rule.file.parameters))
     return f"({audience} AND {condition})"
 
 
-def _names(reserved: Mapping[str, str]) -> Callable[[Name], str]:
+def named(reserved: Mapping[str, str]) -> Callable[[Name], str]:
+    """Writes a name: a column of the view, or one of the dates that rules may name."""
     return lambda name: reserved.get(name.name) or plain_name(name)
 
 
@@ -126,7 +127,7 @@ def evidence_sql(
 
 
 def _leaf_evidence(leaf: Leaf, rule: Rule, types: Mapping[str, Type], reserved: Mapping[str, str]) -> str:
-    name_sql, parameter = _names(reserved), parameter_sql(rule.file.parameters)
+    name_sql, parameter = named(reserved), parameter_sql(rule.file.parameters)
     value, threshold = leaf.tree, None
     if isinstance(leaf.tree, Call) and leaf.tree.function in _COMPARISONS:
         left, right = leaf.tree.arguments
@@ -156,7 +157,7 @@ def conditions_met_sql(rules: Sequence[EvaluableRule], reserved: Mapping[str, st
     def met(one: EvaluableRule) -> str:
         parameter = parameter_sql(one.rule.file.parameters)
         cases = [
-            f"CASE WHEN {to_sql(leaf.tree, _names(reserved), parameter)} THEN {literal(leaf.name)} END"
+            f"CASE WHEN {to_sql(leaf.tree, named(reserved), parameter)} THEN {literal(leaf.name)} END"
             for leaf in leaves(one.condition)
         ]
         return f"array_compact(array({', '.join(cases)}))"

@@ -54,6 +54,18 @@ class Steps(StrictModel):
         return self
 
 
+# What a rule says about its alerts; an exempt rule has none.
+_OF_ALERTS = (
+    "severity",
+    "urgency_days",
+    "plan",
+    "inhibits",
+    "pending_while",
+    "pending_while_true",
+    "serve_in_days",
+)
+
+
 class RuleFile(StrictModel):
     """One rule as written.
 
@@ -103,6 +115,9 @@ class RuleFile(StrictModel):
         served = [name for name in ("severity", "urgency_days", "plan") if getattr(self, name) is None]
         if self.category != "exempt" and served:
             raise ValueError(f"lacks {', '.join(served)}")
+        waits = [name for name in _OF_ALERTS if name in self.model_fields_set]
+        if self.category == "exempt" and waits:
+            raise ValueError(f"nobody is contacted for an exempt rule: {', '.join(waits)} has no use")
         if (self.fire == "each_step") != (self.steps is not None):
             raise ValueError("'steps' and 'fire: each_step' go together")
         if self.again_when is not None and self.fire != "on_entry":

@@ -13,7 +13,7 @@ from jobs.expressions.sql import literal
 from jobs.kernel.cycle import CycleKind
 from jobs.kernel.errors import CycleError, Issue
 from jobs.stages.context import RunContext
-from jobs.stages.view import view_of
+from jobs.stages.view import scored_view_of
 from jobs.storage.frames import frame_of
 from jobs.storage.ledger import LedgerRow
 from jobs.storage.warehouse import Partition, settled
@@ -107,7 +107,7 @@ def _waiting(
     for cycle, as_of in newest:
         until.setdefault(CycleKind(cycle), as_of)
     here = " OR ".join(f"(cycle = '{kind}' AND as_of = {literal(day)})" for kind, day in until.items())
-    present = view_of(context, context.configuration.calendar.due(dispatch_date)[0])
+    present = scored_view_of(context, context.configuration.calendar.due(dispatch_date)[0])
     return chain.waiting(alerts, state.where(here or "FALSE"), present, plan)
 
 

@@ -10,13 +10,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.contracts.supply import ItemStatus
-from jobs.domain.moments import RISK_COLUMNS, Pass, moment_rows, state_rows, transitions, truths
+from jobs.domain.moments import Pass, moment_rows, state_rows, transitions, truths
 from jobs.expressions.sql import literal
 from jobs.kernel.cycle import Cycle
 from jobs.rulelang.compile import EvaluableRule, evaluable
 from jobs.stages.context import RunContext
 from jobs.stages.snapshot import supply_at
-from jobs.stages.view import view_of
+from jobs.stages.view import scored_view_of
 from jobs.storage.frames import frame_of
 from jobs.storage.warehouse import Partition, settled
 
@@ -49,7 +49,7 @@ def identify_moments(context: RunContext, cycle: Cycle) -> Identified:
     first_runs = frozenset(one.rule.id for one in rules if one.rule.id not in ran)
     one = Pass(cycle, rules, first_runs, previous, configuration.view.types)
     partition: Partition = {"cycle": [str(cycle.kind)], "as_of": [cycle.as_of]}
-    view = _scored_view(context, cycle)
+    view = scored_view_of(context, cycle)
     # A cycle of which the source can decide no rule has nobody inside.
     found = settled(truths(view, one) if rules else view.where("FALSE"))
     inside = settled(transitions(found, _prior(context, cycle, previous), one)) if rules else found
@@ -87,19 +87,6 @@ def _statuses(context: RunContext, cycle: Cycle) -> dict[str, ItemStatus]:
         status = ItemStatus.supplied if written else ItemStatus.not_supplied
         statuses |= {name: status for name, score in scores.items() if score.table == table}
     return statuses
-
-
-def _scored_view(context: RunContext, cycle: Cycle) -> DataFrame:
-    """The view with its scores beside it."""
-    here = f"as_of = {literal(cycle.as_of)} AND cutoff = {literal(cycle.cutoff)}"
-    risk = context.warehouse.read_or_empty(context.table("risk_scores")).where(here)
-    health = context.warehouse.read_or_empty(context.table("health_scores")).where(here)
-    names = [
-        name for name, score in context.configuration.view.scores.items() if score.table == "health_scores"
-    ]
-    view = view_of(context, cycle)
-    scored = view.join(risk.select("subscription_id", *RISK_COLUMNS), "subscription_id", "left")
-    return scored.join(health.select("subscription_id", *names), "subscription_id", "left")
 
 
 def _prior(context: RunContext, cycle: Cycle, previous: date | None) -> DataFrame:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.domain.moments import RISK_COLUMNS
 from jobs.domain.tiles import tile_table
 from jobs.domain.view import ViewPlan, rows_needed, sources_used, view_sql
 from jobs.expressions.sql import literal
@@ -65,6 +66,23 @@ def view_of(context: RunContext, cycle: Cycle) -> DataFrame:
         raise CycleError(Issue("TABLE_MISSING", message))
     rows = context.warehouse.read(context.view_table)
     return rows.where(f"as_of = {literal(cycle.as_of)} AND cutoff = {literal(cycle.cutoff)}")
+
+
+def scored_view_of(context: RunContext, cycle: Cycle) -> DataFrame:
+    """The view's partition of a cycle with its scores beside it: everything that rules may name.
+
+    Raises:
+        CycleError: When the view has not been built.
+    """
+    here = f"as_of = {literal(cycle.as_of)} AND cutoff = {literal(cycle.cutoff)}"
+    risk = context.warehouse.read_or_empty(context.table("risk_scores")).where(here)
+    health = context.warehouse.read_or_empty(context.table("health_scores")).where(here)
+    names = [
+        name for name, score in context.configuration.view.scores.items() if score.table == "health_scores"
+    ]
+    view = view_of(context, cycle)
+    scored = view.join(risk.select("subscription_id", *RISK_COLUMNS), "subscription_id", "left")
+    return scored.join(health.select("subscription_id", *names), "subscription_id", "left")
 
 
 def _build(context: RunContext, plan: ViewPlan) -> Written:

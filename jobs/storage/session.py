@@ -7,7 +7,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
+
+from jobs.kernel.errors import ConfigError, Issue
 
 _FIXED = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -30,6 +33,9 @@ def make_session(settings: Mapping[str, str], time_zone: str, root: Path, name: 
         root: Project folder; jars are taken from its .cache/jars where they are there and the caller
             (spark-submit) has not given any.
         name: Application name.
+
+    Raises:
+        ConfigError: When Java cannot be started.
     """
     # Workers must run the interpreter that the driver runs.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -51,7 +57,14 @@ def make_session(settings: Mapping[str, str], time_zone: str, root: Path, name: 
         merged = {key: value for key, value in merged.items() if key not in _SUBMIT_DECIDES}
     for key, value in merged.items():
         builder = builder.config(key, value)
-    session = builder.getOrCreate()
+    try:
+        session = builder.getOrCreate()
+    except (PySparkRuntimeError, OSError) as error:
+        # What Java itself had to say of it stands on stderr already.
+        message = "Java could not be started; Spark needs Java 17 or 21 (JAVA_HOME, or java on the PATH)"
+        if options := merged.get("spark.driver.extraJavaOptions"):
+            message += f", and Java must know the options of conf/: {options}"
+        raise ConfigError(Issue("SPARK_START", message)) from error
     session.sparkContext.setLogLevel("ERROR")
     return session
 

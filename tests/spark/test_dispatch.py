@@ -22,6 +22,7 @@ from jobs.domain.dispatch import (
     with_ranks,
     with_visits,
 )
+from jobs.expressions.parse import parse
 from jobs.kernel.project import Project
 from jobs.stages.context import Configuration, configure
 from jobs.storage.session import make_session
@@ -82,6 +83,30 @@ def test_alerts_wait_while_valid_and_while_true_where_the_rule_says_so(
         left = waiting(alerts, state, present, _with_status(plan, "complaint", status)).collect()
         assert {row["alert_id"] for row in left} == {"still in arrears"}, status
     assert {(row["carried_from"], row["dispatch_date"]) for row in found} == {(BEFORE, DAY)}
+
+
+def test_alerts_wait_by_any_item_score_or_date_that_rules_may_name(
+    spark: SparkSession, plan: DispatchPlan
+) -> None:
+    rows = [(f"of {who}", "complaint", who, "overflow", "capacity", DAY) for who in ("S1", "S2", "S3")]
+    schema = "alert_id STRING, moment_id STRING, subscription_id STRING, status STRING, status_reason STRING, valid_until DATE"
+    alerts = spark.createDataFrame(rows, schema).select(
+        "*", F.lit(BEFORE).alias("dispatch_date"), F.lit(None).cast("date").alias("carried_from")
+    )
+    state = spark.createDataFrame([], "moment_id STRING, subscription_id STRING")
+    here = [("S1", BEFORE, 7.0), ("S2", BEFORE, 2.0), ("S3", BEFORE, None)]
+    present = spark.createDataFrame(here, "subscription_id STRING, as_of DATE, risk_score DOUBLE")
+    for text, left in (
+        ("risk_score >= 5", {"of S1", "of S3"}),
+        ("dispatch_date = add_days(as_of, 1)", {"of S1", "of S2", "of S3"}),
+        ("dispatch_date = as_of", set()),
+    ):
+        rules = tuple(
+            replace(rule, pending=parse(text) if rule.id == "complaint" else None)
+            for rule in plan.rules.rules
+        )
+        changed = replace(plan, rules=replace(plan.rules, rules=rules))
+        assert {row["alert_id"] for row in waiting(alerts, state, present, changed).collect()} == left, text
 
 
 def _with_status(plan: DispatchPlan, rule_id: str, status: str) -> DispatchPlan:

@@ -1,5 +1,6 @@
 """What a user sees on the command line before any Spark starts."""
 
+import os
 import re
 import subprocess
 import sys
@@ -173,3 +174,21 @@ def test_the_real_program_ends_without_a_traceback(tmp_path: Path) -> None:
         2, ["CYCLE_BAD_DATE '2026-02-30' is not a calendar date of the form YYYY-MM-DD"]
     )  # fmt: skip
     assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize("java_home", ["/nowhere", "as it is"])
+def test_a_java_that_does_not_start(tmp_path: Path, project_copy: ProjectCopy, java_home: str) -> None:
+    """No Java at all, and one that refuses an option of conf/local.yaml."""
+    where = {"JAVA_HOME": java_home} if java_home == "/nowhere" else {}
+    project_copy.replace("conf/local.yaml", "=512m", "=half")
+    command_line = [
+        sys.executable, "-m", "jobs.cli", "build-view", "--as-of", "2026-05-31", "--source", SOURCE,
+        "--project-dir", str(project_copy.root), "--warehouse", str(tmp_path / "warehouse"),
+    ]  # fmt: skip
+    done = subprocess.run(
+        command_line, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **where}
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "SPARK_START Java could not be started; Spark needs Java 17 or 21" in done.stderr
+    assert "ReservedCodeCacheSize=half" in done.stderr

@@ -94,6 +94,9 @@ def test_the_base_of_the_bad_rules_is_good(rule_project: ProjectCopy) -> None:
           "'balance'?)"]),
         ("severity: low", "pending_while: balance + 1\nseverity: low",
          ["12:1 EXPR_TYPE pending_while: is decimal, not a condition"]),
+        ("category: anomaly", "category: exempt\npending_while: balance >= 1",
+         ["1:1 YAML_BAD_VALUE 'document': nobody is contacted for an exempt rule: severity, urgency_days, plan, "
+          "pending_while has no use"]),
         ("audience: everyone", "audience: everybody",
          ["6:1 RULE_UNKNOWN_REFERENCE audience: there is no 'everybody' (did you mean 'everyone'?)"]),
         ("audience: everyone", "audience: mid_hihg",
