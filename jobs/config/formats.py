@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -152,3 +153,32 @@ class Format(StrictModel):
     def numbers_as_written(self) -> bool:
         """Whether numbers stand in files as they stand in the expression language."""
         return self.decimal == "." and not self.thousands
+
+
+JOINED = "joined"
+"""How expressions tell columns of the second file: joined.column."""
+
+
+class Join(StrictModel):
+    """A second file with further columns of the same records, written as the first is.
+
+    Attributes:
+        files: Its name; placeholders are what they are in the first file's name.
+        on: By column of the first file, the column of this one that holds the same.
+        columns: Names of its columns, where the file does not start with them.
+        widths: Of fixed columns, in bytes.
+    """
+
+    files: str
+    on: dict[str, str] = Field(min_length=1)
+    columns: tuple[str, ...] | None = None
+    widths: tuple[Annotated[int, Field(ge=1)], ...] | None = None
+
+    def name_for(self, parts: Mapping[str, str]) -> str:
+        """Name of the file beside a first one, whose name has these parts."""
+        return re.sub(r"\{(\w+)\}", lambda found: parts[found[1]], self.files)
+
+    @property
+    def glob(self) -> str:
+        """The file name as a glob."""
+        return re.sub(r"\{\w+\}", "*", self.files)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Self
 from typing import Literal as OneOf
 
-from pydantic import Discriminator, Field, Tag, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from jobs.config.formats import Format
+from jobs.config.formats import JOINED, Format, Join
 from jobs.contracts.extracts import POPULATION, ExtractContract
 from jobs.expressions.check import type_of
 from jobs.expressions.nodes import Call, Literal, Name, Node, names, substitute
@@ -35,6 +35,7 @@ class ExtractMapping(Format):
         part: Name of this share of the contract's period, where several mappings fill one contract.
         where: Which rows of the file are rows of this contract; all by default.
         row_covers_days: Days one row sums up.
+        join: A second file whose columns stand beside those of the first.
         fields: 'same' when columns are named like the contract's fields; else one expression a field.
     """
 
@@ -44,6 +45,7 @@ class ExtractMapping(Format):
     part: str = "all"
     where: str | None = None
     row_covers_days: int = Field(default=1, ge=1, le=366)
+    join: Join | None = None
     fields: Annotated[
         Annotated[OneOf["same"], Tag("same")] | Annotated[dict[str, str], Tag("each")],
         Discriminator(lambda value: "same" if isinstance(value, str) else "each"),
@@ -58,6 +60,20 @@ class ExtractMapping(Format):
             except ValueError:
                 raise ValueError("is not a month YYYYMM or a day YYYYMMDD") from None
         return period
+
+    @model_validator(mode="after")
+    def _joins_alike(self) -> Self:
+        if self.join is None:
+            return self
+        if self.fields == "same":
+            raise ValueError("with 'join' each field needs its expression")
+        for name in ("columns", "widths"):
+            first, second = getattr(self, name), getattr(self.join, name)
+            if (first is None) != (second is None):
+                raise ValueError(f"'join' and its file both have '{name}', or neither has")
+        if len(self.join.widths or ()) not in (0, len(self.join.columns or ())):
+            raise ValueError("'columns' and 'widths' of 'join' differ in length")
+        return self
 
     @cached_property
     def name_pattern(self) -> re.Pattern[str]:
@@ -175,10 +191,21 @@ def _is_text(node: Node) -> bool:
 
 def columns_used(mapping: ExtractMapping, contract: ExtractContract) -> list[str]:
     """The file columns a mapping needs, in order of use."""
+    found = [name.name for name in _names_used(mapping, contract) if name.table is None]
+    return list(dict.fromkeys([*found, *(mapping.join.on if mapping.join else ())]))
+
+
+def joined_columns(mapping: ExtractMapping, contract: ExtractContract) -> list[str]:
+    """The columns of its second file that a mapping needs, in order of use."""
+    found = [name.name for name in _names_used(mapping, contract) if name.table is not None]
+    return list(dict.fromkeys([*found, *(mapping.join.on.values() if mapping.join else ())]))
+
+
+def _names_used(mapping: ExtractMapping, contract: ExtractContract) -> list[Name]:
     trees = list(field_expressions(mapping, contract).values())
     if mapping.where is not None:
         trees.append(parse(mapping.where))
-    return list(dict.fromkeys(name.name for tree in trees for name in names(tree)))
+    return [name for tree in trees for name in names(tree)]
 
 
 def load_source(document: Document, contracts: dict[str, ExtractContract]) -> Source:
@@ -243,7 +270,23 @@ def _extract_issues(
     if extract.fields != "same":
         issues += _field_issues(document, index, extract, contract)
     if extract.where is not None:
-        issues += _expression_issues(extract.where, document, (*place, "where"), "boolean")
+        issues += _expression_issues(extract.where, document, (*place, "where"), "boolean", extract.join)
+    if extract.join is not None:
+        issues += _join_issues(document, index, extract, extract.join)
+    return issues
+
+
+def _join_issues(document: Document, index: int, extract: ExtractMapping, join: Join) -> list[Issue]:
+    place = ("extracts", index, "join", "files")
+    known = re.findall(r"\{(\w+)\}", extract.files)
+    issues = []
+    for name in re.findall(r"\{(\w+)\}", join.files):
+        if name not in known:
+            message = f"{{{name}}} does not stand in the name of the first file{did_you_mean(name, known)}"
+            issues.append(Issue("YAML_BAD_VALUE", message, document.at(*place)))
+    if "*" in join.files:
+        message = "names one file beside each first one, so it may not hold '*'"
+        issues.append(Issue("YAML_BAD_VALUE", message, document.at(*place)))
     return issues
 
 
@@ -274,7 +317,7 @@ def _field_issues(
             hint = did_you_mean(name, contract.fields)
             message = f"'{name}' is not a field of {contract.contract}{hint}"
             issues.append(Issue("CONTRACT_BAD_FIELD", message, document.at(*place)))
-        issues += _expression_issues(text, document, place, None)
+        issues += _expression_issues(text, document, place, None, extract.join)
     needed = {name for name, field in contract.fields.items() if field.required}
     for name in sorted(needed - set(extract.fields)):
         message = f"the required field '{name}' of {contract.contract} is not filled"
@@ -283,10 +326,12 @@ def _field_issues(
 
 
 def _expression_issues(
-    text: str, document: Document, place: tuple[str | int, ...], kind: str | None
+    text: str, document: Document, place: tuple[str | int, ...], kind: str | None, join: Join | None
 ) -> list[Issue]:
     def column(name: Name) -> Type:
-        if name.table is not None:
+        if name.table == JOINED and join is None:
+            raise ExpressionProblem("EXPR_UNKNOWN_NAME", f"'{name}': there is no 'join' here")
+        if name.table not in (None, JOINED):
             raise ExpressionProblem("EXPR_UNKNOWN_NAME", f"'{name}': write a column as `{name}`")
         return Type("string")
 

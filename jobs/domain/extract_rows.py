@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs.config.formats import JOINED
 from jobs.config.sources import ExtractMapping, field_expressions
 from jobs.contracts.columns import ddl_type
 from jobs.contracts.extracts import PERSON_FIELDS, Derived, ExtractContract, Field
@@ -49,41 +50,47 @@ def typed_rows(
     mapping: ExtractMapping,
     contract: ExtractContract,
     context: RowContext,
+    joined_header: tuple[str, ...] = (),
 ) -> DataFrame:
     """Types the records of files that share a header.
 
     Args:
         records: file, line, raw, fault (null, undecodable or malformed), and the texts of the columns
-            in use as c0, c1 ...
+            in use as c0, c1 ..., those of a second file as j0, j1 ...
         header: Column names of the files.
         mapping: How columns fill fields.
         contract: What the rows must look like.
         context: Keys and look-ups.
+        joined_header: Column names of the second files.
 
     Returns:
         file, line, raw (of refused rows), applicable, reasons, row_date, the kept columns of the contract,
         unknown__<field> for fields that refer to another contract, and clear__<field> for personal data that
         belongs into the identity table.
     """
-    texts = _texts(records, header, mapping)
+    columns = [(f"c{index}", _column(Name(name))) for index, name in enumerate(header)]
+    columns += [(f"j{index}", _column(Name(name, JOINED))) for index, name in enumerate(joined_header)]
+    texts = _texts(records, columns, mapping.null_marks)
     filled = _filled(texts, mapping, contract)
     checked = _checked(filled, mapping, contract)
     return _placed(_stored(checked, contract, context), contract, context)
 
 
-def _texts(records: DataFrame, header: tuple[str, ...], mapping: ExtractMapping) -> DataFrame:
-    """The columns by name; what means no value becomes null."""
-    marks = ", ".join(literal(mark) for mark in ("", *mapping.null_marks))
-    columns = [
-        F.expr(f"CASE WHEN c{index} NOT IN ({marks}) THEN c{index} END").alias(f"in__{name}")
-        for index, name in enumerate(header)
-        if f"c{index}" in records.columns
-    ]
-    return records.select("file", "line", "raw", "fault", *columns)
+def _texts(records: DataFrame, columns: Sequence[tuple[str, str]], marks: Sequence[str]) -> DataFrame:
+    """The columns by name."""
+    known = set(records.columns)
+    named = [f"{text_sql(column, marks)} AS {name}" for column, name in columns if column in known]
+    return records.select("file", "line", "raw", "fault", *map(F.expr, named))
+
+
+def text_sql(column: str, null_marks: Sequence[str]) -> str:
+    """SQL of a text column, in which what means no value is null."""
+    marks = ", ".join(literal(mark) for mark in ("", *null_marks))
+    return f"CASE WHEN {column} NOT IN ({marks}) THEN {column} END"
 
 
 def _column(name: Name) -> str:
-    return quote(f"in__{name.name}")
+    return quote(f"in__{name.name}" if name.table is None else f"joined__{name.name}")
 
 
 def _filled(rows: DataFrame, mapping: ExtractMapping, contract: ExtractContract) -> DataFrame:

@@ -7,15 +7,13 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from jobs.config.formats import Control
-from jobs.config.sources import ExtractMapping, Source, columns_used
+from jobs.config.formats import JOINED, Control
+from jobs.config.sources import ExtractMapping, Source, columns_used, joined_columns
 from jobs.contracts.extracts import ExtractContract
-from jobs.contracts.supply import Delivered
-from jobs.kernel.cycle import Cycle
 from jobs.kernel.errors import Issue, KeyMomentsError, Location, SourceError, did_you_mean
 from jobs.kernel.ids import fingerprint, hash_of
 from jobs.storage.records import FileFacts, look_at
@@ -33,6 +31,8 @@ class Delivery:
         sequence: Of deliveries of one period and part the highest holds.
         delivered_on: Date in the file name, where it has one; of one sequence the latest holds.
         superseded: A newer delivery of the same period and part is known.
+        second: The file whose columns stand beside this one's, which is loaded and replaced with it.
+        is_second: This is such a file: its records are loaded as part of another's.
     """
 
     delivery_id: str
@@ -48,6 +48,8 @@ class Delivery:
     delivered_on: date | None
     facts: FileFacts
     superseded: bool = False
+    second: Delivery | None = None
+    is_second: bool = False
 
     @property
     def slot(self) -> tuple[str, str, str]:
@@ -102,17 +104,21 @@ def find_deliveries(
     found: list[Delivery] = []
     waiting: list[Issue] = []
     for mapping in source.mapping.extracts:
+        alone = set() if mapping.join is None else {path.name for path in base.glob(mapping.join.glob)}
         paths = sorted(path for path in base.glob(mapping.glob) if path.is_file())
         if not paths and not any(row["contract"] == mapping.contract for row in rows):
             missing.setdefault(mapping.files, {})[mapping.contract] = None
         for path in paths:
             try:
+                alone -= _beside(mapping, path)
                 definition = (definitions or {}).get(mapping.contract, "")
                 found.append(delivery_of(source, mapping, path, definition))
             except IncompleteError as error:
                 waiting.extend(error.issues)
             except KeyMomentsError as error:
                 issues.extend(error.issues)
+        message = f"waits for the file {mapping.files} beside it"
+        waiting += [Issue("FILE_INCOMPLETE", message, Location(str(base / name))) for name in sorted(alone)]
     issues += [
         Issue(
             "FILE_MISSING", f"no file named {files} for the contract {', '.join(contracts)}", Location(folder)
@@ -122,7 +128,19 @@ def find_deliveries(
     issues += _alike(found)
     if issues:
         raise SourceError(issues)
-    return Found(_new_ones(found, rows), waiting)
+    new = _new_ones(found, rows)
+    return Found([one for first in new for one in with_second(first)], waiting)
+
+
+def with_second(first: Delivery) -> list[Delivery]:
+    """A delivery, and its second file where it has one."""
+    return [first] if first.second is None else [first, replace(first.second, superseded=first.superseded)]
+
+
+def _beside(mapping: ExtractMapping, path: Path) -> set[str]:
+    """Name of the second file of a first one, where its mapping joins one."""
+    match = mapping.name_pattern.match(path.name)
+    return set() if mapping.join is None or match is None else {mapping.join.name_for(match.groupdict())}
 
 
 def delivery_of(source: Source, mapping: ExtractMapping, path: Path, definition: str = "") -> Delivery:
@@ -144,13 +162,7 @@ def delivery_of(source: Source, mapping: ExtractMapping, path: Path, definition:
         if text and period_end(text) is None:
             message = f"'{text}' in the name is not a date"
             raise SourceError(Issue("FILE_BAD_NAME", message, Location(str(path))))
-    control = None if mapping.control is None else _control_text(path, mapping.control)
-    size = path.stat().st_size
-    facts = look_at(str(path), layout_of(mapping, contract))
-    if path.stat().st_size != size:
-        raise _incomplete(path, "is still being written: its size changes")
-    if mapping.control is not None and control is not None:
-        _check_control(path, mapping.control, control, facts)
+    facts = _facts(path, mapping, layout_of(mapping, contract))
     _check_header(facts.header, mapping, contract, path)
     sequence = int(parts.get("sequence") or 0)
     part = parts.get("part") or mapping.part
@@ -160,7 +172,15 @@ def delivery_of(source: Source, mapping: ExtractMapping, path: Path, definition:
     identity = [source.name, contract.contract, period, part, str(sequence), facts.sha256, mark]
     # The same content delivered again on a later date is a delivery of its own.
     identity += [delivered] if delivered else []
-    return Delivery(
+    joined = None
+    for name in _beside(mapping, path):
+        joined = path.with_name(name)
+        if not joined.is_file():
+            raise _incomplete(path, f"waits for the file {name} beside it")
+        joined_facts = _facts(joined, mapping, joined_layout_of(mapping, contract))
+        _check_columns(joined_facts.header, joined_columns(mapping, contract), joined)
+        identity.append(joined_facts.sha256)
+    first = Delivery(
         delivery_id=hash_of(*identity),
         source=source.name,
         contract=contract.contract,
@@ -174,6 +194,35 @@ def delivery_of(source: Source, mapping: ExtractMapping, path: Path, definition:
         delivered_on=period_end(delivered) if delivered else None,
         facts=facts,
     )
+    if joined is None:
+        return first
+    second = replace(
+        first,
+        delivery_id=hash_of(first.delivery_id, JOINED),
+        path=str(joined.resolve()),
+        name=joined.name,
+        part=f"{part}.{JOINED}",
+        facts=joined_facts,
+        is_second=True,
+    )
+    return replace(first, second=second)
+
+
+def _facts(path: Path, mapping: ExtractMapping, layout: Layout) -> FileFacts:
+    """What a look at a whole file tells.
+
+    Raises:
+        IncompleteError: When it is not whole yet.
+        SourceError: When it cannot be read.
+    """
+    control = None if mapping.control is None else _control_text(path, mapping.control)
+    size = path.stat().st_size
+    facts = look_at(str(path), layout)
+    if path.stat().st_size != size:
+        raise _incomplete(path, "is still being written: its size changes")
+    if mapping.control is not None and control is not None:
+        _check_control(path, mapping.control, control, facts)
+    return facts
 
 
 def _incomplete(path: Path, message: str) -> IncompleteError:
@@ -233,6 +282,13 @@ def layout_of(mapping: ExtractMapping, contract: ExtractContract) -> Layout:
     )
 
 
+def joined_layout_of(mapping: ExtractMapping, contract: ExtractContract) -> Layout:
+    """How the second file of a mapping is laid out."""
+    assert mapping.join is not None
+    named = tuple(joined_columns(mapping, contract)) if mapping.format == "jsonl" else mapping.join.columns
+    return replace(layout_of(mapping, contract), columns=named, widths=mapping.join.widths or ())
+
+
 def period_end(text: str) -> date | None:
     """The last day of a period YYYYMM or YYYYMMDD; None when it is no date."""
     try:
@@ -251,26 +307,35 @@ def period_start(text: str) -> date:
 def _check_header(
     header: tuple[str, ...], mapping: ExtractMapping, contract: ExtractContract, path: Path
 ) -> None:
+    wanted = columns_used(mapping, contract)
     issues = []
-    for name in columns_used(mapping, contract):
-        if name not in header:
-            # An optional field may be left out of a file whose columns are named like the contract's fields.
-            if mapping.fields == "same" and name in contract.fields and not contract.fields[name].required:
-                continue
-            hint = did_you_mean(name, header)
-            issues.append(
-                Issue("FILE_BAD_HEADER", f"column '{name}' is missing{hint}", Location(str(path), 1, 1))
-            )
-        elif header.count(name) > 1:
-            column = header.index(name) + 1
-            message = f"column '{name}' stands there twice"
-            issues.append(Issue("FILE_BAD_HEADER", message, Location(str(path), 1, column)))
     if mapping.fields == "same":
+        # An optional field may be left out of a file whose columns are named like the contract's fields.
+        optional = {name for name, field in contract.fields.items() if not field.required}
+        wanted = [name for name in wanted if name in header or name not in optional]
         for column, name in enumerate(header, start=1):
             if name not in contract.fields:
                 hint = did_you_mean(name, contract.fields)
                 message = f"column '{name}' is not a field of {contract.contract}{hint}"
                 issues.append(Issue("FILE_BAD_HEADER", message, Location(str(path), 1, column)))
+    try:
+        _check_columns(header, wanted, path)
+    except SourceError as error:
+        issues += error.issues
+    if issues:
+        raise SourceError(issues)
+
+
+def _check_columns(header: tuple[str, ...], wanted: list[str], path: Path) -> None:
+    issues = []
+    for name in wanted:
+        if name not in header:
+            message = f"column '{name}' is missing{did_you_mean(name, header)}"
+            issues.append(Issue("FILE_BAD_HEADER", message, Location(str(path), 1, 1)))
+        elif header.count(name) > 1:
+            column = header.index(name) + 1
+            message = f"column '{name}' stands there twice"
+            issues.append(Issue("FILE_BAD_HEADER", message, Location(str(path), 1, column)))
     if issues:
         raise SourceError(issues)
 
@@ -311,70 +376,3 @@ def _is_back(one: Delivery, active: dict[str, Any] | None) -> bool:
         and (active["file"], active["sequence"], active["delivered_on"])
         == (one.name, one.sequence, one.delivered_on)
     )
-
-
-def covered(
-    delivery: Delivery, contract: ExtractContract, first: date | None, last: date | None
-) -> tuple[date | None, date | None]:
-    """First and last date a delivery speaks for.
-
-    A day's file speaks for its day whether or not it has rows. A month's file may have been cut before
-    the month's end, so its rows tell.
-
-    Args:
-        delivery: The delivery.
-        contract: Its contract.
-        first: Date of its first row.
-        last: Date of its last row.
-    """
-    if delivery.mapping.row_covers_days > 1 and first is not None:
-        return first - timedelta(days=delivery.mapping.row_covers_days - 1), last
-    if len(delivery.period) == 8 and contract.grain == "event":
-        end = period_end(delivery.period)
-        return end, end
-    if contract.grain == "month" and first is not None:
-        return first.replace(day=1), last
-    return first, last
-
-
-def known_from(row: Mapping[str, Any], contract: ExtractContract) -> date:
-    """The first date at which any row of a delivery counts as known."""
-    wait = timedelta(days=contract.available_after_days)
-    found: date = row["delivered_on"] or row["covers_from"] + wait
-    return found
-
-
-def reaching(
-    rows: Iterable[dict[str, Any]], contracts: Mapping[str, ExtractContract], cycle: Cycle
-) -> list[dict[str, Any]]:
-    """The active deliveries that a cycle may know rows of."""
-    return [
-        row
-        for row in rows
-        if row["status"] == "active"
-        and row["covers_from"] is not None
-        and row["contract"] in contracts
-        and row["covers_from"] <= cycle.as_of
-        and known_from(row, contracts[row["contract"]]) <= cycle.cutoff
-    ]
-
-
-def delivered_at(
-    rows: Iterable[dict[str, Any]], source: Source, contracts: dict[str, ExtractContract], cycle: Cycle
-) -> dict[str, Delivered]:
-    """What each contract of a source has delivered, as known at a cycle's cutoff."""
-    found: dict[str, Delivered] = {}
-    known = reaching(rows, contracts, cycle)
-    for name, contract in contracts.items():
-        wait = timedelta(days=contract.available_after_days)
-        spans = []
-        for row in (one for one in known if one["contract"] == name):
-            until = row["covers_to"] if row["delivered_on"] else min(row["covers_to"], cycle.cutoff - wait)
-            spans.append((row["covers_from"], min(until, cycle.as_of)))
-        found[name] = Delivered(
-            fields=source.fields_of(name),
-            data_from=min((span[0] for span in spans), default=None),
-            data_until=max((span[1] for span in spans), default=None),
-            row_covers_days=source.row_covers_days(name),
-        )
-    return found

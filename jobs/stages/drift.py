@@ -7,7 +7,7 @@ from typing import Any
 
 from pyspark.sql import functions as F
 
-from jobs.config.sources import columns_used
+from jobs.config.sources import columns_used, joined_columns
 from jobs.kernel.errors import Issue
 from jobs.stages.context import RunContext
 from jobs.stages.deliveries import Delivery
@@ -65,7 +65,7 @@ def check_drift(
     """
     found: dict[str, list[str]] = {}
     for one in batch.deliveries:
-        columns = columns_used(one.mapping, batch.contract)
+        columns = (joined_columns if one.is_second else columns_used)(one.mapping, batch.contract)
         # a.b of a JSON object is b of its a.
         used = [*columns, *(name.partition(".")[0] for name in columns)]
         drift = {

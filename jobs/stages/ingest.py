@@ -25,7 +25,8 @@ from jobs.domain.tiles import build_tiles, tiles_of
 from jobs.expressions.sql import literal
 from jobs.kernel.errors import Issue, SourceError
 from jobs.stages.context import RunContext
-from jobs.stages.deliveries import Delivery, covered, find_deliveries
+from jobs.stages.coverage import covered
+from jobs.stages.deliveries import Delivery, find_deliveries
 from jobs.stages.drift import check_drift
 from jobs.stages.judge import ACCEPTED, PARALLEL_CONTRACTS, REFUSED, Batch, Counts, judge_deliveries
 from jobs.stages.quality import QualityCheck

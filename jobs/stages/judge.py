@@ -16,14 +16,15 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.config.sources import ExtractMapping, columns_used
+from jobs.config.sources import ExtractMapping, columns_used, joined_columns
 from jobs.contracts.extracts import ExtractContract
 from jobs.domain.extract_rows import RowContext, row_day, typed_rows
+from jobs.domain.joined_records import JoinKey, judged_second, with_joined
 from jobs.domain.profile import Profile, profile_columns, profile_of
 from jobs.expressions.sql import literal, quote
 from jobs.kernel.errors import Issue, Location, SourceError
 from jobs.stages.context import RunContext
-from jobs.stages.deliveries import Delivery, layout_of, period_start
+from jobs.stages.deliveries import Delivery, joined_layout_of, layout_of, period_start
 from jobs.stages.lookups import Lookups, needed_for
 from jobs.storage.records import RecordFile, read_records
 
@@ -39,7 +40,8 @@ class Counts:
 
     Attributes:
         records: Records in the file.
-        not_applicable: Records that are none of the contract.
+        not_applicable: Records that are none of the contract, or that are loaded as part of the first
+            file's.
         rejected: Records with reasons.
         first: Date of the first accepted row.
         last: Date of the last.
@@ -130,12 +132,16 @@ def _depth(name: str, needs: Mapping[str, set[str]]) -> int:
 def _judge(context: RunContext, deliveries: list[Delivery], lookups: RowContext) -> Batch:
     contract = context.source.contracts[deliveries[0].contract]
     groups: dict[tuple[Any, ...], list[tuple[int, Delivery]]] = defaultdict(list)
-    for number, one in enumerate(deliveries):
-        groups[one.mapping_fingerprint, one.facts.header].append((number, one))
-    frames = [_typed(context, group, contract, lookups) for group in groups.values()]
+    numbers = {one.delivery_id: number for number, one in enumerate(deliveries)}
+    for one in deliveries:
+        if not one.is_second:
+            second = one.second.facts.header if one.second else ()
+            groups[one.mapping_fingerprint, one.facts.header, second].append((numbers[one.delivery_id], one))
+    frames = [frame for group in groups.values() for frame in _typed(context, group, numbers, lookups)]
     rows = frames[0]
     for frame in frames[1:]:
-        rows = rows.unionByName(frame)
+        # The records of a second file that are loaded with none of a first one have no typed columns.
+        rows = rows.unionByName(frame, allowMissingColumns=True)
     batch = counted(context, contract, deliveries, rows)
     for one in deliveries:
         found = batch.counts[one.delivery_id].records
@@ -189,17 +195,41 @@ def _counts(units: list[dict[str, Any]]) -> Counts:
 
 
 def _typed(
-    context: RunContext, group: list[tuple[int, Delivery]], contract: ExtractContract, lookups: RowContext
-) -> DataFrame:
-    """The records of deliveries that share mapping and header, each told by its number."""
+    context: RunContext,
+    group: list[tuple[int, Delivery]],
+    numbers: Mapping[str, int],
+    lookups: RowContext,
+) -> list[DataFrame]:
+    """The records of deliveries that share mapping and header, each told by its number.
+
+    Where they have second files, the records of these that are loaded with none come as a second frame.
+    """
     _, first = group[0]
-    files = [RecordFile(number, one.path, one.facts.pieces) for number, one in group]
-    width, used = len(first.facts.header), columns_read(first, contract)
+    contract = context.source.contracts[first.contract]
+    mapping = first.mapping
     # Compiling code for few rows takes longer than running it.
     few = sum(one.facts.records for _, one in group) < FEW_RECORDS
     spark = context.light if few else context.spark
-    records = read_records(spark, files, layout_of(first.mapping, contract), width, used)
-    return typed(records, group, contract, lookups)
+    files = [RecordFile(number, one.path, one.facts.pieces) for number, one in group]
+    header, used = first.facts.header, columns_read(first, contract)
+    records = read_records(spark, files, layout_of(mapping, contract), len(header), used)
+    if mapping.join is None or first.second is None:
+        return [typed(records, group, contract, lookups)]
+    beside = [(number, one.second) for number, one in group if one.second is not None]
+    second_files = [RecordFile(number, one.path, one.facts.pieces) for number, one in beside]
+    second_header = first.second.facts.header
+    second_used = sorted(second_header.index(name) for name in joined_columns(mapping, contract))
+    layout = joined_layout_of(mapping, contract)
+    second = read_records(spark, second_files, layout, len(second_header), second_used)
+    key = JoinKey(
+        [header.index(name) for name in mapping.join.on],
+        [second_header.index(name) for name in mapping.join.on.values()],
+        mapping.null_marks,
+    )
+    own = ", ".join(f"{number}, {numbers[one.delivery_id]}" for number, one in beside)
+    judged = judged_second(records, second, key).withColumn("delivery", F.expr(f"map({own})[file]"))
+    rows = typed(with_joined(records, second, key), group, contract, lookups)
+    return [rows, judged.drop("file")]
 
 
 def columns_read(delivery: Delivery, contract: ExtractContract) -> list[int]:
@@ -230,7 +260,8 @@ def typed(
     """
     _, first = group[0]
     lookups = replace(lookups, earliest=_earliest(group, contract))
-    rows = typed_rows(records, first.facts.header, _present(first, contract), contract, lookups)
+    joined = first.second.facts.header if first.second is not None else ()
+    rows = typed_rows(records, first.facts.header, _present(first, contract), contract, lookups, joined)
     available = F.expr(f"date_add(row_date, {contract.available_after_days})")
     dated = {number: one.delivered_on for number, one in group if one.delivered_on is not None}
     if dated:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jobs.config.sources import columns_used
 from jobs.contracts.extracts import ExtractContract
+from jobs.domain.joined_records import REPEATED, UNMATCHED
 from jobs.kernel.errors import Issue, Location
 from jobs.stages.context import RunContext
 from jobs.stages.deliveries import Delivery
@@ -34,7 +35,7 @@ def refusal_of(context: RunContext, batch: Batch, delivery: Delivery) -> Issue |
     counts = batch.counts[delivery.delivery_id]
     limits = (context.max_bad_share, delivery.mapping.max_bad_share, batch.contract.max_bad_share)
     limit = next(one for one in limits if one is not None)
-    read = counts.records - counts.not_applicable
+    read = counts.records - (0 if delivery.is_second else counts.not_applicable)
     if counts.rejected <= limit * read:
         return None
     share = f"{counts.rejected} of {read} rows are bad"
@@ -70,6 +71,10 @@ def _sentence(kind: str, field: str, delivery: Delivery, contract: ExtractContra
         return f"the row has bytes that are not {delivery.mapping.encoding}"
     if kind == "malformed":
         return f"the row does not have the {len(delivery.facts.header)} fields of the header"
+    if kind == UNMATCHED:
+        return f"the file {delivery.mapping.files} has no record with its {_key_of(delivery)}"
+    if kind == REPEATED:
+        return f"a record further down has the same {_key_of(delivery)}"
     if kind == "late":
         return f"{field} lies too long before the period of the delivery"
     if kind == "reference":
@@ -86,6 +91,11 @@ def _sentence(kind: str, field: str, delivery: Delivery, contract: ExtractContra
             return f"{field} is not one of {', '.join(spec.values or ())}"
         case _:
             return f"{field} does not look like {spec.pattern}"
+
+
+def _key_of(delivery: Delivery) -> str:
+    """What the records of a second file are found by."""
+    return ", ".join(delivery.mapping.join.on.values()) if delivery.mapping.join else ""
 
 
 def _outside(least: float | None, most: float | None) -> str:

@@ -20,7 +20,8 @@ from pyspark.sql import functions as F
 from jobs.contracts.extracts import contract_named
 from jobs.kernel.errors import Issue, StorageError
 from jobs.stages.context import RunContext
-from jobs.stages.deliveries import Delivery, covered, layout_of
+from jobs.stages.coverage import covered
+from jobs.stages.deliveries import Delivery, layout_of
 from jobs.stages.ingest import known_deliveries, people_of, record_deliveries, write_clean
 from jobs.stages.judge import ACCEPTED, Batch, columns_read, counted, typed
 from jobs.stages.lookups import Lookups
@@ -100,7 +101,8 @@ def release(context: RunContext, contract_name: str, file: str | None = None) ->
 def _delivery(context: RunContext, row: Mapping[str, Any]) -> Delivery | None:
     """A loaded delivery as it is to be read now; None when no mapping is for it any more."""
     mapping = context.source.mapping_of(row["contract"], row["file"], row["part"])
-    if mapping is None or not row["header"]:
+    # A record alone does not tell what stood beside it in a second file.
+    if mapping is None or mapping.join is not None or not row["header"]:
         return None
     return Delivery(
         delivery_id=row["delivery_id"],

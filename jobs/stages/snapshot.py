@@ -5,7 +5,7 @@ from __future__ import annotations
 from jobs.contracts.supply import Supply
 from jobs.kernel.cycle import Cycle
 from jobs.stages.context import RunContext
-from jobs.stages.deliveries import delivered_at
+from jobs.stages.coverage import delivered_at
 from jobs.stages.ingest import known_deliveries
 
 

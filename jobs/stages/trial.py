@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from jobs.kernel.errors import Issue, Location, SourceError
 from jobs.stages.context import RunContext
-from jobs.stages.deliveries import Delivery, delivery_of
+from jobs.stages.deliveries import Delivery, delivery_of, with_second
 from jobs.stages.judge import ACCEPTED, Batch, Counts, judge_deliveries
 from jobs.stages.refusals import bad_rows, refusal_of
 
@@ -53,7 +53,7 @@ def try_file(context: RunContext, path: Path) -> list[Trial]:
     issues: list[Issue] = []
     for mapping in mappings:
         try:
-            deliveries.append(delivery_of(context.source, mapping, path))
+            deliveries += with_second(delivery_of(context.source, mapping, path))
         except SourceError as error:
             issues += error.issues
     if issues:

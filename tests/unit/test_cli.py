@@ -185,9 +185,7 @@ def test_a_java_that_does_not_start(tmp_path: Path, project_copy: ProjectCopy, j
         sys.executable, "-m", "jobs.cli", "build-view", "--as-of", "2026-05-31", "--source", SOURCE,
         "--project-dir", str(project_copy.root), "--warehouse", str(tmp_path / "warehouse"),
     ]  # fmt: skip
-    done = subprocess.run(
-        command_line, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **where}
-    )
+    done = subprocess.run(command_line, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **where})
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert "SPARK_START Java could not be started; Spark needs Java 17 or 21" in done.stderr

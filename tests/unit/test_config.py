@@ -161,6 +161,9 @@ def one(contract: str = "bills", files: str = "bills_{period}.csv", rest: str = 
     return f"{HEAD}extracts:\n  - contract: {contract}\n    files: {files}\n{rest}"
 
 
+FILLED = "    fields:\n      subscription_id: a\n      month: b\n      total: joined.c\n"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -207,7 +210,7 @@ def one(contract: str = "bills", files: str = "bills_{period}.csv", rest: str = 
             one(rest="    encodng: gbk\n    fields: same\n"),
             [
                 "x.yaml:7:5 YAML_UNKNOWN_KEY 'encodng' is not known here (did you mean 'encoding'?); allowed: "
-                "columns, contract, control, decimal, delimiter, encoding, fields, files, format, header, "
+                "columns, contract, control, decimal, delimiter, encoding, fields, files, format, header, join, "
                 "late_after_days, max_bad_share, multiline, null_marks, on_drift, part, period, quote, "
                 "row_covers_days, thousands, time_zone, where, widths"
             ],
@@ -229,6 +232,29 @@ def one(contract: str = "bills", files: str = "bills_{period}.csv", rest: str = 
                 "x.yaml:7:5 YAML_BAD_VALUE 'time_zone': is not a time zone such as Asia/Shanghai or UTC, "
                 "not 'Asia/Shangai'"
             ],
+        ),
+        (
+            one(rest="    join: {files: 'rest_{part}_*.csv', on: {a: b}}\n" + FILLED),
+            [
+                "x.yaml:7:12 YAML_BAD_VALUE names one file beside each first one, so it may not hold '*'",
+                "x.yaml:7:12 YAML_BAD_VALUE {part} does not stand in the name of the first file",
+            ],
+        ),
+        (
+            one(rest="    join: {files: 'rest_{perid}.csv', on: {a: b}}\n" + FILLED),
+            [
+                "x.yaml:7:12 YAML_BAD_VALUE {perid} does not stand in the name of the first file "
+                "(did you mean 'period'?)"
+            ],
+        ),
+        (one(rest=FILLED), ["x.yaml:10:7 EXPR_UNKNOWN_NAME 'joined.c': there is no 'join' here"]),
+        (
+            one(rest="    join: {files: 'rest_{period}.csv', on: {a: b}}\n    fields: same\n"),
+            ["x.yaml:5:5 YAML_BAD_VALUE 'extracts': with 'join' each field needs its expression"],
+        ),
+        (
+            one(rest="    join: {files: 'rest_{period}.csv', on: {a: b}, columns: [b, c]}\n" + FILLED),
+            ["x.yaml:5:5 YAML_BAD_VALUE 'extracts': 'join' and its file both have 'columns', or neither has"],
         ),
         (
             GOOD + "defaults: {formt: csv}\n",

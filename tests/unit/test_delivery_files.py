@@ -13,7 +13,8 @@ from jobs.config.sources import Source, load_source
 from jobs.contracts.extracts import ExtractContract
 from jobs.kernel.cycle import Cycle, CycleKind
 from jobs.kernel.located_yaml import parse
-from jobs.stages.deliveries import Delivery, covered, delivered_at, find_deliveries
+from jobs.stages.coverage import covered, delivered_at
+from jobs.stages.deliveries import Delivery, find_deliveries
 from jobs.storage.records import FileFacts, look_at
 
 Issues = Callable[[Callable[[], object]], list[str]]

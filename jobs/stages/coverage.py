@@ -1,0 +1,80 @@
+"""What deliveries speak for: the dates they cover, and what a cycle may know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
+from typing import Any
+
+from jobs.config.sources import Source
+from jobs.contracts.extracts import ExtractContract
+from jobs.contracts.supply import Delivered
+from jobs.kernel.cycle import Cycle
+from jobs.stages.deliveries import Delivery, period_end
+
+
+def covered(
+    delivery: Delivery, contract: ExtractContract, first: date | None, last: date | None
+) -> tuple[date | None, date | None]:
+    """First and last date a delivery speaks for.
+
+    A day's file speaks for its day whether or not it has rows. A month's file may have been cut before
+    the month's end, so its rows tell.
+
+    Args:
+        delivery: The delivery.
+        contract: Its contract.
+        first: Date of its first row.
+        last: Date of its last row.
+    """
+    if delivery.mapping.row_covers_days > 1 and first is not None:
+        return first - timedelta(days=delivery.mapping.row_covers_days - 1), last
+    if len(delivery.period) == 8 and contract.grain == "event":
+        end = period_end(delivery.period)
+        return end, end
+    if contract.grain == "month" and first is not None:
+        return first.replace(day=1), last
+    return first, last
+
+
+def known_from(row: Mapping[str, Any], contract: ExtractContract) -> date:
+    """The first date at which any row of a delivery counts as known."""
+    wait = timedelta(days=contract.available_after_days)
+    found: date = row["delivered_on"] or row["covers_from"] + wait
+    return found
+
+
+def reaching(
+    rows: Iterable[dict[str, Any]], contracts: Mapping[str, ExtractContract], cycle: Cycle
+) -> list[dict[str, Any]]:
+    """The active deliveries that a cycle may know rows of."""
+    return [
+        row
+        for row in rows
+        if row["status"] == "active"
+        and row["covers_from"] is not None
+        and row["contract"] in contracts
+        and row["covers_from"] <= cycle.as_of
+        and known_from(row, contracts[row["contract"]]) <= cycle.cutoff
+    ]
+
+
+def delivered_at(
+    rows: Iterable[dict[str, Any]], source: Source, contracts: dict[str, ExtractContract], cycle: Cycle
+) -> dict[str, Delivered]:
+    """What each contract of a source has delivered, as known at a cycle's cutoff."""
+    found: dict[str, Delivered] = {}
+    known = reaching(rows, contracts, cycle)
+    for name, contract in contracts.items():
+        wait = timedelta(days=contract.available_after_days)
+        spans = []
+        for row in (one for one in known if one["contract"] == name):
+            until = row["covers_to"] if row["delivered_on"] else min(row["covers_to"], cycle.cutoff - wait)
+            spans.append((row["covers_from"], min(until, cycle.as_of)))
+        found[name] = Delivered(
+            fields=source.fields_of(name),
+            data_from=min((span[0] for span in spans), default=None),
+            data_until=max((span[1] for span in spans), default=None),
+            row_covers_days=source.row_covers_days(name),
+        )
+    return found
