@@ -14,6 +14,8 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from jobs.storage.warehouse import Warehouse
 from tests.spark.little import HEADER, SOURCE, Little
@@ -53,8 +55,13 @@ def spoil(row: bytes, draw: random.Random) -> bytes:
             return bytes(draw.randrange(1, 10)).replace(b"\0", b"\xe5\x8d")
 
 
-def judged(line: bytes) -> tuple[str, str, int] | None:
-    """The row that a line of data_usage holds, by a plain reading of its contract; None when it holds none."""
+def judged(line: bytes, order: list[int]) -> tuple[str, str, int] | None:
+    """The row that a line of data_usage holds, by a plain reading of its contract; None when it holds none.
+
+    Args:
+        line: The line.
+        order: Which of name, day and amount stands first, second and third.
+    """
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError:
@@ -65,7 +72,7 @@ def judged(line: bytes) -> tuple[str, str, int] | None:
         return None
     if len(fields) != 3 or re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", text):
         return None
-    name, day, amount = fields
+    name, day, amount = (fields[order.index(column)] for column in range(3))
     if (
         not name
         or not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", day)
@@ -82,28 +89,47 @@ def judged(line: bytes) -> tuple[str, str, int] | None:
     return (name, used_on.isoformat(), int(mb)) if 0 <= mb <= 10_000_000 else None
 
 
-def test_no_good_row_is_lost_among_ten_thousand_spoilt_ones(tmp_path: Path) -> None:
-    draw = random.Random(5)
-    rows = [f"S{number},2026-05-{1 + number % 31:02},{number}".encode() for number in range(SPOILT + GOOD)]
-    lines = [*(spoil(row, draw) for row in rows[:SPOILT]), *rows[SPOILT:]]
+FILES = 3
+
+
+@settings(max_examples=FILES, derandomize=True, deadline=None, database=None, phases=[Phase.generate])
+@given(draw=st.randoms(use_true_random=True), order=st.permutations(range(3)), cut=st.integers(0, 12))
+def test_no_good_row_is_lost_among_ten_thousand_spoilt_ones(
+    tmp_path_factory: pytest.TempPathFactory, draw: random.Random, order: list[int], cut: int
+) -> None:
+    """In files whose columns stand in any order and whose last line may be cut short."""
+    rows = [
+        f"S{number},2026-05-{1 + number % 31:02},{number}".encode()
+        for number in range((SPOILT + GOOD) // FILES + 1)
+    ]
+    bad = 1 + SPOILT // FILES
+    lines = [*(spoil(row, draw) for row in rows[:bad]), *rows[bad:]]
+    # What is spoilt is spoilt in any order; the whole of a good row moves.
+    lines = [
+        b",".join(line.split(b",")[at] for at in order) if line.count(b",") == 2 else line for line in lines
+    ]
     draw.shuffle(lines)
-    little = Little(tmp_path, PLENTY)
-    little.put("data_usage_202605_1.csv", HEADER.encode() + b"\n".join(lines) + b"\n")
+    lines = [*lines, b",".join([b"last", b"2026-05-31", b"12345"][at] for at in order)]
+    lines[-1] = lines[-1][: len(lines[-1]) - cut]
+    header = b",".join(HEADER.strip().encode().split(b",")[at] for at in order) + b"\n"
+    little = Little(tmp_path_factory.mktemp("spoilt"), PLENTY)
+    little.put("data_usage_202605_1.csv", header + b"\n".join(lines))
     little.run()
     [row] = [one for one in little.added if one["contract"] == "data_usage"]
     assert row["rows_read"] == row["rows_in_file"] == len(lines)
     assert row["rows_read"] == row["rows_loaded"] + row["rows_quarantined"] + row["rows_duplicate"]
-    expected = {line: found for line in lines if (found := judged(line)) is not None}
-    bad = little.table("quarantine").filter(pl.col("contract") == "data_usage")
-    refused = {lines[number - 2] for number in bad["line"]}
-    assert bad.height == row["rows_quarantined"] > SPOILT / 2
+    expected = {line: found for line in lines if (found := judged(line, order)) is not None}
+    quarantined = little.table("quarantine").filter(pl.col("contract") == "data_usage")
+    refused = {lines[number - 2] for number in quarantined["line"]}
+    assert quarantined.height == row["rows_quarantined"] > bad / 2
     assert not refused & expected.keys()
     assert {line for line in lines if line not in expected} == refused
     # Of rows alike in name and day the last one in the file holds.
     last = {found[:2]: found[2] for line in lines if (found := expected.get(line)) is not None}
     assert {one[:2]: one[2] for one in little.usage()} == last
-    reasons = Counter(reason.partition(":")[0] for one in bad["reasons"] for reason in one)
-    assert set(reasons) == {"malformed", "undecodable", "type", "missing", "range", "late"}
+    reasons = Counter(reason.partition(":")[0] for one in quarantined["reasons"] for reason in one)
+    # A digit turned into another seldom makes a day so early that the row is late.
+    assert set(reasons) - {"late"} == {"malformed", "undecodable", "type", "missing", "range"}
 
 
 def test_a_kill_after_any_step_is_made_good_by_running_again(
