@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from jobs.kernel.located_yaml import StrictModel
 
@@ -21,6 +21,26 @@ class Check(StrictModel):
 
     within: float = Field(ge=0)
     breach: Breach = "warn"
+
+
+class Rows(StrictModel):
+    """How many rows a delivery has, whatever the others had.
+
+    Attributes:
+        least: At least so many.
+        most: At most so many.
+        breach: See Check.
+    """
+
+    least: int | None = Field(default=None, ge=0)
+    most: int | None = Field(default=None, ge=0)
+    breach: Breach = "warn"
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.least is not None and self.most is not None and self.least > self.most:
+            raise ValueError("'least' is more than 'most'")
+        return self
 
 
 class Freshness(StrictModel):
@@ -47,6 +67,7 @@ class Quality(StrictModel):
     """Expectations of every delivery.
 
     Attributes:
+        rows: Bounds of the number of rows; none by default.
         volume: Rows, as a share of the mean of the last four deliveries, the first of all left out. Not
             expected of states unless it is given, since they come whole or as changes.
         nulls: Share of empty values of a field, above that of the last four.
@@ -55,6 +76,7 @@ class Quality(StrictModel):
         freshness: Age of the last row at the end of the period.
     """
 
+    rows: Rows | None = None
     volume: Check = Check(within=0.5)
     nulls: Check = Check(within=0.1)
     drift: Check = Check(within=0.5)

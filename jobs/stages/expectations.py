@@ -24,7 +24,7 @@ class Expectation:
     """A figure of a delivery and its bounds.
 
     Attributes:
-        check: volume, nulls, drift, freshness or references.
+        check: rows, volume, nulls, drift, freshness or references.
         field: Of which field, if it is of one.
         least: Least value expected.
         most: Greatest value expected.
@@ -55,6 +55,9 @@ def expectations_of(contract: ExtractContract) -> list[Expectation]:
     quality = contract.quality
     volume, nulls, drift = quality.volume, quality.nulls, quality.drift
     found = []
+    if (rows := quality.rows) is not None:
+        least, most = (None if bound is None else float(bound) for bound in (rows.least, rows.most))
+        found.append(Expectation("rows", None, least, most, rows.breach))
     if contract.grain != "state" or "volume" in quality.model_fields_set:
         found.append(
             Expectation("volume", None, max(0.0, 1 - volume.within), 1 + volume.within, volume.breach)

@@ -82,6 +82,7 @@ def _figures(batch: Batch, delivery: Delivery, known: Sequence[Mapping[str, Any]
     volume = sum(one.rows for one in usual)
     enough = now.rows >= LEAST_ROWS and sum(one.rows for one in before) >= LEAST_ROWS
     found: dict[str, float | None] = {
+        "rows": float(now.rows),
         "volume": now.rows * len(usual) / volume if volume >= LEAST_ROWS * len(usual) > 0 else None,
         "freshness": float(max(0, (end - last).days)) if last is not None and end is not None else None,
     }
@@ -182,6 +183,10 @@ def _sentence(one: Expectation, observed: float | None) -> str:
     found = 0.0 if observed is None else observed
     most = "any" if one.most is None else f"{one.most:.0%}"
     match one.check:
+        case "rows":
+            bounds = [f"at least {one.least:,.0f}"] if one.least is not None else []
+            bounds += [f"at most {one.most:,.0f}"] if one.most is not None else []
+            return f"has {found:,.0f} rows; expected {' and '.join(bounds)}"
         case "volume":
             return (
                 f"has {found:.0%} of the mean rows of the last {EARLIER}; expected {one.least:.0%} to {most}"

@@ -32,7 +32,7 @@ key: [id]
 available_after_days: 1
 freshness_days: 3
 references: {who: {to: people, within: 0.1}}
-quality: {volume: {within: 0.2, breach: stop}, drift: {within: 0.25}}
+quality: {rows: {least: 2, most: 5000}, volume: {within: 0.2, breach: stop}, drift: {within: 0.25}}
 fields:
   id: {type: string, required: true, zh: 编号, en: Id}
   who: {type: string, required: true, zh: 谁, en: Who}
@@ -91,7 +91,7 @@ def test_figures_are_differences_from_the_last_four(contract: ExtractContract) -
     ]  # fmt: skip
     first = _figures(batch, batch.deliveries[0], known)
     assert first == {
-        "volume": 1.0, "freshness": None, "nulls:kind": 0.0, "drift:kind": 0.0, "drift:seconds": 0.0,
+        "rows": 200.0, "volume": 1.0, "freshness": None, "nulls:kind": 0.0, "drift:kind": 0.0, "drift:seconds": 0.0,
         "references:who": None,
     }  # fmt: skip
     profile = cast("dict[str, Decimal]", batch.counts["d20260506"].profile)
@@ -111,7 +111,7 @@ def test_a_first_delivery_and_a_small_one_have_nothing_to_be_compared_with(contr
     rows = {"d20260501": ODD * 9, "d20260502": ODD, "d20260503": [("out", 1)], "d20260504": USUAL}
     batch = batch_of(contract, **rows)
     first, second, third, _ = (_figures(batch, one, []) for one in batch.deliveries)
-    assert set(first.values()) == {None}
+    assert first.pop("rows") == len(ODD) * 9 and set(first.values()) == {None}
     # What the first of all brought is no volume to go by, but it is a distribution.
     assert second["volume"] is None and second["drift:seconds"] == 0.0
     # One row is a fall in volume, but no distribution.
@@ -152,7 +152,22 @@ def test_every_contract_makes_a_suite_that_runs(project: Project) -> None:
         # What is not known breaches nothing; far too much breaches everything that has an upper bound.
         figures = [dict.fromkeys(columns), dict.fromkeys(columns, 1e6)]
         unmet = validator.failed(one, expected, figures)
-        assert [[each.column for each in mine] for mine in unmet] == [[], columns]
+        bounded = [each.column for each in expected if each.most is not None]
+        assert [[each.column for each in mine] for mine in unmet] == [[], bounded]
+
+
+def test_rows_have_bounds_of_their_own(contract: ExtractContract, project: Project) -> None:
+    """Which hold for the first delivery too, and for one without rows."""
+    batch = batch_of(contract, d20260501=[("out", 1)], d20260502=USUAL, d20260503=USUAL * 26)
+    figures = [_figures(batch, one, []) for one in batch.deliveries]
+    expected = [one for one in expectations_of(contract) if one.check == "rows"]
+    unmet = Validator().failed(contract, expected, figures)
+    assert [len(mine) for mine in unmet] == [1, 0, 1]
+    assert _sentence(expected[0], figures[0]["rows"]) == "has 1 rows; expected at least 2 and at most 5,000"
+    empty = [dict.fromkeys(figures[0]) | {"rows": 0.0}]
+    assert [one.column for one in Validator().failed(contract, expected, empty)[0]] == ["rows"]
+    with_least = {name for name, one in load_contracts(project).items() if one.quality.rows is not None}
+    assert with_least == {"balances", "bills", "usage_monthly"}
 
 
 def test_volume_of_states_is_expected_only_where_the_contract_says_so(project: Project) -> None:
