@@ -64,7 +64,7 @@ def make_session(settings: Mapping[str, str], time_zone: str, root: Path, name: 
         message = "Java could not be started; Spark needs Java 17 or 21 (JAVA_HOME, or java on the PATH)"
         if options := merged.get("spark.driver.extraJavaOptions"):
             message += f", and Java must know the options of conf/: {options}"
-        raise ConfigError(Issue("SPARK_START", message)) from error
+        raise ConfigError(Issue("JAVA_START", message)) from error
     session.sparkContext.setLogLevel("ERROR")
     return session
 

@@ -162,13 +162,14 @@ class Splitter:
 
     def _record(self, line: int, raw: bytes) -> _Row:
         """One physical line as a record."""
+        # Before decoding: what follows a broken byte decides how much of it is told as broken.
+        raw = raw.rstrip(b"\r\n")
         text, fault = self._decoded(raw)
-        text = text.rstrip("\r\n")
         if fault is not None:
             return line, fault, text, None
         match self.layout.format:
             case "fixed":
-                return self._checked(line, text, self._cut(raw.rstrip(b"\r\n")))
+                return self._checked(line, text, self._cut(raw))
             case "jsonl":
                 return self._checked(line, text, self._values(text))
             case _:

@@ -52,10 +52,12 @@ def naive(body: bytes, layout: Layout, width: int) -> list[Row]:
     found: list[Row] = []
     for number, raw in enumerate(lines, start=2):
         none = (None,) * width
+        # Before decoding: a decoder takes what follows a broken byte along with it.
+        raw = raw.rstrip(b"\r")
         try:
-            text = raw.decode(layout.encoding).rstrip("\r")
+            text = raw.decode(layout.encoding)
         except UnicodeDecodeError:
-            text = raw.decode(layout.encoding, errors="backslashreplace").rstrip("\r")
+            text = raw.decode(layout.encoding, errors="backslashreplace")
             found.append((number, "undecodable", text, none))
             continue
         try:
