@@ -9,6 +9,7 @@ from jobs import (
     erase,
     identify_moments,
     ingest,
+    items,
     make_province,
     quarantine,
     run_cycle,
@@ -29,6 +30,7 @@ app.command("identify-moments")(identify_moments.main)
 app.command("dispatch")(dispatch_alerts.main)
 app.add_typer(sources.app, name="sources")
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(items.app, name="items")
 app.add_typer(check_project.contracts, name="contracts")
 app.command("erase")(erase.main)
 app.command("check")(check_project.main)

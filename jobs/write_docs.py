@@ -7,17 +7,21 @@ from jobs.contracts.dictionary import dictionary
 from jobs.kernel.project import Project
 from jobs.rulelang.catalogue import PATH as MOMENTS
 from jobs.rulelang.catalogue import catalogue
+from jobs.rulelang.item_catalogue import PATH as ITEMS
+from jobs.rulelang.item_catalogue import item_catalogue
 from jobs.stages import command as c
 from jobs.stages.context import configure
+from jobs.stages.items import item_uses
 
 
 def main(project_dir: c.ProjectOption = None, profile: c.ProfileOption = "local") -> None:
-    """Write docs/data-dictionary.md from schemas/ and docs/moments.md from rules/; needs no Spark."""
+    """Write the reference pages of docs/ from schemas/ and rules/; needs no Spark."""
     with c.user_errors():
         project = Project.find(project_dir)
         configuration = configure(project, profile)
     pages = {
-        DICTIONARY: dictionary(configuration.contracts, configuration.view, configuration.tables),
+        DICTIONARY: dictionary(configuration.contracts, configuration.tables),
+        ITEMS: item_catalogue(configuration.view, configuration.contracts, item_uses(configuration)),
         MOMENTS: catalogue(configuration.rules),
     }
     for path, text in pages.items():

@@ -1,4 +1,4 @@
-"""The data dictionary: contracts, items and tables as one Markdown page, made from their files."""
+"""The data dictionary: contracts and tables as one Markdown page, made from their files."""
 
 from __future__ import annotations
 
@@ -6,38 +6,28 @@ from collections.abc import Mapping
 
 from jobs.contracts.columns import Table
 from jobs.contracts.extracts import ExtractContract
-from jobs.contracts.view import CustomerView
 from jobs.kernel.markdown import grid
 
 PATH = "docs/data-dictionary.md"
 
 
-def dictionary(
-    contracts: Mapping[str, ExtractContract], view: CustomerView, tables: Mapping[str, Table]
-) -> str:
+def dictionary(contracts: Mapping[str, ExtractContract], tables: Mapping[str, Table]) -> str:
     """The page as text.
 
     Args:
         contracts: Extract contracts by name.
-        view: The customer view.
         tables: Tables by name.
     """
     lines = ["# Data dictionary / 数据字典", "", "Made by `make docs` from schemas/; do not edit.", ""]
     lines += ["## Extracts / 接入数据", ""]
     for name in sorted(contracts):
         lines += _contract(contracts[name])
-    lines += ["## Customer view / 统一客户视图", ""]
-    for one in view.classes:
-        lines += [f"### {one.number} {one.zh} / {one.en}", ""]
-        rows = [
-            (f"`{name}`", item.zh, item.en, _type(item.type, item.unit), f"`{item.value}`")
-            for name, item in one.items.items()
-        ]
-        rows += [
-            (f"`{name}`", score.zh, score.en, _type(score.type, score.unit), f"table `{score.table}`")
-            for name, score in one.scores.items()
-        ]
-        lines += grid(("item", "中文", "English", "type", "value"), rows)
+    lines += [
+        "## Customer view / 统一客户视图",
+        "",
+        "Its items have [a page of their own](customer-view.md).",
+        "",
+    ]
     lines += ["## Tables / 数据表", ""]
     for name in sorted(tables):
         lines += _table(tables[name])

@@ -218,16 +218,19 @@ def _by_ordinal(rules: Sequence[EvaluableRule], sql: Callable[[EvaluableRule], s
 
 def items_needed(rules: Sequence[EvaluableRule]) -> list[str]:
     """The items that conditions, audiences, steps and texts of these rules use, sorted."""
-    needed: set[str] = set()
-    for one in rules:
-        trees = [leaf.tree for leaf in leaves(one.condition)] + [one.rule.audience]
-        trees += [] if one.rule.again is None else [one.rule.again]
-        needed |= {name.name for tree in trees for name in names(tree)}
-        needed |= {part.name for template in one.rule.templates.values() for part in placeholders(template)}
-        if any(p.by_city for p in one.rule.file.parameters.values()):
-            needed.add("city")
-        if one.rule.file.steps is not None:
-            needed.add(one.rule.file.steps.of)
-        if one.rule.file.serve_in_days is not None:
-            needed.add(one.rule.file.serve_in_days)
-    return sorted(needed)
+    return sorted({name for one in rules for name in items_named(one.rule, one.condition)})
+
+
+def items_named(rule: Rule, condition: Condition) -> set[str]:
+    """The items that a rule with a condition uses when it is evaluated."""
+    trees = [leaf.tree for leaf in leaves(condition)] + [rule.audience]
+    trees += [] if rule.again is None else [rule.again]
+    needed = {name.name for tree in trees for name in names(tree)}
+    needed |= {part.name for template in rule.templates.values() for part in placeholders(template)}
+    if any(parameter.by_city for parameter in rule.file.parameters.values()):
+        needed.add("city")
+    if rule.file.steps is not None:
+        needed.add(rule.file.steps.of)
+    if rule.file.serve_in_days is not None:
+        needed.add(rule.file.serve_in_days)
+    return needed

@@ -11,15 +11,31 @@ from jobs.contracts.dictionary import PATH, dictionary
 from jobs.kernel.project import Project
 from jobs.rulelang.catalogue import PATH as MOMENTS
 from jobs.rulelang.catalogue import catalogue
+from jobs.rulelang.item_catalogue import PATH as ITEMS
+from jobs.rulelang.item_catalogue import item_catalogue
 from jobs.stages.context import configure
+from jobs.stages.items import item_uses
 
 
 def test_the_data_dictionary_is_current(project: Project) -> None:
     configuration = configure(project)
-    text = dictionary(configuration.contracts, configuration.view, configuration.tables)
+    text = dictionary(configuration.contracts, configuration.tables)
     assert (project.root / PATH).read_text(encoding="utf-8") == text, "run `make docs`"
-    for item in (*configuration.view.items, *configuration.view.scores):
-        assert f"| `{item}` |" in text
+
+
+def test_the_catalogue_of_items_is_current(project: Project) -> None:
+    configuration = configure(project)
+    uses = item_uses(configuration)
+    page = (project.root / ITEMS).read_text(encoding="utf-8")
+    assert page == item_catalogue(configuration.view, configuration.contracts, uses), "run `make docs`"
+    told = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `")}
+    written = {}
+    for path in (project.root / "schemas" / "customer_view").glob("*.yaml"):
+        one = yaml.safe_load(path.read_text(encoding="utf-8"))
+        written |= one["items"] | one.get("scores", {})
+    assert set(told) == set(written)
+    for name, item in written.items():
+        assert f"| {item['zh']} | {item['en']} | {item['type']}" in told[name]
 
 
 def test_the_catalogue_of_moments_is_current(project: Project) -> None:
