@@ -64,12 +64,13 @@ bench: setup ## ingest beside a plain CSV reader (ROWS=1000000)
 test-slow: setup ## the slow tests
 	@$(PYTEST) -m slow || { code=$$?; [ $$code -eq 5 ] && echo "There are no slow tests yet."; }
 
-check: setup ## formatting, lint, types, layers, and the project's own YAML
+check: setup ## formatting, lint, types, layers, the project's own YAML and the cases of its rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(KEYMOMENTS) check
+	$(KEYMOMENTS) rules test
 
 format: setup ## format the code and fix what lint can fix
 	$(BIN)/ruff check --fix-only .

@@ -12,6 +12,7 @@ from jobs import (
     items,
     make_province,
     quarantine,
+    rules,
     run_cycle,
     score_risk,
     sources,
@@ -30,6 +31,7 @@ app.command("identify-moments")(identify_moments.main)
 app.command("dispatch")(dispatch_alerts.main)
 app.add_typer(sources.app, name="sources")
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(rules.app, name="rules")
 app.add_typer(items.app, name="items")
 app.add_typer(check_project.contracts, name="contracts")
 app.command("erase")(erase.main)

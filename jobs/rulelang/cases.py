@@ -1,0 +1,221 @@
+"""Tests of rules (rules/tests/<rule>.yaml): given items, whether the rule is true, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any, Literal
+
+from jobs.contracts.view import CustomerView, Item, Score
+from jobs.kernel.errors import ConfigError, Issue, Location, did_you_mean
+from jobs.kernel.located_yaml import Document, StrictModel, validate
+from jobs.kernel.project import Project
+from jobs.rulelang.conditions import leaves
+from jobs.rulelang.load import LANGUAGES, RuleSet
+from jobs.rulelang.verdict import OUTCOMES, Truth, text_of, verdict_of
+
+FOLDER = "rules/tests"
+
+
+class CaseFile(StrictModel):
+    """One case as written.
+
+    Attributes:
+        name: What it shows.
+        given: Values of items, besides those of the whole file; null for unknown.
+        expect: fires, silent or unknown.
+        met: The conditions that are true, if told.
+        zh: The Chinese text, if told.
+        en: The English text, if told.
+    """
+
+    name: str
+    given: dict[str, Any] = {}
+    expect: Literal["fires", "silent", "unknown"]
+    met: tuple[str, ...] | None = None
+    zh: str | None = None
+    en: str | None = None
+
+
+class RuleCases(StrictModel):
+    """The cases of one rule.
+
+    Attributes:
+        rule: The rule.
+        as_of: Last day the cycle looks at.
+        given: Values of items in all cases; all others are unknown.
+        cases: The cases.
+    """
+
+    rule: str
+    as_of: date = date(2026, 5, 31)
+    given: dict[str, Any] = {}
+    cases: tuple[CaseFile, ...]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A checked case.
+
+    Attributes:
+        rule: The rule's id.
+        as_of: Last day the cycle looks at; alerts are served on the day after.
+        row: Values of items.
+        file: What its file says.
+        place: Where that stands.
+    """
+
+    rule: str
+    as_of: date
+    row: Mapping[str, Any]
+    file: CaseFile
+    place: Location
+
+    @property
+    def dispatch_date(self) -> date:
+        """Day on which alerts are served."""
+        return self.as_of + timedelta(days=1)
+
+
+@dataclass
+class Report:
+    """What became of the cases.
+
+    Attributes:
+        passed: How many hold, by rule.
+        failures: What is otherwise, each at its place.
+        unseen: Conditions that no case has seen 'true', 'false' or 'unknown', by rule.
+        untested: Rules without cases.
+    """
+
+    passed: dict[str, int] = field(default_factory=dict)
+    failures: list[tuple[Location, str]] = field(default_factory=list)
+    unseen: dict[str, list[str]] = field(default_factory=dict)
+    untested: list[str] = field(default_factory=list)
+
+
+def load_cases(project: Project, rules: RuleSet, view: CustomerView) -> list[Case]:
+    """Reads rules/tests.
+
+    Raises:
+        ConfigError: With all problems of all files.
+    """
+    found: list[Case] = []
+    issues: list[Issue] = []
+    known = {rule.id: rule for rule in rules.rules}
+    for path in project.files(FOLDER):
+        document = project.load(path)
+        try:
+            written = validate(document, RuleCases)
+        except ConfigError as error:
+            issues += error.issues
+            continue
+        if written.rule not in known:
+            message = f"there is no rule '{written.rule}'{did_you_mean(written.rule, known)}"
+            issues.append(Issue("RULE_UNKNOWN_REFERENCE", message, document.at("rule")))
+            continue
+        named = {leaf.name for leaf in leaves(known[written.rule].condition)}
+        shared, wrong = _row(written.given, view, document, ("given",))
+        issues += wrong
+        for index, case in enumerate(written.cases):
+            row, wrong = _row(case.given, view, document, ("cases", index, "given"))
+            issues += wrong
+            for name in case.met or ():
+                if name not in named:
+                    message = f"'{name}' is not a condition of {written.rule}{did_you_mean(name, named)}"
+                    place = document.at("cases", index, "met")
+                    issues.append(Issue("RULE_UNKNOWN_REFERENCE", message, place))
+            place = document.at("cases", index)
+            found.append(Case(written.rule, written.as_of, {**shared, **row}, case, place))
+    if issues:
+        raise ConfigError(issues)
+    return found
+
+
+def _row(
+    given: Mapping[str, Any], view: CustomerView, document: Document, at: tuple[str | int, ...]
+) -> tuple[dict[str, Any], list[Issue]]:
+    """Values as the view would hold them."""
+    known: dict[str, Item | Score] = {**view.items, **view.scores}
+    row: dict[str, Any] = {}
+    issues = []
+    for name, value in given.items():
+        place = document.at(*at, name)
+        if name not in known:
+            message = f"'{name}' is not an item of the customer view{did_you_mean(name, known)}"
+            issues.append(Issue("RULE_UNKNOWN_ITEM", message, place))
+            continue
+        try:
+            row[name] = _held(value, known[name])
+        except (ValueError, InvalidOperation):
+            message = f"'{name}' is {known[name].type}, not {value!r}"
+            issues.append(Issue("YAML_BAD_VALUE", message, place))
+    return row, issues
+
+
+def _held(value: Any, item: Item | Score) -> Any:
+    """A value as the item's type; ValueError when it is none."""
+    if value is None:
+        return None
+    match item.type:
+        case "decimal" if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+            return Decimal(str(value)).quantize(Decimal(1).scaleb(-item.scale))
+        case "integer" if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        case "date" if isinstance(value, date):
+            return value
+        case "boolean" if isinstance(value, bool):
+            return value
+        case "string" if isinstance(value, str):
+            return value
+    raise ValueError(value)
+
+
+def run_cases(cases: list[Case], rules: RuleSet) -> Report:
+    """Holds the cases against their rules in plain Python."""
+    report = Report()
+    known = {rule.id: rule for rule in rules.rules}
+    seen: dict[str, set[tuple[str, Truth]]] = {}
+    for case in cases:
+        rule = known[case.rule]
+        verdict = verdict_of(rule, case.row, case.as_of, case.dispatch_date)
+        seen.setdefault(case.rule, set()).update(verdict.conditions.items())
+        wrong = []
+        if (outcome := OUTCOMES[verdict.truth]) != case.file.expect:
+            told = ", ".join(f"{name} {_word(truth)}" for name, truth in verdict.conditions.items())
+            wrong.append(
+                f"expected {case.file.expect}, is {outcome} (audience {_word(verdict.audience)}; {told})"
+            )
+        if case.file.met is not None and set(case.file.met) != set(verdict.met):
+            wrong.append(f"expected true: {_list(case.file.met)}; true are: {_list(verdict.met)}")
+        for language in LANGUAGES:
+            expected = getattr(case.file, language)
+            text = text_of(rule.templates[language], case.row, language)
+            if expected is not None and expected != text:
+                wrong.append(f"{language} is {text!r}, expected {expected!r}")
+        report.failures += [(case.place, f"{case.rule}, {case.file.name}: {one}") for one in wrong]
+        report.passed[case.rule] = report.passed.get(case.rule, 0) + (not wrong)
+    for rule_id, pairs in seen.items():
+        day = date(2026, 5, 31)
+        blank = verdict_of(known[rule_id], {}, day, day + timedelta(days=1)).conditions
+        # What has a value when nothing is known is never unknown.
+        lacking = [
+            f"{name} {_word(truth)}"
+            for name, nothing_known in blank.items()
+            for truth in (True, False, *([None] if nothing_known is None else []))
+            if (name, truth) not in pairs
+        ]
+        if lacking:
+            report.unseen[rule_id] = lacking
+    report.untested = sorted(set(known) - set(seen))
+    return report
+
+
+def _list(names: list[str] | tuple[str, ...]) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+def _word(truth: Truth) -> str:
+    return "unknown" if truth is None else str(truth).lower()

@@ -1,0 +1,115 @@
+"""A rule looked at for one row in plain Python: whether it is true, each condition, and the text.
+
+What Spark makes of the same rule is written by jobs.rulelang.compile; tests hold one against the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from jobs.expressions.evaluate import evaluate
+from jobs.expressions.nodes import Name
+from jobs.rulelang.conditions import Condition, Leaf, leaves
+from jobs.rulelang.load import Rule
+from jobs.rulelang.templates import UNKNOWN, Optional, Part, Placeholder, Template, placeholders
+
+Truth = bool | None
+"""True, False, or None for unknown."""
+OUTCOMES: dict[Truth, str] = {True: "fires", False: "silent", None: "unknown"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a rule says of a row.
+
+    Attributes:
+        truth: Whether it is in the audience and the condition is true.
+        audience: Whether it is in the audience.
+        conditions: Truth of each named condition.
+    """
+
+    truth: Truth
+    audience: Truth
+    conditions: Mapping[str, Truth]
+
+    @property
+    def met(self) -> list[str]:
+        """Names of the conditions that are true."""
+        return [name for name, truth in self.conditions.items() if truth is True]
+
+
+def verdict_of(rule: Rule, row: Mapping[str, Any], as_of: date, dispatch_date: date) -> Verdict:
+    """Looks at a rule for one row.
+
+    Args:
+        rule: The rule.
+        row: Items and scores by name; what is not there is unknown.
+        as_of: Last day the cycle looks at.
+        dispatch_date: Day on which its alerts are served.
+    """
+    known = {**row, "as_of": as_of, "dispatch_date": dispatch_date}
+
+    def item(name: Name) -> Any:
+        return known.get(name.name)
+
+    def parameter(name: str) -> Decimal:
+        found = rule.file.parameters[name]
+        return found.by_city.get(str(row.get("city")), found.default)
+
+    truths = {leaf.name: evaluate(leaf.tree, item, parameter) for leaf in leaves(rule.condition)}
+    audience = evaluate(rule.audience, item)
+    return Verdict(_all([audience, _truth(rule.condition, truths)]), audience, truths)
+
+
+def _truth(condition: Condition, truths: Mapping[str, Truth]) -> Truth:
+    if isinstance(condition, Leaf):
+        return truths[condition.name]
+    members = [_truth(member, truths) for member in condition.members]
+    if condition.kind == "any":
+        return _opposite(_all([_opposite(member) for member in members]))
+    every = _all(members)
+    return _opposite(every) if condition.kind == "not" else every
+
+
+def _all(members: list[Truth]) -> Truth:
+    if any(member is False for member in members):
+        return False
+    return None if any(member is None for member in members) else True
+
+
+def _opposite(truth: Truth) -> Truth:
+    return None if truth is None else not truth
+
+
+def text_of(template: Template, row: Mapping[str, Any], language: str) -> str:
+    """A description with the values of a row."""
+    return "".join(_part(part, row, language) for part in template)
+
+
+def _part(part: Part, row: Mapping[str, Any], language: str) -> str:
+    if isinstance(part, str):
+        return part
+    if isinstance(part, Optional):
+        unknown = any(_is_unknown(one, row) for one in placeholders(part.parts))
+        return "" if unknown else text_of(part.parts, row, language)
+    return _value(part, row.get(part.name), language)
+
+
+def _is_unknown(part: Placeholder, row: Mapping[str, Any]) -> bool:
+    value = row.get(part.name)
+    return value is None or (part.positive and value <= 0)
+
+
+def _value(part: Placeholder, value: Any, language: str) -> str:
+    if value is None:
+        return UNKNOWN[language]
+    if part.absolute:
+        value = abs(value)
+    if part.digits is not None:
+        value = Decimal(value).quantize(Decimal(1).scaleb(-part.digits), ROUND_HALF_UP)
+    named = dict(part.labels)
+    return named.get(value, f"{value:f}" if isinstance(value, Decimal) else str(value))

@@ -1,0 +1,141 @@
+"""What the rules say of one subscription in the newest view, condition by condition, read without Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from jobs.contracts.tables import view_table
+from jobs.expressions.nodes import names, parameters
+from jobs.kernel.errors import ConfigError, Issue, StorageError, did_you_mean
+from jobs.rulelang.conditions import Leaf, leaves
+from jobs.rulelang.load import LANGUAGES, Rule
+from jobs.rulelang.verdict import OUTCOMES, Truth, text_of, verdict_of
+from jobs.stages.context import Configuration
+from jobs.storage.reader import newest_partition, rows_of
+
+
+@dataclass(frozen=True)
+class ConditionFact:
+    """One condition: its name, its truth, its text, and the values of what it names."""
+
+    name: str
+    truth: str
+    text: str
+    values: str
+
+
+@dataclass(frozen=True)
+class RuleFact:
+    """What one rule says.
+
+    Attributes:
+        rule: The rule.
+        cycle: Its cycle.
+        outcome: fires, silent or unknown: its condition now, whatever was true before.
+        audience: Whether the subscription is in its audience.
+        conditions: Its conditions.
+        text: The text by language, where it is true.
+    """
+
+    rule: str
+    cycle: str
+    outcome: str
+    audience: str
+    conditions: list[ConditionFact]
+    text: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What all rules say of a subscription, and the alerts that were written for it."""
+
+    subscription_id: str
+    as_of: date
+    cutoff: date
+    dispatch_date: date
+    rules: list[RuleFact]
+    alerts: list[dict[str, Any]]
+
+
+def explain(
+    configuration: Configuration, warehouse: str, subscription_id: str, rule_id: str | None = None
+) -> Explanation:
+    """Looks at the rules for one subscription.
+
+    Args:
+        configuration: The run's, with the source's parameters.
+        warehouse: Folder or URI of the tables.
+        subscription_id: The subscription.
+        rule_id: Only this rule; all by default.
+
+    Raises:
+        ConfigError: When there is no such rule.
+        StorageError: When the view has not been written, or does not have the subscription.
+    """
+    rules = [rule for rule in configuration.rules.rules if rule_id in (None, rule.id)]
+    if not rules:
+        known = [rule.id for rule in configuration.rules.rules]
+        message = f"there is no rule '{rule_id}'{did_you_mean(rule_id or '', known)}"
+        raise ConfigError(Issue("RULE_UNKNOWN_REFERENCE", message))
+    table = view_table(configuration.view)
+    newest = newest_partition(warehouse, table, ("as_of", "cutoff"))
+    as_of, cutoff = (date.fromisoformat(newest[name]) for name in ("as_of", "cutoff"))
+    here = [("as_of", "=", as_of), ("cutoff", "=", cutoff), ("subscription_id", "=", subscription_id)]
+    found = rows_of(warehouse, table, here)
+    if not found:
+        message = f"the view of {as_of} has no subscription '{subscription_id}'"
+        whose = [*here[:2], ("customer_id", "=", subscription_id)]
+        held = [row["subscription_id"] for row in rows_of(warehouse, table, whose, ["subscription_id"])]
+        if held:
+            message += f"; the customer of this id has {', '.join(sorted(held))}"
+        raise StorageError(Issue("CUSTOMER_UNKNOWN", message))
+    row = found[0]
+    for name in dict.fromkeys(score.table for score in configuration.view.scores.values()):
+        scores = [score for score, one in configuration.view.scores.items() if one.table == name]
+        for told in rows_of(warehouse, configuration.tables[name], here, scores):
+            row |= told
+    served = as_of + timedelta(days=1)
+    alerts = _alerts(configuration, warehouse, subscription_id)
+    facts = [_fact(rule, row, as_of, served) for rule in rules]
+    return Explanation(subscription_id, as_of, cutoff, served, facts, alerts)
+
+
+def _fact(rule: Rule, row: Mapping[str, Any], as_of: date, served: date) -> RuleFact:
+    verdict = verdict_of(rule, row, as_of, served)
+    known = {**row, "as_of": as_of, "dispatch_date": served}
+    conditions = [
+        ConditionFact(leaf.name, _word(verdict.conditions[leaf.name]), leaf.text, _values(leaf, rule, known))
+        for leaf in leaves(rule.condition)
+    ]
+    text = {name: text_of(rule.templates[name], row, name) for name in LANGUAGES} if verdict.truth else {}
+    return RuleFact(
+        rule.id, str(rule.file.cycle), OUTCOMES[verdict.truth], _word(verdict.audience), conditions, text
+    )
+
+
+def _values(leaf: Leaf, rule: Rule, known: Mapping[str, Any]) -> str:
+    """The values of a condition's items and parameters."""
+    told = {name.name: known.get(name.name) for name in names(leaf.tree)}
+    city = str(known.get("city"))
+    for name in parameters(leaf.tree):
+        found = rule.file.parameters[name]
+        told[f":{name}"] = found.by_city.get(city, found.default)
+    return ", ".join(f"{name} = {'unknown' if value is None else value}" for name, value in told.items())
+
+
+def _word(truth: Truth) -> str:
+    return "unknown" if truth is None else str(truth).lower()
+
+
+def _alerts(configuration: Configuration, warehouse: str, subscription_id: str) -> list[dict[str, Any]]:
+    """The alerts of a subscription, oldest first; none where no date has been dispatched."""
+    columns = ("dispatch_date", "moment_id", "status", "status_reason")
+    where = [("subscription_id", "=", subscription_id)]
+    try:
+        found = rows_of(warehouse, configuration.tables["alerts"], where, columns)
+    except StorageError:
+        return []
+    return sorted(found, key=lambda row: (row["dispatch_date"], row["moment_id"]))
