@@ -21,7 +21,7 @@ from jobs.kernel.project import Project
 from jobs.stages.context import configure
 from jobs.storage.session import make_session
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = "i BIGINT, j BIGINT, d DECIMAL(18,2), e DECIMAL(18,2), s STRING, t STRING, as_of DATE, eve DATE, b BOOLEAN, md STRING"

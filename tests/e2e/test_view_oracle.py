@@ -1,0 +1,54 @@
+"""Every item of every subscription of the province, computed again in plain Python."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from tests.e2e.conftest import Province
+from tests.oracle.naive_view import NaiveView
+
+pytestmark = pytest.mark.spark
+
+# A month's end, the day before it, and the month end on which the risk is based.
+VIEWS = (
+    (date(2026, 5, 31), date(2026, 6, 1)),
+    (date(2026, 5, 30), date(2026, 5, 31)),
+    (date(2026, 4, 30), date(2026, 5, 1)),
+)
+NAMES = ("as_of", "cutoff")
+
+
+@pytest.mark.parametrize(("as_of", "cutoff"), VIEWS)
+def test_all_items_are_those_of_a_naive_reading(province: Province, as_of: date, cutoff: date) -> None:
+    configuration = province.configuration
+    assert configuration.source is not None
+    contracts = configuration.source.contracts
+    rows = {
+        name: pl.read_delta(str(path)).to_dicts()
+        for name, contract in contracts.items()
+        if (path := Path(province.warehouse) / contract.clean_table().name).is_dir()
+    }
+    naive = NaiveView(configuration.view, contracts, rows, configuration.amounts, as_of, cutoff)
+    view = pl.read_delta(str(province.warehouse / "customer_view"))
+    found = {
+        row["subscription_id"]: row
+        for row in view.to_dicts()
+        if (row["as_of"], row["cutoff"]) == (as_of, cutoff)
+    }
+    assert sorted(found) == sorted(naive.subscriptions()) and len(found) > 900
+    wrong: dict[str, list[Any]] = defaultdict(list)
+    values: dict[str, set[Any]] = defaultdict(set)
+    for subscription, row in found.items():
+        for item, expected in naive.items(subscription).items():
+            values[item].add(row[item])
+            if row[item] != expected:
+                wrong[item].append((subscription, row[item], expected))
+    assert not wrong, {item: (len(rows), rows[0]) for item, rows in wrong.items()}
+    # What is the same everywhere would tell little.
+    assert sum(len(one) > 1 for one in values.values()) > 75
