@@ -136,3 +136,7 @@ def _value_lines(found: Distribution) -> Iterable[tuple[str, str]]:
         yield "", "at most: " + ", ".join(f"{name} {value:,.6g}" for name, value in pairs)
     if found.values:
         yield "", "most frequent: " + ", ".join(f"{value} ({rows:,})" for value, rows in found.values)
+
+
+if __name__ == "__main__":
+    app()

@@ -105,3 +105,7 @@ def _print_explanation(found: Explanation) -> None:
     for alert in found.alerts:
         reason = f", {alert['status_reason']}" if alert["status_reason"] else ""
         print(f"  {alert['dispatch_date']} {alert['moment_id']}: {alert['status']}{reason}")
+
+
+if __name__ == "__main__":
+    app()

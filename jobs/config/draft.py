@@ -5,6 +5,7 @@ Only a proposal: what it cannot tell stands there as a comment for a person to f
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ def draft_mapping(sample: Sample, contract: ExtractContract) -> str:
         f"# Draft: {len(chosen)} of {len(contract.fields)} fields of {contract.contract} found.",
         "# Check every line, then put the extract under 'extracts' of your file in conf/sources.",
         f"- contract: {contract.contract}",
-        f"  files: {_pattern(sample.name)}",
+        f"  files: {_quoted(_pattern(sample.name))}",
     ]
     if "{period}" not in _pattern(sample.name):
         lines.append("  # The name holds no date: give the month YYYYMM or the day YYYYMMDD that it is for.")
@@ -86,7 +87,8 @@ def draft_mapping(sample: Sample, contract: ExtractContract) -> str:
         need = "required" if field.required else "optional"
         lines.append(f"    # {name}: {need} {field.type}, {field.zh} / {field.en}: no column looks like it")
     if unused:
-        lines.append(f"# Columns not used: {', '.join(unused)}")
+        told = (" ".join(column.split()) for column in unused)
+        lines.append(f"# Columns not used: {', '.join(told)}")
     return "\n".join([*lines, ""])
 
 
@@ -157,10 +159,11 @@ def _reads(value: str, python: str) -> bool:
 
 
 def _expression(field: Field, column: str, sample: Sample) -> str:
+    name = "`" + column.replace("`", "``") + "`"
     if field.type != "date":
-        return f"`{column}`"
+        return name
     form = _date_form([value.strip() for value in sample.columns[column] if value.strip()])
-    return f"parse_date(`{column}`, '{form}')" if form else f"`{column}`"
+    return f"parse_date({name}, '{form}')" if form else name
 
 
 def _pattern(name: str) -> str:
@@ -170,5 +173,4 @@ def _pattern(name: str) -> str:
 
 def _quoted(text: str) -> str:
     """A YAML double-quoted scalar."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\t", "\\t")
-    return f'"{escaped}"'
+    return json.dumps(text, ensure_ascii=False)

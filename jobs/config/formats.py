@@ -12,6 +12,23 @@ from pydantic import Field, field_validator, model_validator
 from jobs.kernel.located_yaml import StrictModel
 
 
+def plain_name(files: str) -> str:
+    """The name of files in the folder of extracts, as it was given.
+
+    Raises:
+        ValueError: When it leads into another folder, or is none.
+    """
+    if not files or "/" in files or "\\" in files or files in (".", ".."):
+        raise ValueError("must be the name of a file in the folder of extracts")
+    return files
+
+
+def glob_of(files: str) -> str:
+    """A file name with placeholders as a glob."""
+    escaped = re.sub(r"[\[?]", lambda found: f"[{found[0]}]", files)
+    return re.sub(r"(\{\w+\}|\*)+", "*", escaped)
+
+
 class Control(StrictModel):
     """The small file that an operator writes beside a delivery once it is whole.
 
@@ -32,6 +49,7 @@ class Control(StrictModel):
     @field_validator("file")
     @classmethod
     def _names_the_delivery(cls, file: str) -> str:
+        plain_name(file)
         if not re.search(r"\{(file|stem)\}", file) or re.search(
             r"[{}]", re.sub(r"\{(file|stem)\}", "", file)
         ):
@@ -181,4 +199,13 @@ class Join(StrictModel):
     @property
     def glob(self) -> str:
         """The file name as a glob."""
-        return re.sub(r"\{\w+\}", "*", self.files)
+        return glob_of(self.files)
+
+    @field_validator("files")
+    @classmethod
+    def _one_beside_each(cls, files: str) -> str:
+        if "*" in files:
+            raise ValueError("names one file beside each first one, so it may not hold '*'")
+        if re.search(r"[{}]", re.sub(r"\{\w+\}", "", files)):
+            raise ValueError("has a brace that belongs to no placeholder")
+        return plain_name(files)

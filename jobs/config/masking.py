@@ -45,7 +45,8 @@ def masked(
     Returns:
         The record; wholly as a shape where it cannot be split into the columns of the header.
     """
-    if header is None:
+    # A record of joined files is kept with what stood beside it.
+    if header is None or mapping.join is not None:
         return shape(original)
     clear = _clear_columns(mapping, contract)
     if mapping.format == "jsonl":
@@ -114,5 +115,6 @@ def _clear_columns(mapping: ExtractMapping, contract: ExtractContract) -> set[st
     if mapping.fields == "same":
         return set(contract.fields) - personal
     hidden = {name: text for name, text in mapping.fields.items() if name in personal}
-    used = set(columns_used(mapping, contract))
-    return used - set(columns_used(mapping.model_copy(update={"fields": hidden, "where": None}), contract))
+    # What only 'where' looks at may be anything.
+    told = set(columns_used(mapping.model_copy(update={"where": None, "join": None}), contract))
+    return told - set(columns_used(mapping.model_copy(update={"fields": hidden, "where": None}), contract))

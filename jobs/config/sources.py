@@ -12,7 +12,7 @@ from typing import Literal as OneOf
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from jobs.config.formats import JOINED, Format, Join
+from jobs.config.formats import JOINED, Format, Join, glob_of, plain_name
 from jobs.contracts.extracts import POPULATION, ExtractContract
 from jobs.expressions.check import type_of
 from jobs.expressions.nodes import Call, Literal, Name, Node, names, substitute
@@ -83,7 +83,12 @@ class ExtractMapping(Format):
     @property
     def glob(self) -> str:
         """The file name as a glob."""
-        return re.sub(r"\{\w+\}", "*", self.files)
+        return glob_of(self.files)
+
+    @field_validator("files")
+    @classmethod
+    def _in_the_folder(cls, files: str) -> str:
+        return plain_name(files)
 
 
 class SourceMapping(StrictModel):
@@ -195,6 +200,13 @@ def columns_used(mapping: ExtractMapping, contract: ExtractContract) -> list[str
     return list(dict.fromkeys([*found, *(mapping.join.on if mapping.join else ())]))
 
 
+def optional_columns(mapping: ExtractMapping, contract: ExtractContract) -> set[str]:
+    """Columns that a file may lack: optional fields, where columns are named like the contract's fields."""
+    if mapping.fields != "same":
+        return set()
+    return {name for name, field in contract.fields.items() if not field.required}
+
+
 def joined_columns(mapping: ExtractMapping, contract: ExtractContract) -> list[str]:
     """The columns of its second file that a mapping needs, in order of use."""
     found = [name.name for name in _names_used(mapping, contract) if name.table is not None]
@@ -284,8 +296,8 @@ def _join_issues(document: Document, index: int, extract: ExtractMapping, join: 
         if name not in known:
             message = f"{{{name}}} does not stand in the name of the first file{did_you_mean(name, known)}"
             issues.append(Issue("YAML_BAD_VALUE", message, document.at(*place)))
-    if "*" in join.files:
-        message = "names one file beside each first one, so it may not hold '*'"
+    if "part" in known and "{part}" not in join.files:
+        message = "lacks {part}: each part has a second file of its own"
         issues.append(Issue("YAML_BAD_VALUE", message, document.at(*place)))
     return issues
 

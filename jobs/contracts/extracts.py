@@ -21,6 +21,11 @@ POPULATION = "subscriptions"
 # Fields that name a person, in whatever contract.
 PERSON_FIELDS = ("customer_id", "account_id", "subscription_id")
 
+OWN_COLUMNS = (
+    "alike", "applicable", "available_at", "delivery", "delivery_id", "fault", "file", "line", "part",
+    "period", "raw", "reasons", "row_date", "row_day", "run_id",
+)  # fmt: skip
+
 Grain = Literal["event", "month", "state"]
 FieldType = Literal["string", "integer", "decimal", "date", "timestamp", "boolean"]
 Personal = Literal["number", "name", "birth_date", "device"]
@@ -41,11 +46,11 @@ class Field(StrictModel):
     zh: str
     en: str
     required: bool = False
-    scale: int = 2
+    scale: int = Setting(default=2, ge=0, le=10)
     unit: str | None = None
-    min: float | None = None
-    max: float | None = None
-    values: tuple[str, ...] | None = None
+    min: float | None = Setting(default=None, allow_inf_nan=False)
+    max: float | None = Setting(default=None, allow_inf_nan=False)
+    values: tuple[str, ...] | None = Setting(default=None, min_length=1)
     pattern: str | None = None
     personal: Personal | None = None
     identity: bool = False
@@ -87,17 +92,17 @@ class ExtractContract(StrictModel):
         quality: What is expected of a delivery as a whole.
     """
 
-    contract: str
-    version: int
+    contract: str = Setting(pattern=r"^[a-z][a-z0-9_]*$")
+    version: int = Setting(ge=1)
     zh: str
     en: str
     grain: Grain
-    key: tuple[str, ...]
+    key: tuple[str, ...] = Setting(min_length=1)
     event_date: str | None = None
     effective_date: str | None = None
     month: str | None = None
-    available_after_days: int
-    freshness_days: int
+    available_after_days: int = Setting(ge=0)
+    freshness_days: int = Setting(ge=0)
     partition_unit: Literal["day", "month", "year"] = "month"
     max_bad_share: float = Setting(default=0.02, ge=0, le=1)
     late_after_days: int | None = Setting(default=None, ge=0)
@@ -266,6 +271,8 @@ def _problems(contract: ExtractContract) -> list[tuple[tuple[str, ...], str]]:
         found.append((("grain",), f"grain {contract.grain} needs '{wanted}'"))
     elif contract.date_field not in known:
         found.append((("grain",), f"'{contract.date_field}' is not a field"))
+    else:
+        found += _date_problems(contract)
     found += [(("key",), f"key '{key}' is not a field") for key in contract.key if key not in known]
     if contract.late_after_days is not None and contract.grain == "state":
         found.append((("late_after_days",), "rows of grain state are never late"))
@@ -277,10 +284,54 @@ def _problems(contract: ExtractContract) -> list[tuple[tuple[str, ...], str]]:
     for name, part in contract.derived.items():
         if part.from_ not in contract.fields:
             found.append((("derived", name), f"'{part.from_}' is not a field"))
+        if name in contract.fields:
+            found.append((("derived", name), f"'{name}' is a field already"))
+    twice = sorted({key for key in contract.key if contract.key.count(key) > 1})
+    found += [(("key",), f"'{key}' stands twice") for key in twice]
     for name, field in contract.fields.items():
-        if field.pattern is not None:
-            try:
-                re.compile(field.pattern)
-            except re.error as error:
-                found.append((("fields", name, "pattern"), f"pattern is not a regular expression: {error}"))
+        found += [(("fields", name), message) for message in _field_problems(name, field)]
+        if name in contract.key and not field.kept:
+            found.append((("key",), f"'{name}' is personal and is not kept, so it cannot name a row"))
+    return found
+
+
+def _date_problems(contract: ExtractContract) -> list[tuple[tuple[str, ...], str]]:
+    """What is wrong with the field that dates a row."""
+    kinds = ("event_date", "effective_date", "month")
+    dates = [kind for kind in kinds if getattr(contract, kind) is not None]
+    found: list[tuple[tuple[str, ...], str]] = [
+        ((kind,), f"dates a row besides '{dates[0]}'") for kind in dates[1:]
+    ]
+    name = contract.date_field
+    if contract.column_types[name] != "date":
+        found.append(((dates[0],), f"'{name}' is {contract.column_types[name]}, not date"))
+    source = contract.derived[name].from_ if name in contract.derived else name
+    if source in contract.fields and not contract.fields[source].required:
+        found.append((("fields", source), f"'{source}' dates a row, so it must be required"))
+    return found
+
+
+def _field_problems(name: str, field: Field) -> list[str]:
+    """What a field says that does not fit together."""
+    found = []
+    if not re.fullmatch("[a-z][a-z0-9_]*", name):
+        found.append(f"'{name}' is no name of small letters, digits and underscores")
+    if name in OWN_COLUMNS:
+        found.append(f"'{name}' is a column of our own; the names taken are {', '.join(OWN_COLUMNS)}")
+    number = field.type in ("integer", "decimal")
+    for key in ("min", "max", "default"):
+        if getattr(field, key) is not None and not number:
+            found.append(f"'{key}' belongs to numbers, not to {field.type}")
+    for key in ("values", "pattern"):
+        if getattr(field, key) is not None and field.type != "string":
+            found.append(f"'{key}' belongs to strings, not to {field.type}")
+    if field.min is not None and field.max is not None and field.min > field.max:
+        found.append(f"min {field.min:g} is more than max {field.max:g}")
+    if field.pattern is not None:
+        try:
+            re.compile(field.pattern)
+        except re.error as error:
+            found.append(f"pattern is not a regular expression: {error}")
+        if "(?P" in field.pattern:
+            found.append("pattern has a group (?P...), which Spark does not know")
     return found

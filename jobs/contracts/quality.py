@@ -38,6 +38,8 @@ class Rows(StrictModel):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
+        if self.least is None and self.most is None:
+            raise ValueError("needs 'least' or 'most'")
         if self.least is not None and self.most is not None and self.least > self.most:
             raise ValueError("'least' is more than 'most'")
         return self

@@ -19,6 +19,9 @@ from jobs.expressions.nodes import Call, Name, Node
 from jobs.expressions.parse import parse
 from jobs.expressions.sql import literal, quote, to_sql
 
+WHERE = "where"
+"""Stands for the mapping's condition in reasons."""
+
 _TRUE = "('true', '1', 'yes', 'y', '是')"
 _FALSE = "('false', '0', 'no', 'n', '否')"
 _CONVERSIONS = ("number", "parse_number", "date", "parse_date")
@@ -98,8 +101,13 @@ def _filled(rows: DataFrame, mapping: ExtractMapping, contract: ExtractContract)
     expressions = field_expressions(mapping, contract)
     values = [F.expr(to_sql(node, _column)).alias(f"v__{name}") for name, node in expressions.items()]
     failed = [F.expr(_failure(node) or "FALSE").alias(f"f__{name}") for name, node in expressions.items()]
-    where = "TRUE" if mapping.where is None else f"coalesce({to_sql(parse(mapping.where), _column)}, FALSE)"
-    applicable = F.expr(f"fault IS NOT NULL OR {where}").alias("applicable")
+    where, unread = "TRUE", "FALSE"
+    if mapping.where is not None:
+        condition = parse(mapping.where)
+        where, unread = f"coalesce({to_sql(condition, _column)}, FALSE)", _failure(condition) or "FALSE"
+    # A row of which nobody can say whether it applies is not passed over in silence.
+    applicable = F.expr(f"fault IS NOT NULL OR {where} OR {unread}").alias("applicable")
+    failed.append(F.expr(unread).alias(f"f__{WHERE}"))
     return rows.select("file", "line", "raw", "fault", applicable, *values, *failed)
 
 
@@ -138,7 +146,7 @@ def _checked(rows: DataFrame, mapping: ExtractMapping, contract: ExtractContract
     filled = field_expressions(mapping, contract)
     zone = mapping.time_zone
     typed = [_field(name, field, name in filled, zone).alias(name) for name, field in contract.fields.items()]
-    carried = [f"v__{name}" for name in filled] + [f"f__{name}" for name in filled]
+    carried = [f"v__{name}" for name in filled] + [f"f__{name}" for name in [*filled, WHERE]]
     head = ["file", "line", "raw", "fault", "applicable"]
     cast = rows.select(*head, *typed, *carried)
     conditions = [
@@ -147,6 +155,7 @@ def _checked(rows: DataFrame, mapping: ExtractMapping, contract: ExtractContract
         if name in filled
         for reason, condition in _reasons(name, field)
     ]
+    conditions.append((f"type:{WHERE}", quote(f"f__{WHERE}")))
     # Only a bad row pays for the list of its reasons, which Spark cannot compile.
     bad = " OR ".join(f"({condition})" for _, condition in conditions)
     found = ", ".join(f"CASE WHEN {condition} THEN {literal(reason)} END" for reason, condition in conditions)
@@ -293,7 +302,8 @@ def _placed(rows: DataFrame, contract: ExtractContract, context: RowContext) -> 
 def latest_wins(rows: DataFrame, contract: ExtractContract, buckets: int = 1) -> DataFrame:
     """One row a key and unit: of rows alike in it the last delivered, then the one further down its file.
 
-    The rows of a unit (row_day) come together in so many tasks, so that each writes few files.
+    With it goes the number of those alike (alike), by which the sum of rows can be checked. The rows of a
+    unit (row_day) come together in so many tasks, so that each writes few files.
 
     Args:
         rows: Typed rows with available_at, delivery (its number in the order of delivery), line and row_day.
@@ -305,7 +315,8 @@ def latest_wins(rows: DataFrame, contract: ExtractContract, buckets: int = 1) ->
     gathered = rows.withColumn("_bucket", bucket).repartition(*unit)
     order = [F.col(name).desc() for name in ("available_at", "delivery", "line")]
     window = Window.partitionBy(*unit, *contract.row_key).orderBy(*order)
-    ranked = gathered.withColumn("_rank", F.row_number().over(window)).where("_rank = 1")
+    alike = F.count("*").over(Window.partitionBy(*unit, *contract.row_key))
+    ranked = gathered.withColumns({"_rank": F.row_number().over(window), "alike": alike}).where("_rank = 1")
     return ranked.drop("_rank", "_bucket")
 
 

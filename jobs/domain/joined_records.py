@@ -41,6 +41,8 @@ class JoinKey:
 def with_joined(first: DataFrame, second: DataFrame, key: JoinKey) -> DataFrame:
     """Records of first files with the columns of their second ones as j0, j1 ...; null where none is found.
 
+    The original text is that of both records, a line each.
+
     Of records of one key in the second file that counts which stands last.
 
     Args:
@@ -50,9 +52,13 @@ def with_joined(first: DataFrame, second: DataFrame, key: JoinKey) -> DataFrame:
     """
     columns = [name for name in second.columns if name not in ("file", "line", "fault", "raw")]
     held = _ranked(second, key).where("fault IS NULL AND place = 1")
-    held = held.select("file", *key.names, *(F.col(name).alias(f"j{name[1:]}") for name in columns))
-    kept = [*first.columns, *(f"j{name[1:]}" for name in columns)]
-    return first.withColumns(key.columns(key.first)).join(held, ["file", *key.names], "left").select(*kept)
+    text = F.col("raw").alias("beside")
+    held = held.select("file", *key.names, text, *(F.col(name).alias(f"j{name[1:]}") for name in columns))
+    kept = [*(name for name in first.columns if name != "raw"), *(f"j{name[1:]}" for name in columns)]
+    # Either record may be why the row is refused.
+    both = F.concat_ws("\n", "raw", "beside").alias("raw")
+    keyed = first.withColumns(key.columns(key.first))
+    return keyed.join(held, ["file", *key.names], "left").select(*kept, both)
 
 
 def judged_second(first: DataFrame, second: DataFrame, key: JoinKey) -> DataFrame:

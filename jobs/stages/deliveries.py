@@ -57,6 +57,12 @@ class Delivery:
         return self.contract, self.period, self.part
 
     @property
+    def slots(self) -> set[tuple[str, str, str]]:
+        """The slot with that of a second file, which it may have had, or have no longer."""
+        mine = {self.slot}
+        return mine if self.is_second else {*mine, (self.contract, self.period, f"{self.part}.{JOINED}")}
+
+    @property
     def rank(self) -> tuple[int, date, str]:
         """Of deliveries of one slot the highest holds."""
         return self.sequence, self.delivered_on or date.min, self.name
@@ -216,6 +222,8 @@ def _facts(path: Path, mapping: ExtractMapping, layout: Layout) -> FileFacts:
         SourceError: When it cannot be read.
     """
     control = None if mapping.control is None else _control_text(path, mapping.control)
+    if not path.is_file():
+        raise SourceError(Issue("FILE_MISSING", "is not there", Location(str(path))))
     size = path.stat().st_size
     facts = look_at(str(path), layout)
     if path.stat().st_size != size:

@@ -7,12 +7,13 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import PurePosixPath
 
 from jobs.config.draft import Sample
 from jobs.kernel.errors import Issue, Location, SourceError
 from jobs.storage.parquet_records import group_columns, open_parquet, text_columns
-from jobs.storage.records import open_stream
+from jobs.storage.records import first_bytes
 
 HEAD = 256 << 10
 ENCODINGS = ("utf-8", "gb18030")
@@ -29,18 +30,25 @@ def sample_of(path: str) -> Sample:
     name = PurePosixPath(path).name
     if name.endswith(".parquet"):
         return Sample(name, _parquet_columns(path), "parquet")
-    with open_stream(path) as stream:
-        data = stream.read(HEAD)
+    data = first_bytes(path, HEAD)
     cut = data.rfind(b"\n") + 1
     data = (data[:cut] if cut and len(data) == HEAD else data).removeprefix(codecs.BOM_UTF8)
     if not data.strip():
         raise SourceError(Issue("FILE_BAD_HEADER", "is empty; expected a header", Location(path, 1, 1)))
     encoding, text = _decoded(data, path)
-    lines = text.splitlines()
+    # Not splitlines: JSON may hold characters that Python takes for line ends.
+    lines = [line.rstrip("\r") for line in text.lstrip("\r\n").split("\n")]
     if {".jsonl", ".ndjson"} & set(PurePosixPath(name).suffixes):
         return Sample(name, _object_columns(lines[:VALUES], path), "jsonl", encoding)
     delimiter = max(DELIMITERS, key=lines[0].count)
-    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))[: VALUES + 1]
+    # A quote that does not close makes one field of the rest.
+    csv.field_size_limit(max(HEAD, csv.field_size_limit()))
+    whole = io.StringIO("\n".join(lines), newline="")
+    try:
+        rows = list(islice(csv.reader(whole, delimiter=delimiter), VALUES + 1))
+    except csv.Error as error:
+        message = f"cannot be split into columns ({error}); are lines ended by line feeds?"
+        raise SourceError(Issue("FILE_BAD_HEADER", message, Location(path))) from None
     twice = sorted({name for name in rows[0] if rows[0].count(name) > 1})
     if twice:
         message = f"columns stand there twice: {', '.join(twice)}"
@@ -66,9 +74,11 @@ def _object_columns(lines: list[str], path: str) -> dict[str, list[str]]:
     """Values by name, or by path where they lie in an object of an object."""
     columns: dict[str, list[str]] = {}
     for number, line in enumerate(lines, start=1):
+        if not line:
+            continue
         try:
             found = json.loads(line, parse_float=str, parse_int=str)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             raise SourceError(Issue("FILE_BAD_HEADER", "is no JSON object", Location(path, number, 1)))

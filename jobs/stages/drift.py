@@ -12,7 +12,7 @@ from jobs.kernel.errors import Issue
 from jobs.stages.context import RunContext
 from jobs.stages.deliveries import Delivery
 from jobs.stages.judge import Batch
-from jobs.stages.refusals import column_of, react
+from jobs.stages.refusals import column_for, react
 
 KINDS = ("new", "missing", "retyped", "moved")
 # Of a column that is no longer of its type, this share of the rows is refused for it.
@@ -35,13 +35,15 @@ def drift_of(header: Sequence[str], used: Sequence[str], before: Sequence[str] |
         {'new': ['d'], 'missing': ['c'], 'moved': ['a', 'b']}
         >>> drift_of(["a", "d"], ["a", "b"], None)
         {'new': [], 'missing': [], 'moved': []}
+        >>> drift_of(["a", "b", "", "", ""], ["a"], ["b", "a", "", ""])
+        {'new': [], 'missing': [], 'moved': ['a', 'b']}
     """
     if before is None:
         return {"new": [], "missing": [], "moved": []}
-    both = [name for name in header if name in before]
-    moved = [
-        name for name, other in zip(both, filter(both.__contains__, before), strict=True) if name != other
-    ]
+    # Names that stand twice, such as those of empty columns, tell nothing of where they were.
+    once = [name for name in header if header.count(name) == 1 == before.count(name)]
+    held = [name for name in before if name in once]
+    moved = [name for name, other in zip(once, held, strict=True) if name != other]
     return {
         "new": [name for name in header if name not in before and name not in used],
         "missing": [name for name in before if name not in header],
@@ -105,4 +107,4 @@ def _retyped(batch: Batch, delivery: Delivery) -> list[str]:
     reasons = mine.select(F.explode("reasons").alias("reason")).where("reason LIKE 'type:%'")
     counted = reasons.groupBy("reason").count().where(F.col("count") >= RETYPED_SHARE * read).collect()
     fields = sorted(row["reason"].partition(":")[2] for row in counted)
-    return [delivery.facts.header[column_of(delivery, batch.contract, field) - 1] for field in fields]
+    return [column_for(delivery, batch.contract, field) for field in fields]

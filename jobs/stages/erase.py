@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.config.formats import JOINED
 from jobs.contracts.columns import Table
 from jobs.contracts.extracts import PERSON_FIELDS
 from jobs.domain.privacy import tombstone
@@ -150,10 +152,23 @@ def _of_person(context: RunContext, table: Table, ids: Ids, texts: Iterable[str]
     rows = context.warehouse.read(table)
     if table.name == QUARANTINE:
         alternatives = "|".join(map(re.escape, texts))
-        return rows.where(F.col("original").rlike(f"(?<![A-Za-z0-9])({alternatives})(?![A-Za-z0-9])"))
+        named = F.col("original").rlike(f"(?<![A-Za-z0-9])({alternatives})(?![A-Za-z0-9])")
+        return rows.where(named).unionByName(_of_buried(context, rows)).distinct()
     if table.name == IDENTITY:
         return rows.where(_in_identity(context, ids))
     return rows.where(" OR ".join(_among(field, ids[field]) for field in _naming(table)))
+
+
+def _of_buried(context: RunContext, rows: DataFrame) -> DataFrame:
+    """Refused rows with a word that is an id of somebody erased: later files may have brought them back."""
+    pieces = [F.split("original", pattern) for pattern in ("[^A-Za-z0-9]+", "[^A-Za-z0-9_-]+")]
+    words = F.explode(F.array_distinct(F.concat(*pieces))).alias("word")
+    fields = F.explode(F.array(*map(F.lit, PERSON_FIELDS))).alias("field")
+    told = rows.select("delivery_id", "line", words).select("*", fields)
+    stone = tombstone(F.col("field"), F.col("word"), context.keys.pseudonym)
+    buried = context.warehouse.read_or_empty(context.table(TABLE)).select("tombstone")
+    hits = told.withColumn("tombstone", stone).join(buried, "tombstone")
+    return rows.join(hits.select("delivery_id", "line").distinct(), ["delivery_id", "line"], "left_semi")
 
 
 def _in_identity(context: RunContext, ids: Ids) -> str:
@@ -177,8 +192,13 @@ def _files_with(context: RunContext, found: Mapping[str, DataFrame]) -> list[str
         if name.startswith("raw_") or name == QUARANTINE:
             deliveries |= {row[0] for row in rows.select("delivery_id").distinct().collect()}
     known = known_deliveries(context)
-    slots = {(r["contract"], r["period"], r["part"]) for r in known if r["delivery_id"] in deliveries}
-    return sorted({row["file"] for row in known if (row["contract"], row["period"], row["part"]) in slots})
+    slots = {_slot(row) for row in known if row["delivery_id"] in deliveries}
+    return sorted({row["file"] for row in known if _slot(row) in slots})
+
+
+def _slot(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What a delivery is replaced in; two joined files are in one."""
+    return row["contract"], row["period"], row["part"].removesuffix(f".{JOINED}")
 
 
 def _delete(context: RunContext, table: Table, found: DataFrame, ids: Ids) -> None:

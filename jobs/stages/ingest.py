@@ -13,17 +13,14 @@ from functools import reduce
 from itertools import product
 from typing import Any
 
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.contracts.columns import Table
 from jobs.contracts.extracts import ExtractContract
-from jobs.contracts.view import CustomerView
-from jobs.domain.extract_rows import latest_wins, row_day
-from jobs.domain.tiles import build_tiles, tiles_of
-from jobs.expressions.sql import literal
+from jobs.domain.tiles import tiles_of
 from jobs.kernel.errors import Issue, SourceError
+from jobs.stages.clean import write_clean
 from jobs.stages.context import RunContext
 from jobs.stages.coverage import covered
 from jobs.stages.deliveries import Delivery, find_deliveries
@@ -33,7 +30,7 @@ from jobs.stages.quality import QualityCheck
 from jobs.stages.refusals import refusals
 from jobs.storage.frames import frame_of
 from jobs.storage.ledger import LedgerRow
-from jobs.storage.warehouse import ROWS_PER_FILE, Warehouse, predicate
+from jobs.storage.warehouse import Warehouse, predicate
 
 SLOT = ("contract", "period", "part")
 
@@ -91,7 +88,7 @@ def ingest(context: RunContext) -> list[dict[str, Any]]:
             batch.judged.unpersist()
     rows = [row | {"drift": drift[row["delivery_id"]]} for group in groups for row in group]
     rows += [_superseded_row(context, one) for one in new if one.superseded]
-    _record(context, known, rows)
+    _record(context, known, rows, {slot for one in current for slot in one.slots})
     _log(context, started, "complete", rows, waiting)
     return rows
 
@@ -151,47 +148,6 @@ def _write(context: RunContext, batch: Batch, known: list[dict[str, Any]]) -> li
     ]
 
 
-def write_clean(
-    warehouse: Warehouse,
-    batch: Batch,
-    units: list[date],
-    others: list[dict[str, Any]],
-    view: CustomerView,
-) -> dict[str, int]:
-    """Writes some units of a clean table and its tiles.
-
-    Args:
-        warehouse: The tables.
-        batch: New deliveries that have rows in these units.
-        units: What is written anew.
-        others: Loaded deliveries that have rows in them.
-        view: Gives the measures.
-
-    Returns:
-        Clean rows in these units, by delivery.
-    """
-    contract = batch.contract
-    numbers = _numbered(batch, others)
-    kept = _clean_rows(warehouse, batch, units, numbers, {row["delivery_id"] for row in others})
-    kept = kept.persist(StorageLevel.MEMORY_AND_DISK)
-    ids = ", ".join(map(literal, numbers))
-    clean = kept.withColumn("delivery_id", F.expr(f"array({ids})[delivery]"))
-    warehouse.replace_changed(clean, contract.clean_table(), {"row_day": units}, arranged=True)
-    for tiles in tiles_of(contract, view):
-        built = build_tiles(kept, contract, view)
-        warehouse.replace_changed(built, tiles, {"row_day": units}, arranged=True)
-    counted = {row[0]: row[1] for row in kept.groupBy("delivery").count().collect()}
-    kept.unpersist()
-    return {delivery_id: counted.get(number, 0) for delivery_id, number in numbers.items()}
-
-
-def _numbered(batch: Batch, others: list[dict[str, Any]]) -> dict[str, int]:
-    """A number for each delivery that has rows in units to redo, in the order of delivery."""
-    mine = {(one.period, one.part, one.delivery_id) for one in batch.deliveries}
-    mine |= {(row["period"], row["part"], row["delivery_id"]) for row in others}
-    return {delivery_id: number for number, (_, _, delivery_id) in enumerate(sorted(mine))}
-
-
 def _touched(
     batch: Batch, known: list[dict[str, Any]], slots: set[tuple[str, str]]
 ) -> tuple[list[date], list[dict[str, Any]]]:
@@ -205,31 +161,6 @@ def _touched(
         if (row["period"], row["part"]) not in slots and not units.isdisjoint(row["units"])
     ]
     return sorted(units), others
-
-
-def _clean_rows(
-    warehouse: Warehouse, batch: Batch, units: list[date], numbers: dict[str, int], others: set[str]
-) -> DataFrame:
-    """The clean rows of some units: from the new rows, and from raw where others have rows there too.
-
-    A row has the number of its delivery instead of its id, which is long to carry along.
-    """
-    contract = batch.contract
-    columns = [column.name for column in contract.kept_columns] + ["row_date", "available_at", "line"]
-    frames = []
-    if batch.deliveries:
-        new = ", ".join(str(numbers[one.delivery_id]) for one in batch.deliveries)
-        number = F.expr(f"array({new})[delivery]").alias("delivery")
-        frames.append(batch.judged.where(ACCEPTED).select(*columns, number))
-    if others:
-        known = ", ".join(f"{literal(one)}, {numbers[one]}" for one in sorted(others))
-        number = F.expr(f"map({known})[delivery_id]").alias("delivery")
-        old = warehouse.read(contract.raw_table()).where(F.col("delivery_id").isin(*others))
-        frames.append(old.select(*columns, number))
-    rows = reduce(DataFrame.unionByName, frames)
-    rows = rows.withColumn("row_day", row_day(contract)).where(F.col("row_day").isin(units))
-    accepted = sum(counts.accepted for counts in batch.counts.values())
-    return latest_wins(rows, contract, buckets=1 + accepted // (len(units) * ROWS_PER_FILE))
 
 
 def _replace_slots(
@@ -275,7 +206,7 @@ def _write_quarantine(context: RunContext, batches: list[Batch], known: list[dic
             contract, original = F.lit(name).alias("contract"), F.col("raw").alias("original")
             bad = batch.rows.where(REFUSED)
             frames.append(bad.select(contract, *told, original, run))
-            slots |= {one.slot for one in batch.deliveries}
+            slots |= {slot for one in batch.deliveries for slot in one.slots}
     if frames:
         rows = reduce(DataFrame.unionByName, frames)
         _replace_slots(context.warehouse, rows, context.table("quarantine"), SLOT, slots)
@@ -351,9 +282,13 @@ def _superseded_row(context: RunContext, one: Delivery) -> dict[str, Any]:
     return {**_delivery_row(context, one, contract, Counts(0, 0, 0, None, None), 0), "rows_read": 0}
 
 
-def _record(context: RunContext, known: list[dict[str, Any]], added: list[dict[str, Any]]) -> None:
+def _record(
+    context: RunContext,
+    known: list[dict[str, Any]],
+    added: list[dict[str, Any]],
+    new_slots: Set[tuple[str, str, str]],
+) -> None:
     """Writes the deliveries table: the commit point of the ingest."""
-    new_slots = {(r["contract"], r["period"], r["part"]) for r in added if r["status"] == "active"}
     for row in known:
         if (row["contract"], row["period"], row["part"]) in new_slots:
             row["status"] = "superseded"

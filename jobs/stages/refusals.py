@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from jobs.config.sources import columns_used
+from jobs.config.formats import JOINED
+from jobs.config.sources import columns_used, joined_columns
 from jobs.contracts.extracts import ExtractContract
+from jobs.domain.extract_rows import WHERE
 from jobs.domain.joined_records import REPEATED, UNMATCHED
 from jobs.kernel.errors import Issue, Location
 from jobs.stages.context import RunContext
@@ -52,18 +54,29 @@ def bad_rows(batch: Batch, delivery: Delivery) -> list[Issue]:
             kind, _, field = reason.partition(":")
             code = "FILE_UNDECODABLE" if kind == "undecodable" else "FILE_BAD_ROW"
             place = Location(delivery.path, row["line"], column_of(delivery, batch.contract, field))
-            issues.append(Issue(code, _sentence(kind, field, delivery, batch.contract), place))
+            sentence = _sentence(kind, field, delivery, batch.contract)
+            column = column_for(delivery, batch.contract, field)
+            if delivery.second is not None and column.startswith(f"{JOINED}."):
+                sentence += f" ({column}, from {delivery.second.name})"
+            issues.append(Issue(code, sentence, place))
     return issues
 
 
 def column_of(delivery: Delivery, contract: ExtractContract, field: str) -> int:
-    """Number of the field's column in the file, counted from one; 1 when several make the field up."""
+    """Number of the field's column in the file, counted from one; 1 when the file has none of its own."""
+    column = column_for(delivery, contract, field)
+    return delivery.facts.header.index(column) + 1 if column in delivery.facts.header else 1
+
+
+def column_for(delivery: Delivery, contract: ExtractContract, field: str) -> str:
+    """The first column that makes a field up; one of the second file as joined.column."""
     mapping = delivery.mapping
-    if mapping.fields != "same" and field in mapping.fields:
-        narrowed = mapping.model_copy(update={"fields": {field: mapping.fields[field]}, "where": None})
-        used = columns_used(narrowed, contract)
-        field = used[0] if used else field
-    return delivery.facts.header.index(field) + 1 if field in delivery.facts.header else 1
+    if mapping.fields == "same" or field not in mapping.fields:
+        return field
+    alone = {"fields": {field: mapping.fields[field]}, "where": None, "join": None}
+    narrowed = mapping.model_copy(update=alone)
+    beside = [f"{JOINED}.{name}" for name in joined_columns(narrowed, contract)]
+    return next(iter([*columns_used(narrowed, contract), *beside]), field)
 
 
 def _sentence(kind: str, field: str, delivery: Delivery, contract: ExtractContract) -> str:
@@ -79,6 +92,8 @@ def _sentence(kind: str, field: str, delivery: Delivery, contract: ExtractContra
         return f"{field} lies too long before the period of the delivery"
     if kind == "reference":
         return f"{field} is not known among {contract.references[field].to}"
+    if field == WHERE:
+        return f"a value is no number or date in where: {delivery.mapping.where}"
     spec = contract.fields[field]
     match kind:
         case "type":

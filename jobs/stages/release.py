@@ -17,12 +17,14 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.config.sources import columns_used, optional_columns
 from jobs.contracts.extracts import contract_named
 from jobs.kernel.errors import Issue, StorageError
+from jobs.stages.clean import write_clean
 from jobs.stages.context import RunContext
 from jobs.stages.coverage import covered
 from jobs.stages.deliveries import Delivery, layout_of
-from jobs.stages.ingest import known_deliveries, people_of, record_deliveries, write_clean
+from jobs.stages.ingest import known_deliveries, people_of, record_deliveries
 from jobs.stages.judge import ACCEPTED, Batch, columns_read, counted, typed
 from jobs.stages.lookups import Lookups
 from jobs.storage.ledger import LedgerRow
@@ -104,6 +106,13 @@ def _delivery(context: RunContext, row: Mapping[str, Any]) -> Delivery | None:
     # A record alone does not tell what stood beside it in a second file.
     if mapping is None or mapping.join is not None or not row["header"]:
         return None
+    header = tuple(row["header"])
+    contract = context.source.contracts[row["contract"]]
+    if mapping.format == "jsonl":
+        # The objects of a file hold what they hold, whatever was looked for when it was read.
+        header = tuple(columns_used(mapping, contract))
+    elif not set(columns_used(mapping, contract)) <= {*header, *optional_columns(mapping, contract)}:
+        return None
     return Delivery(
         delivery_id=row["delivery_id"],
         source=row["source"],
@@ -116,7 +125,7 @@ def _delivery(context: RunContext, row: Mapping[str, Any]) -> Delivery | None:
         part=row["part"],
         sequence=row["sequence"],
         delivered_on=row["delivered_on"],
-        facts=FileFacts(row["sha256"], tuple(row["header"]), row["rows_in_file"]),
+        facts=FileFacts(row["sha256"], header, row["rows_in_file"]),
     )
 
 

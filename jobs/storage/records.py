@@ -153,9 +153,23 @@ def look_at(path: str, layout: Layout) -> FileFacts:
         whole = RecordFile(0, path, pieces)
         records = sum(batch.num_rows for batch in read_pieces(whole, pieces, layout, len(header), ()))
     else:
-        records = newlines + (size > body and last != b"\n") - (line - 1)
+        # A header without a line feed behind it is no record.
+        records = max(0, newlines + (size > body and last != b"\n") - (line - 1))
     names = json_names(first, layout.encoding) if layout.format == "jsonl" else header
     return FileFacts(digest.hexdigest(), header, records, pieces, names)
+
+
+def first_bytes(path: str, size: int) -> bytes:
+    """The first bytes of a file, unpacked.
+
+    Raises:
+        SourceError: When it cannot be opened or unpacked.
+    """
+    found = b""
+    with open_stream(path) as stream:
+        while len(found) < size and (chunk := _read(stream, path)):
+            found += chunk
+    return found[:size]
 
 
 def _start(first: bytes, path: str, layout: Layout) -> tuple[tuple[str, ...], int]:

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+import polars as pl
 import pytest
 
 from jobs.kernel.errors import SourceError
@@ -181,6 +182,39 @@ def test_the_second_file_is_held_to_the_mapping_too(tmp_path: Path) -> None:
         f"{path}:3:1 FILE_BAD_ROW the file sessions_{{period}}_{{sequence}}.csv has no record with its id, on_day",
         f"{path}:5:1 FILE_BAD_ROW the file sessions_{{period}}_{{sequence}}.csv has no record with its id, on_day",
     ]
+
+
+def test_what_is_wrong_of_a_joined_value_is_told_of_its_file(tmp_path: Path) -> None:
+    little = Little(tmp_path, SOURCE_OF_TWO.replace("max_bad_share: 1.0", "max_bad_share: 0.1"))
+    path = little.put("sessions_202605_1.csv", FIRST + f"s1,{DAY},S1\n")
+    little.put("volumes_202605_1.csv", SECOND + f"many,{DAY},s1\n")
+    with pytest.raises(SourceError) as caught:
+        little.run()
+    told = f"{path}:2:1 FILE_BAD_ROW mb is not a valid integer (joined.megabytes, from volumes_202605_1.csv)"
+    assert told in str(caught.value).splitlines()
+
+
+def test_a_file_that_is_joined_no_longer_leaves_nothing_behind(tmp_path: Path) -> None:
+    little = Little(tmp_path, SOURCE_OF_TWO)
+    little.put("sessions_202605_1.csv", FIRST + f"s1,{DAY},S1\n")
+    little.put("volumes_202605_1.csv", SECOND + f"many,{DAY},s1\n6,{DAY},s2\n")
+    little.run()
+    # Of a refused row both records are kept.
+    originals = dict(little.table("quarantine").select("file", "original").rows())
+    assert originals == {
+        "sessions_202605_1.csv": f"s1,{DAY},S1\nmany,{DAY},s1",
+        "volumes_202605_1.csv": f"6,{DAY},s2",
+    }
+    mapping = little.folder / "little.yaml"
+    text = mapping.read_text(encoding="utf-8")
+    alone = [line for line in text.splitlines() if "join:" not in line]
+    mapping.write_text("\n".join(alone).replace("joined.megabytes", "megabytes"), encoding="utf-8")
+    little.put("sessions_202605_2.csv", f"session,day,subscriber,megabytes\ns1,{DAY},S1,5\n")
+    (little.extracts / "sessions_202605_1.csv").unlink()
+    little.run()
+    assert little.usage() == [("S1", DAY, 5)] and refused(little) == []
+    active = little.table("deliveries").filter(pl.col("status") == "active")
+    assert sorted(active["file"]) == ["sessions_202605_2.csv", "subscriptions_202605.csv"]
 
 
 @pytest.mark.parametrize("form", ["fixed", "jsonl"])

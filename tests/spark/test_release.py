@@ -80,6 +80,30 @@ def test_released_rows_are_where_they_would_be(tmp_path: Path) -> None:
         assert content(mended, name) == content(fresh, name), name
 
 
+def test_what_a_mended_mapping_reads_besides_is_released_or_stays(tmp_path: Path) -> None:
+    """Of JSON Lines a name that was not looked for before; of delimited text a column that is not there."""
+    objects = SOURCE.replace(
+        "data_usage_{period}_{sequence}.csv", "data_usage_{period}_{sequence}.jsonl"
+    ).replace(
+        "sequence}.jsonl\n    fields: same",
+        "sequence}.jsonl\n    format: jsonl\n    max_bad_share: 1\n    fields: {subscription_id: s, used_on: d, mb: v}",
+    )
+    little = Little(tmp_path, objects)
+    little.put("data_usage_202605_1.jsonl", '{"s": "S1", "d": "2026-05-02", "vol": "7"}\n')
+    little.run()
+    mapping = little.folder / "little.yaml"
+    mapping.write_text(objects.replace("mb: v", "mb: 'coalesce(v, vol)'"), encoding="utf-8")
+    assert release(rerun(little), "data_usage") == Released(loaded=1, left=0)
+    assert little.usage() == [("S1", "2026-05-02", 7)]
+    little.put("data_usage_202605_2.jsonl", '{"s": "S1", "d": "2026-05-02", "vol": "x"}\n')
+    ingest(rerun(little))
+    text = mapping.read_text(encoding="utf-8")
+    mapping.write_text(
+        text.replace(".jsonl", ".*").replace("format: jsonl\n", "format: csv\n"), encoding="utf-8"
+    )
+    assert release(rerun(little), "data_usage") == Released(loaded=0, left=1)
+
+
 def counts_of(little: Little) -> dict[str, tuple[int, int, int]]:
     """Rows read, loaded or duplicate, and quarantined, by contract."""
     rows = little.table("deliveries").group_by("contract").agg(

@@ -234,10 +234,39 @@ FILLED = "    fields:\n      subscription_id: a\n      month: b\n      total: jo
             ],
         ),
         (
-            one(rest="    join: {files: 'rest_{part}_*.csv', on: {a: b}}\n" + FILLED),
+            one(rest="    join: {files: 'rest_{part}.csv', on: {a: b}}\n" + FILLED),
+            ["x.yaml:7:12 YAML_BAD_VALUE {part} does not stand in the name of the first file"],
+        ),
+        (
+            one(files="'bills_{period}_{part}.csv'", rest="    join: {files: 'rest_{period}.csv', on: {a: b}}\n" + FILLED),
+            ["x.yaml:7:12 YAML_BAD_VALUE lacks {part}: each part has a second file of its own"],
+        ),
+        (
+            one(rest="    join: {files: 'rest_*.csv', on: {a: b}}\n" + FILLED),
             [
-                "x.yaml:7:12 YAML_BAD_VALUE names one file beside each first one, so it may not hold '*'",
-                "x.yaml:7:12 YAML_BAD_VALUE {part} does not stand in the name of the first file",
+                "x.yaml:7:12 YAML_BAD_VALUE 'files': names one file beside each first one, so it may not hold '*', "
+                "not 'rest_*.csv'"
+            ],
+        ),
+        (
+            one(rest="    join: {files: 'rest_{per iod}.csv', on: {a: b}}\n" + FILLED),
+            [
+                "x.yaml:7:12 YAML_BAD_VALUE 'files': has a brace that belongs to no placeholder, "
+                "not 'rest_{per iod}.csv'"
+            ],
+        ),
+        (
+            one(rest="    join: {files: ../rest.csv, on: {a: b}}\n" + FILLED),
+            [
+                "x.yaml:7:12 YAML_BAD_VALUE 'files': must be the name of a file in the folder of extracts, "
+                "not '../rest.csv'"
+            ],
+        ),
+        (
+            one(files="'/abs/bills_{period}.csv'"),
+            [
+                "x.yaml:6:5 YAML_BAD_VALUE 'files': must be the name of a file in the folder of extracts, "
+                "not '/abs/bills_{period}.csv'"
             ],
         ),
         (

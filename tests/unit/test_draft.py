@@ -40,6 +40,62 @@ def test_a_file_named_like_the_contract_needs_no_expressions(
     assert text.startswith("# Draft: 4 of 6 fields of bills found.")
 
 
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("202605_bills.csv", "{period}_bills.csv"),
+        ("bills #1: 202605.csv", "bills #1: {period}.csv"),
+        ('bills "x" 20260531.csv', 'bills "x" {period}.csv'),
+    ],
+)
+def test_any_name_gives_yaml(
+    tmp_path: Path, contracts: dict[str, ExtractContract], name: str, files: str
+) -> None:
+    path = tmp_path / name
+    path.write_text('subscription_id,month,to`tal,"a\nb"\nS1,2026-05-01,30.00,1\n', encoding="utf-8")
+    text, mapping = drafted(path, contracts["bills"])
+    assert mapping.files == files
+    assert isinstance(mapping.fields, dict) and columns_used(mapping, contracts["bills"])[2] == "to`tal"
+    assert text.endswith("# Columns not used: a b\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("bills_202605.csv.gz", b"a,b\n1,2\n", "cannot be unpacked: Not a gzipped file (b'a,')"),
+        ("bills_202605.jsonl", b"[" * 100_000, "is no JSON object"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_drafted_costs_one_line(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    done = CliRunner().invoke(app, ["sources", "draft", "bills", str(path)])
+    assert done.exit_code == 2 and done.stderr.strip().endswith(message), done.output
+
+
+def test_a_quote_that_does_not_close_is_no_crash(
+    tmp_path: Path, contracts: dict[str, ExtractContract]
+) -> None:
+    path = tmp_path / "bills_202605.csv"
+    path.write_bytes(b'subscription_id,month\n"' + b"x" * 200_000)
+    assert draft_mapping(sample_of(str(path)), contracts["bills"]).startswith("# Draft: 2 of 6 fields")
+
+
+def test_a_blank_line_before_the_header_is_passed_over(
+    tmp_path: Path, contracts: dict[str, ExtractContract]
+) -> None:
+    path = tmp_path / "bills_202605.csv"
+    path.write_text("\nsubscription_id,month,total\nS1,2026-05-01,30.00\n", encoding="utf-8")
+    assert drafted(path, contracts["bills"])[0].startswith("# Draft: 3 of 6 fields")
+    objects = tmp_path / "bills_202605.jsonl"
+    objects.write_text(
+        '{"subscription_id": "S\u2028", "month": "2026-05-01", "total": "1"}\n', encoding="utf-8"
+    )
+    assert drafted(objects, contracts["bills"])[0].startswith("# Draft: 3 of 6 fields")
+
+
 def test_names_types_encoding_delimiter_and_dates_are_told(
     tmp_path: Path, contracts: dict[str, ExtractContract]
 ) -> None:

@@ -124,7 +124,7 @@ def test_what_the_commands_print(project_copy: ProjectCopy, tmp_path: Path) -> N
         return done.stdout
 
     listed = run("list", "--class", "bill_spend").splitlines()
-    assert len(listed) == 11 and listed[-1] == "10 items; 'keymoments items show ITEM' tells more"
+    assert len(listed) == 19 and listed[-1] == "18 items; 'keymoments items show ITEM' tells more"
     assert re.fullmatch(
         r"bill_spend +bill_total_1m +上月账单 / Bill of the last complete month \[decimal \(yuan\)\]",
         listed[0],
@@ -137,7 +137,11 @@ def test_what_the_commands_print(project_copy: ProjectCopy, tmp_path: Path) -> N
     nothing = run("show", "bill_total_1m", "--warehouse", str(tmp_path / "no")).splitlines()[-1]
     assert nothing == f"values    table 'customer_view' has not been written in {tmp_path / 'no'}"
     told = json.loads(run("search", "--json", "账单", "环比"))
-    assert [one["id"] for one in told] == ["bill_total_change_pct_1m", "bill_total_change_pct_prev_1m"]
+    assert [one["id"] for one in told] == [
+        "bill_total_change_pct_1m",
+        "bill_total_change_pct_prev_1m",
+        "bill_change_1m",
+    ]
     assert told[0]["origins"][0]["contract"] == "bills"
     assert json.loads(run("show", "risk_score", "--json", "--warehouse", str(tmp_path)))["values"] is None
 

@@ -236,6 +236,24 @@ def test_a_file_without_a_readable_header_is_refused(tmp_path: Path, content: by
     assert caught.value.codes == [code]
 
 
+@pytest.mark.parametrize("content", [b"a,b", b"a,b\n", b"a,b\r\n"])
+def test_a_header_alone_is_no_record(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    assert rows_of(path, COMMA) == [] and look_at(str(path), COMMA).records == 0
+
+
+def test_the_first_bytes_are_unpacked_or_refused(tmp_path: Path) -> None:
+    packed = gzip.compress(b"a,b\n" * 1_000)
+    (tmp_path / "good.gz").write_bytes(packed)
+    assert records.first_bytes(str(tmp_path / "good.gz"), 6) == b"a,b\na,"
+    for name, content in (("short.gz", packed[:-9]), ("false.gz", b"a,b\n")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(SourceError) as caught:
+            records.first_bytes(str(tmp_path / name), 9_000)
+        assert caught.value.codes == ["FILE_UNDECODABLE"]
+
+
 def text(format: str = "csv", columns: tuple[str, ...] | None = None, **settings: object) -> Layout:
     given = {"encoding": "utf-8", "widths": (), **settings}
     return Layout(str(given["encoding"]), ",", '"', False, format, columns, tuple(given["widths"]))  # type: ignore[arg-type]

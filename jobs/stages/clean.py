@@ -1,0 +1,103 @@
+"""Clean rows and tiles: of some units, the rows of all their deliveries, one a key."""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import reduce
+from typing import Any
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.contracts.view import CustomerView
+from jobs.domain.extract_rows import latest_wins, row_day
+from jobs.domain.tiles import build_tiles, tiles_of
+from jobs.expressions.sql import literal
+from jobs.kernel.errors import Issue, SourceError
+from jobs.stages.judge import ACCEPTED, Batch
+from jobs.storage.warehouse import ROWS_PER_FILE, Warehouse
+
+
+def write_clean(
+    warehouse: Warehouse,
+    batch: Batch,
+    units: list[date],
+    others: list[dict[str, Any]],
+    view: CustomerView,
+) -> dict[str, int]:
+    """Writes some units of a clean table and its tiles.
+
+    Args:
+        warehouse: The tables.
+        batch: New deliveries that have rows in these units.
+        units: What is written anew.
+        others: Loaded deliveries that have rows in them.
+        view: Gives the measures.
+
+    Returns:
+        Clean rows in these units, by delivery.
+
+    Raises:
+        SourceError: When rows were lost or doubled on the way; no clean row has been written then.
+    """
+    contract = batch.contract
+    numbers = _numbered(batch, others)
+    kept = _clean_rows(warehouse, batch, units, numbers, {row["delivery_id"] for row in others})
+    kept = kept.persist(StorageLevel.MEMORY_AND_DISK)
+    told = kept.groupBy("delivery").agg(F.count("*"), F.sum("alike")).collect()
+    if batch.deliveries and not others:
+        _check_sum(batch, sum(row[2] for row in told))
+    ids = ", ".join(map(literal, numbers))
+    clean = kept.drop("alike").withColumn("delivery_id", F.expr(f"array({ids})[delivery]"))
+    warehouse.replace_changed(clean, contract.clean_table(), {"row_day": units}, arranged=True)
+    for tiles in tiles_of(contract, view):
+        built = build_tiles(kept, contract, view)
+        warehouse.replace_changed(built, tiles, {"row_day": units}, arranged=True)
+    kept.unpersist()
+    counted = {row[0]: row[1] for row in told}
+    return {delivery_id: counted.get(number, 0) for delivery_id, number in numbers.items()}
+
+
+def _check_sum(batch: Batch, found: int) -> None:
+    """Holds the rows that became clean ones, duplicates counted, against those accepted.
+
+    Raises:
+        SourceError: When some were lost or doubled on the way.
+    """
+    accepted = sum(counts.accepted for counts in batch.counts.values())
+    if found != accepted:
+        what = f"{accepted:,} rows were accepted, but {found:,} are clean rows or duplicates"
+        raise SourceError(Issue("LEDGER_SUM", f"{batch.contract.contract}: {what}"))
+
+
+def _numbered(batch: Batch, others: list[dict[str, Any]]) -> dict[str, int]:
+    """A number for each delivery that has rows in units to redo, in the order of delivery."""
+    mine = {(one.period, one.part, one.delivery_id) for one in batch.deliveries}
+    mine |= {(row["period"], row["part"], row["delivery_id"]) for row in others}
+    return {delivery_id: number for number, (_, _, delivery_id) in enumerate(sorted(mine))}
+
+
+def _clean_rows(
+    warehouse: Warehouse, batch: Batch, units: list[date], numbers: dict[str, int], others: set[str]
+) -> DataFrame:
+    """The clean rows of some units: from the new rows, and from raw where others have rows there too.
+
+    A row has the number of its delivery instead of its id, which is long to carry along.
+    """
+    contract = batch.contract
+    columns = [column.name for column in contract.kept_columns] + ["row_date", "available_at", "line"]
+    frames = []
+    if batch.deliveries:
+        new = ", ".join(str(numbers[one.delivery_id]) for one in batch.deliveries)
+        number = F.expr(f"array({new})[delivery]").alias("delivery")
+        frames.append(batch.judged.where(ACCEPTED).select(*columns, number))
+    if others:
+        known = ", ".join(f"{literal(one)}, {numbers[one]}" for one in sorted(others))
+        number = F.expr(f"map({known})[delivery_id]").alias("delivery")
+        old = warehouse.read(contract.raw_table()).where(F.col("delivery_id").isin(*others))
+        frames.append(old.select(*columns, number))
+    rows = reduce(DataFrame.unionByName, frames)
+    rows = rows.withColumn("row_day", row_day(contract)).where(F.col("row_day").isin(units))
+    accepted = sum(counts.accepted for counts in batch.counts.values())
+    return latest_wins(rows, contract, buckets=1 + accepted // (len(units) * ROWS_PER_FILE))
