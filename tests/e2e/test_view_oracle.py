@@ -52,3 +52,10 @@ def test_all_items_are_those_of_a_naive_reading(province: Province, as_of: date,
     assert not wrong, {item: (len(rows), rows[0]) for item, rows in wrong.items()}
     # What is the same everywhere would tell little.
     assert sum(len(one) > 1 for one in values.values()) > 75
+
+
+def test_items_tell_something_of_their_own(province: Province) -> None:
+    """Each has values, and not the same for everybody."""
+    view = pl.read_delta(str(province.warehouse / "customer_view")).filter(pl.col("as_of") == VIEWS[0][0])
+    items = province.configuration.view.items
+    assert [name for name in items if view[name].drop_nulls().n_unique() < 2] == []
