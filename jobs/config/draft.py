@@ -13,6 +13,7 @@ from datetime import datetime
 from difflib import SequenceMatcher
 
 from jobs.contracts.extracts import ExtractContract, Field
+from jobs.expressions.sql import quote
 
 # Spark's pattern and Python's, for the ways in which operators write dates.
 DATE_FORMS = {
@@ -159,7 +160,7 @@ def _reads(value: str, python: str) -> bool:
 
 
 def _expression(field: Field, column: str, sample: Sample) -> str:
-    name = "`" + column.replace("`", "``") + "`"
+    name = quote(column)
     if field.type != "date":
         return name
     form = _date_form([value.strip() for value in sample.columns[column] if value.strip()])

@@ -71,13 +71,15 @@ def evaluate(node: Node, name_value: NameValue, parameter_value: ParameterValue 
     return _STRICT[node.function](values)
 
 
-def _and(values: Sequence[Any]) -> bool | None:
+def all_of(values: Sequence[Any]) -> bool | None:
+    """Whether all are true; None when that is unknown."""
     if any(value is False for value in values):
         return False
     return None if any(value is None for value in values) else True
 
 
-def _or(values: Sequence[Any]) -> bool | None:
+def any_of(values: Sequence[Any]) -> bool | None:
+    """Whether any is true; None when that is unknown."""
     if any(value is True for value in values):
         return True
     return None if any(value is None for value in values) else False
@@ -85,7 +87,7 @@ def _or(values: Sequence[Any]) -> bool | None:
 
 def _in(values: Sequence[Any]) -> bool | None:
     value, *options = values
-    return _or([None if value is None or option is None else value == option for option in options])
+    return any_of([None if value is None or option is None else value == option for option in options])
 
 
 def _nullif(values: Sequence[Any]) -> Any:
@@ -95,8 +97,8 @@ def _nullif(values: Sequence[Any]) -> Any:
 
 # Functions that may know more than their arguments do.
 _KNOWING: dict[str, Callable[[Sequence[Any]], Any]] = {
-    "and": _and,
-    "or": _or,
+    "and": all_of,
+    "or": any_of,
     "in": _in,
     "is_null": lambda values: values[0] is None,
     "coalesce": lambda values: next((value for value in values if value is not None), None),

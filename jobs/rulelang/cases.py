@@ -14,7 +14,7 @@ from jobs.kernel.located_yaml import Document, StrictModel, validate
 from jobs.kernel.project import Project
 from jobs.rulelang.conditions import leaves
 from jobs.rulelang.load import LANGUAGES, RuleSet
-from jobs.rulelang.verdict import OUTCOMES, Truth, text_of, verdict_of
+from jobs.rulelang.verdict import OUTCOMES, Truth, text_of, verdict_of, word_of
 
 FOLDER = "rules/tests"
 
@@ -184,9 +184,9 @@ def run_cases(cases: list[Case], rules: RuleSet) -> Report:
         seen.setdefault(case.rule, set()).update(verdict.conditions.items())
         wrong = []
         if (outcome := OUTCOMES[verdict.truth]) != case.file.expect:
-            told = ", ".join(f"{name} {_word(truth)}" for name, truth in verdict.conditions.items())
+            told = ", ".join(f"{name} {word_of(truth)}" for name, truth in verdict.conditions.items())
             wrong.append(
-                f"expected {case.file.expect}, is {outcome} (audience {_word(verdict.audience)}; {told})"
+                f"expected {case.file.expect}, is {outcome} (audience {word_of(verdict.audience)}; {told})"
             )
         if case.file.met is not None and set(case.file.met) != set(verdict.met):
             wrong.append(f"expected true: {_list(case.file.met)}; true are: {_list(verdict.met)}")
@@ -202,7 +202,7 @@ def run_cases(cases: list[Case], rules: RuleSet) -> Report:
         blank = verdict_of(known[rule_id], {}, day, day + timedelta(days=1)).conditions
         # What has a value when nothing is known is never unknown.
         lacking = [
-            f"{name} {_word(truth)}"
+            f"{name} {word_of(truth)}"
             for name, nothing_known in blank.items()
             for truth in (True, False, *([None] if nothing_known is None else []))
             if (name, truth) not in pairs
@@ -215,7 +215,3 @@ def run_cases(cases: list[Case], rules: RuleSet) -> Report:
 
 def _list(names: list[str] | tuple[str, ...]) -> str:
     return ", ".join(sorted(names)) or "none"
-
-
-def _word(truth: Truth) -> str:
-    return "unknown" if truth is None else str(truth).lower()

@@ -183,8 +183,8 @@ def again_sql(rules: Sequence[EvaluableRule], reserved: Mapping[str, str], row: 
         return reserved.get(name.name) or f"{row}.{quote(name.name)}"
 
     again = {one.ordinal: to_sql(one.rule.again, item) for one in rules if one.rule.again is not None}
-    named = [one for one in rules if one.ordinal in again]
-    return f"coalesce({_by_ordinal(named, lambda one: again[one.ordinal])}, FALSE)"
+    entered = [one for one in rules if one.ordinal in again]
+    return f"coalesce({_by_ordinal(entered, lambda one: again[one.ordinal])}, FALSE)"
 
 
 def step_sql(rules: Sequence[EvaluableRule]) -> str:

@@ -11,7 +11,7 @@ from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from jobs.expressions.evaluate import evaluate
+from jobs.expressions.evaluate import all_of, any_of, evaluate
 from jobs.expressions.nodes import Name
 from jobs.rulelang.conditions import Condition, Leaf, leaves
 from jobs.rulelang.load import Rule
@@ -57,12 +57,22 @@ def verdict_of(rule: Rule, row: Mapping[str, Any], as_of: date, dispatch_date: d
         return known.get(name.name)
 
     def parameter(name: str) -> Decimal:
-        found = rule.file.parameters[name]
-        return found.by_city.get(str(row.get("city")), found.default)
+        return parameter_of(rule, name, row)
 
     truths = {leaf.name: evaluate(leaf.tree, item, parameter) for leaf in leaves(rule.condition)}
     audience = evaluate(rule.audience, item)
-    return Verdict(_all([audience, _truth(rule.condition, truths)]), audience, truths)
+    return Verdict(all_of([audience, _truth(rule.condition, truths)]), audience, truths)
+
+
+def parameter_of(rule: Rule, name: str, row: Mapping[str, Any]) -> Decimal:
+    """A parameter's value in the city of a row."""
+    found = rule.file.parameters[name]
+    return found.by_city.get(str(row.get("city")), found.default)
+
+
+def word_of(truth: Truth) -> str:
+    """A truth in a word: true, false or unknown."""
+    return "unknown" if truth is None else str(truth).lower()
 
 
 def _truth(condition: Condition, truths: Mapping[str, Truth]) -> Truth:
@@ -70,19 +80,11 @@ def _truth(condition: Condition, truths: Mapping[str, Truth]) -> Truth:
         return truths[condition.name]
     members = [_truth(member, truths) for member in condition.members]
     if condition.kind == "any":
-        return _opposite(_all([_opposite(member) for member in members]))
-    every = _all(members)
-    return _opposite(every) if condition.kind == "not" else every
-
-
-def _all(members: list[Truth]) -> Truth:
-    if any(member is False for member in members):
-        return False
-    return None if any(member is None for member in members) else True
-
-
-def _opposite(truth: Truth) -> Truth:
-    return None if truth is None else not truth
+        return any_of(members)
+    every = all_of(members)
+    if condition.kind == "all" or every is None:
+        return every
+    return not every
 
 
 def text_of(template: Template, row: Mapping[str, Any], language: str) -> str:

@@ -12,7 +12,7 @@ from jobs.expressions.nodes import names, parameters
 from jobs.kernel.errors import ConfigError, Issue, StorageError, did_you_mean
 from jobs.rulelang.conditions import Leaf, leaves
 from jobs.rulelang.load import LANGUAGES, Rule
-from jobs.rulelang.verdict import OUTCOMES, Truth, text_of, verdict_of
+from jobs.rulelang.verdict import OUTCOMES, parameter_of, text_of, verdict_of, word_of
 from jobs.stages.context import Configuration
 from jobs.storage.reader import newest_partition, rows_of
 
@@ -107,27 +107,22 @@ def _fact(rule: Rule, row: Mapping[str, Any], as_of: date, served: date) -> Rule
     verdict = verdict_of(rule, row, as_of, served)
     known = {**row, "as_of": as_of, "dispatch_date": served}
     conditions = [
-        ConditionFact(leaf.name, _word(verdict.conditions[leaf.name]), leaf.text, _values(leaf, rule, known))
+        ConditionFact(
+            leaf.name, word_of(verdict.conditions[leaf.name]), leaf.text, _values(leaf, rule, known)
+        )
         for leaf in leaves(rule.condition)
     ]
     text = {name: text_of(rule.templates[name], row, name) for name in LANGUAGES} if verdict.truth else {}
     return RuleFact(
-        rule.id, str(rule.file.cycle), OUTCOMES[verdict.truth], _word(verdict.audience), conditions, text
+        rule.id, str(rule.file.cycle), OUTCOMES[verdict.truth], word_of(verdict.audience), conditions, text
     )
 
 
 def _values(leaf: Leaf, rule: Rule, known: Mapping[str, Any]) -> str:
     """The values of a condition's items and parameters."""
     told = {name.name: known.get(name.name) for name in names(leaf.tree)}
-    city = str(known.get("city"))
-    for name in parameters(leaf.tree):
-        found = rule.file.parameters[name]
-        told[f":{name}"] = found.by_city.get(city, found.default)
+    told |= {f":{name}": parameter_of(rule, name, known) for name in parameters(leaf.tree)}
     return ", ".join(f"{name} = {'unknown' if value is None else value}" for name, value in told.items())
-
-
-def _word(truth: Truth) -> str:
-    return "unknown" if truth is None else str(truth).lower()
 
 
 def _alerts(configuration: Configuration, warehouse: str, subscription_id: str) -> list[dict[str, Any]]:
