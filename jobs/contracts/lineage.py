@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from jobs.contracts.extracts import ExtractContract
-from jobs.contracts.view import MEASURE, CustomerView, split_measure
+from jobs.contracts.leaves import MEASURE, split_measure, split_state
+from jobs.contracts.view import CustomerView
 from jobs.expressions.nodes import Name, names
 from jobs.expressions.parse import parse
 
@@ -18,9 +19,10 @@ class Origin:
     Attributes:
         contract: The extract.
         fields: Its fields.
-        measure: The measure made of them; None for the latest state.
+        measure: The measure made of them; None for a state.
         window: Over which window, such as 28d before 7d.
         zero: No rows in the window mean zero, where the extract is delivered.
+        moment: The day on which a state is looked up, such as at_end 1m; None for the latest.
     """
 
     contract: str
@@ -28,6 +30,7 @@ class Origin:
     measure: str | None = None
     window: str | None = None
     zero: bool = False
+    moment: str | None = None
 
 
 def origins_of(view: CustomerView, item: str) -> list[Origin]:
@@ -47,12 +50,15 @@ def origins_of(view: CustomerView, item: str) -> list[Origin]:
 
 def _origin(view: CustomerView, name: Name) -> Origin:
     if name.table != MEASURE:
-        return Origin(name.table or "", (name.name,))
+        field, moment = split_state(name)
+        return Origin(name.table or "", (field,), moment=None if moment is None else str(moment))
     measure_id, _ = split_measure(name)
     measure = view.measures[measure_id]
     used = [one.name for text in (measure.of, measure.where) if text for one in names(parse(text))]
     window = name.name.partition("@")[2]
-    return Origin(measure.from_, tuple(dict.fromkeys(used)), measure_id, window, measure.missing == "zero")
+    zero = measure.missing == "zero"
+    fields, zero = tuple(dict.fromkeys(used)), measure.missing == "zero"
+    return Origin(measure.from_, fields, measure_id, window, zero)
 
 
 def personal_parts(origins: list[Origin], contracts: Mapping[str, ExtractContract]) -> list[str]:

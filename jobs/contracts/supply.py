@@ -13,7 +13,8 @@ from datetime import date, timedelta
 from enum import StrEnum
 
 from jobs.contracts.extracts import ExtractContract
-from jobs.contracts.view import MEASURE, CustomerView, split_measure
+from jobs.contracts.leaves import MEASURE, split_measure, split_state
+from jobs.contracts.view import CustomerView
 from jobs.contracts.windows import Window
 from jobs.expressions.nodes import Name, Node, is_supplied, names
 from jobs.expressions.parse import parse
@@ -86,7 +87,14 @@ class Supply:
             measure = self.view.measures[measure_id]
             texts = [text for text in (measure.of, measure.where) if text]
             return self._status(measure.from_, texts, window)
-        return self._status(name.table or "", [f"`{name.name}`"], None)
+        field, moment = split_state(name)
+        status = self._status(name.table or "", [f"`{field}`"], None)
+        if moment is None or status.is_for_ever:
+            return status
+        begins = self.delivered[name.table or ""].data_from
+        if begins is None or moment.date(self.as_of) < begins:
+            return ItemStatus.not_supplied if self.once else ItemStatus.short_history
+        return status
 
     def _status(self, contract: str, texts: list[str], window: Window | None) -> ItemStatus:
         delivered = self.delivered.get(contract)

@@ -1,7 +1,8 @@
 """The catalogue of the unified customer view (schemas/customer_view/*.yaml): measures, items, scores.
 
-An item's value is one expression over contract.field (the latest state), measure(name, 'window'), other
-items and as_of. Items are declared here and compiled by the domain layer; nothing is coded an item.
+An item's value is one expression over contract.field (the latest state), at_start and at_end (an earlier
+one), measure(name, 'window'), other items and as_of. Items are declared here and compiled by the domain
+layer; nothing is coded an item.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pydantic import Field as Setting
 
 from jobs.contracts.columns import Column, ddl_type
 from jobs.contracts.extracts import POPULATION, ExtractContract, FieldType
+from jobs.contracts.leaves import EDGES, MEASURE, Moment, measure_leaf, split_measure, split_state, state_leaf
 from jobs.contracts.windows import Window
 from jobs.expressions.check import type_of
 from jobs.expressions.nodes import Call, Literal, Name, Node, names, substitute, walk
@@ -26,7 +28,6 @@ from jobs.kernel.project import Project, collect
 from jobs.kernel.titles import Title
 
 FOLDER = "schemas/customer_view"
-MEASURE = "measure"
 
 Aggregate = Choice["sum", "count", "mean", "min", "max", "last", "distinct"]
 
@@ -98,7 +99,7 @@ class CustomerView:
         classes: In order of their numbers.
         measures: By name.
         items: By id, each after the items it uses.
-        trees: Parsed value of each item; measure calls are names of the table 'measure'.
+        trees: Parsed value of each item; calls of measure and at_... are single names (leaves).
         scores: By id.
         parameters: Names of the amounts that conf gives, such as value_tier_mid.
     """
@@ -153,14 +154,6 @@ class CustomerView:
             elif name.name in self.trees:
                 found.update(dict.fromkeys(self.leaves(name.name)))
         return list(found)
-
-
-def split_measure(name: Name) -> tuple[str, Window]:
-    """Measure and window of a name of the table 'measure', whose form is measure@window."""
-    measure, _, text = name.name.partition("@")
-    window = Window.parse(text)
-    assert window is not None, name
-    return measure, window
 
 
 def load_view(
@@ -271,26 +264,38 @@ class _Checker:
 
     def _parse_item(self, name: str, item: Item, place: Location) -> None:
         try:
-            self.trees[name] = substitute(parse(item.value), self._measure_name)
+            self.trees[name] = substitute(parse(item.value), self._leaf)
         except ExpressionProblem as problem:
             self.issues.append(Issue(problem.code, str(problem), place))
 
-    def _measure_name(self, node: Node) -> Node | None:
-        """measure(calls, '7d') becomes the name measure.calls@7d."""
-        if not isinstance(node, Call) or node.function != MEASURE:
+    def _leaf(self, node: Node) -> Node | None:
+        """Calls of measure, at_start and at_end become names."""
+        if not isinstance(node, Call) or node.function not in (MEASURE, *EDGES):
             return None
+        what = "a measure" if node.function == MEASURE else "a field of a state extract"
         if len(node.arguments) != 2:
-            raise ExpressionProblem("EXPR_NOT_ALLOWED", "measure takes a measure and a window")
-        measure, window = node.arguments
-        if not isinstance(measure, Name) or measure.name not in self.measures:
-            known = did_you_mean(str(measure), self.measures) if isinstance(measure, Name) else ""
-            shown = measure if isinstance(measure, Name) else "its first argument"
-            raise ExpressionProblem("EXPR_UNKNOWN_NAME", f"{shown} is not a measure{known}")
-        text = window.value if isinstance(window, Literal) else None
-        if not isinstance(text, str) or Window.parse(text) is None:
+            raise ExpressionProblem("EXPR_NOT_ALLOWED", f"{node.function} takes {what} and a window")
+        first, second = node.arguments
+        text = second.value if isinstance(second, Literal) else None
+        window = Window.parse(text) if isinstance(text, str) else None
+        if node.function == MEASURE:
+            if not isinstance(first, Name) or first.name not in self.measures:
+                known = did_you_mean(str(first), self.measures) if isinstance(first, Name) else ""
+                shown = first if isinstance(first, Name) else "its first argument"
+                raise ExpressionProblem("EXPR_UNKNOWN_NAME", f"{shown} is not a measure{known}")
+        elif not isinstance(first, Name) or first.table is None:
+            raise ExpressionProblem("EXPR_NOT_ALLOWED", f"{node.function} takes {what} and a window")
+        edge = next((edge for edge in EDGES if edge == node.function), None)
+        if window is None or not isinstance(text, str) or (edge == "at_start" and window.kind == "ever"):
             message = f"'{text}' is not a window such as '7d', '28d before 7d', '1m', 'mtd' or 'ever'"
+            if edge == "at_start":
+                message = (
+                    f"'{text}' is not a window that has a first day, such as '7d', '1m before 1m' or 'mtd'"
+                )
             raise ExpressionProblem("EXPR_BAD_WINDOW", message)
-        return Name(f"{measure.name}@{text}", MEASURE)
+        return (
+            measure_leaf(first.name, text) if edge is None else state_leaf(first, Moment(edge, window, text))
+        )
 
     def _in_order(self) -> list[str]:
         """Items after those they use; circles are issues."""
@@ -358,7 +363,7 @@ class _Checker:
                     f"'{name.table}' is found by {', '.join(contract.key)}, not by one field of {POPULATION}"
                 )
                 raise ExpressionProblem("EXPR_UNKNOWN_NAME", message)
-            return field_type(contract, Name(name.name))
+            return field_type(contract, Name(split_state(name)[0]))
         if name.name == "as_of":
             return Type("date")
         if name.name not in self.items:

@@ -15,8 +15,9 @@ from pyspark.sql import functions as F
 
 from jobs.contracts.columns import ddl_type
 from jobs.contracts.extracts import POPULATION, ExtractContract
+from jobs.contracts.leaves import MEASURE, Moment, split_measure, split_state, state_leaf
 from jobs.contracts.supply import ItemStatus, Supply
-from jobs.contracts.view import MEASURE, CustomerView, Item, split_measure
+from jobs.contracts.view import CustomerView, Item
 from jobs.contracts.windows import Window
 from jobs.domain.tiles import merge_sql, value_type
 from jobs.expressions.nodes import Name, names
@@ -76,14 +77,14 @@ def view_sql(plan: ViewPlan, relation: Relation) -> str:
             continue
         contract = plan.contracts[name]
         if contract.grain == "state":
-            steps[name], found = _state(plan, contract, relation(name))
-            (key,) = contract.key
-            left = "subscription_id" if key == "subscription_id" else quote(f"{POPULATION}.{key}")
+            steps[name] = _state(plan, contract, relation(name))
+            added = _state_joins(plan, contract)
         else:
             steps[name], found = _measures(plan, contract, relation(name))
-            left = "subscription_id"
-        joins.append(f"LEFT JOIN {quote(name)} ON population.{left} = {quote(name)}._key")
-        columns += found
+            added = [(f"LEFT JOIN {quote(name)} ON population.subscription_id = {quote(name)}._key", found)]
+        for join, found in added:
+            joins.append(join)
+            columns += found
     steps["joined"] = f"SELECT {', '.join(columns)} FROM population {' '.join(joins)}"
     last = "joined"
     for number, layer in enumerate(_item_layers(plan)):
@@ -100,7 +101,7 @@ def sources_used(plan: ViewPlan) -> list[str]:
         name
         for name, contract in plan.contracts.items()
         if name != POPULATION
-        and (_state_columns(plan, name) if contract.grain == "state" else _measure_leaves(plan, name))
+        and (_state_leaves(plan, name) if contract.grain == "state" else _measure_leaves(plan, name))
     ]
     return [POPULATION, *used]
 
@@ -139,12 +140,18 @@ def _calendar(plan: ViewPlan) -> str:
     for window in _windows(plan):
         start, end = window.span(plan.cycle.as_of)
         values |= {_bound(window, "last"): end} | ({} if start is None else {_bound(window, "first"): start})
+    for moment in _moments(plan):
+        values[_moment_bound(moment)] = moment.date(plan.cycle.as_of)
     # Not SELECT ... AS ...: Spark would put such constants back where the columns are used.
     return f"SELECT * FROM VALUES ({', '.join(map(literal, values.values()))}) AS t({', '.join(values)})"
 
 
 def _bound(window: Window, end: str) -> str:
     return f"{window.kind}_{window.length}_before_{window.before}_{end}"
+
+
+def _moment_bound(moment: Moment) -> str:
+    return _bound(moment.window, moment.edge)
 
 
 def _known(relation: str) -> str:
@@ -159,8 +166,20 @@ def _windows(plan: ViewPlan, contract: str | None = None) -> list[Window]:
     return list(dict.fromkeys(split_measure(leaf)[1] for leaf in leaves))
 
 
-def _state_columns(plan: ViewPlan, contract: str) -> list[str]:
-    return [leaf.name for leaf in plan.leaves if leaf.table == contract and plan.usable(leaf)]
+def _state_leaves(plan: ViewPlan, contract: str) -> list[Name]:
+    return [leaf for leaf in plan.leaves if leaf.table == contract and plan.usable(leaf)]
+
+
+def _moments(plan: ViewPlan) -> list[Moment]:
+    """The earlier days on which states are looked up."""
+    leaves = [
+        leaf
+        for contract in plan.contracts.values()
+        if contract.grain == "state"
+        for leaf in _state_leaves(plan, contract.contract)
+    ]
+    found = [split_state(leaf)[1] for leaf in leaves]
+    return list(dict.fromkeys(moment for moment in found if moment is not None))
 
 
 def _measure_leaves(plan: ViewPlan, contract: str) -> list[Name]:
@@ -175,35 +194,86 @@ def _measure_leaves(plan: ViewPlan, contract: str) -> list[Name]:
 
 def _population(plan: ViewPlan, relation: str) -> str:
     """The subscriptions in the network, with their fields that items or joins need."""
-    contract = plan.contracts[POPULATION]
-    joins = [
-        key
-        for other in plan.contracts.values()
-        if other.grain == "state" and other.contract != POPULATION
-        for key in other.key
-        if key in contract.column_types and key != "subscription_id"
-    ]
-    wanted = list(dict.fromkeys([*_state_columns(plan, POPULATION), *joins, "status", "joined_on"]))
-    leaves = ", ".join(f"_state.{quote(name)} AS {quote(f'{POPULATION}.{name}')}" for name in wanted)
+    states, columns = _states(_population_fields(plan), POPULATION)
     return (
-        f"SELECT as_of, cutoff, subscription_id, {leaves} "
-        f"FROM (SELECT as_of, cutoff, subscription_id, {_newest(wanted)} AS _state "
+        f"SELECT as_of, cutoff, subscription_id, {', '.join(columns)} "
+        f"FROM (SELECT as_of, cutoff, subscription_id, {', '.join(states)} "
         f"FROM {_known(relation)} GROUP BY as_of, cutoff, subscription_id) "
         f"WHERE _state.status <> 'closed' AND coalesce(_state.joined_on, as_of) <= as_of"
     )
 
 
-def _state(plan: ViewPlan, contract: ExtractContract, relation: str) -> tuple[str, list[str]]:
-    """The newest state of each key, and the columns it adds to the join."""
-    wanted = _state_columns(plan, contract.contract)
+def _population_fields(plan: ViewPlan) -> dict[Moment | None, list[str]]:
+    """Fields of the population by the day on which they are looked up: those of items, and keys of joins."""
+    fields = plan.contracts[POPULATION].column_types
+    wanted: dict[Moment | None, dict[str, None]] = {None: {}}
+    for leaf in _state_leaves(plan, POPULATION):
+        field, moment = split_state(leaf)
+        wanted.setdefault(moment, {})[field] = None
+    for other in plan.contracts.values():
+        if other.grain != "state" or other.contract == POPULATION:
+            continue
+        (key, *_) = other.key
+        if key in fields and key != "subscription_id":
+            for leaf in _state_leaves(plan, other.contract):
+                wanted.setdefault(split_state(leaf)[1], {})[key] = None
+    wanted[None] |= {"status": None, "joined_on": None}
+    return {moment: list(found) for moment, found in wanted.items()}
+
+
+def _state(plan: ViewPlan, contract: ExtractContract, relation: str) -> str:
+    """The state of each key, now and on the earlier days that items ask for."""
     (key,) = contract.key
-    names_ = [quote(f"{contract.contract}.{name}") for name in wanted]
-    leaves = ", ".join(f"_state.{quote(name)} AS {alias}" for name, alias in zip(wanted, names_, strict=True))
-    sql = (
-        f"SELECT _key, {leaves} FROM (SELECT {quote(key)} AS _key, {_newest(wanted)} AS _state "
+    states, columns = _states(_fields_at(plan, contract), contract.contract)
+    return (
+        f"SELECT _key, {', '.join(columns)} FROM (SELECT {quote(key)} AS _key, {', '.join(states)} "
         f"FROM {_known(relation)} GROUP BY {quote(key)})"
     )
-    return sql, names_
+
+
+def _state_joins(plan: ViewPlan, contract: ExtractContract) -> list[tuple[str, list[str]]]:
+    """The joins to a state contract, each with the columns it adds.
+
+    What is found by another key than the subscription is found by the key that it had on that day: the plan
+    of a month ago is looked up in the price list of a month ago.
+    """
+    name, (key,) = contract.contract, contract.key
+    fields = _fields_at(plan, contract)
+    if key == "subscription_id":
+        columns = [_state_column(name, field, moment) for moment in fields for field in fields[moment]]
+        return [(f"LEFT JOIN {quote(name)} ON population.subscription_id = {quote(name)}._key", columns)]
+    joins = []
+    for number, moment in enumerate(fields):
+        alias = quote(f"{name}_{number}")
+        left = _state_column(POPULATION, key, moment)
+        join = f"LEFT JOIN {quote(name)} AS {alias} ON population.{left} = {alias}._key"
+        joins.append((join, [f"{alias}.{_state_column(name, field, moment)}" for field in fields[moment]]))
+    return joins
+
+
+def _fields_at(plan: ViewPlan, contract: ExtractContract) -> dict[Moment | None, list[str]]:
+    """Fields of a state contract that items use, by the day on which they are looked up."""
+    fields: dict[Moment | None, list[str]] = {}
+    for leaf in _state_leaves(plan, contract.contract):
+        field, moment = split_state(leaf)
+        fields.setdefault(moment, []).append(field)
+    return fields
+
+
+def _state_column(contract: str, field: str, moment: Moment | None) -> str:
+    name = Name(field, contract)
+    return quote(str(name if moment is None else state_leaf(name, moment)))
+
+
+def _states(fields: Mapping[Moment | None, list[str]], contract: str) -> tuple[list[str], list[str]]:
+    """The newest state of a group, and that on earlier days; and its fields as columns."""
+    states, columns = [], []
+    for number, (moment, wanted) in enumerate(fields.items()):
+        name = "_state" if moment is None else f"_state_{number}"
+        until = "" if moment is None else f" FILTER (WHERE row_date <= {_moment_bound(moment)})"
+        states.append(f"{_newest(wanted)}{until} AS {name}")
+        columns += [f"{name}.{quote(field)} AS {_state_column(contract, field, moment)}" for field in wanted]
+    return states, columns
 
 
 def _measures(plan: ViewPlan, contract: ExtractContract, relation: str) -> tuple[str, list[str]]:
@@ -258,4 +328,4 @@ def _leaf_type(plan: ViewPlan, name: Name) -> str:
         contract = plan.supply.contracts[measure.from_]
         return value_type(measure, contract)
     columns = {column.name: column.type for column in plan.supply.contracts[name.table or ""].kept_columns}
-    return columns[name.name]
+    return columns[split_state(name)[0]]

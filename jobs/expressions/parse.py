@@ -18,6 +18,8 @@ from jobs.expressions.nodes import Call, Literal, Name, Node, Parameter, walk
 from jobs.kernel.cycle import parse_date
 from jobs.kernel.errors import CycleError, did_you_mean
 
+# Calls that only the catalogue of items knows; it makes names of them.
+CATALOGUE_CALLS = ("measure", "at_start", "at_end")
 MAX_LENGTH = 2_000
 MAX_NODES = 400
 MAX_DEPTH = 100
@@ -145,8 +147,8 @@ def _unknown_function(name: str) -> ExpressionProblem:
 
 
 def _checked(name: str, arguments: list[Node]) -> Node:
-    if name == "measure":
-        return Call("measure", tuple(arguments))
+    if name in CATALOGUE_CALLS:
+        return Call(name, tuple(arguments))
     if name == "days_until_month_day":
         arguments = [*arguments, Name("as_of")]
     function = FUNCTIONS.get(name)

@@ -63,4 +63,5 @@ def origin_text(origin: Origin) -> str:
     """
     what = ", ".join(f"{origin.contract}.{field}" for field in origin.fields) or origin.contract
     window = f" over {origin.window}" if origin.window else ""
-    return what + window + (", 0 if none" if origin.zero else "")
+    moment = f" {origin.moment}" if origin.moment else ""
+    return what + window + moment + (", 0 if none" if origin.zero else "")

@@ -13,7 +13,8 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from jobs.contracts.extracts import ExtractContract
-from jobs.contracts.view import CustomerView, Measure, split_measure
+from jobs.contracts.leaves import split_measure, split_state
+from jobs.contracts.view import CustomerView, Measure
 from jobs.expressions.evaluate import evaluate
 from jobs.expressions.nodes import Name
 from jobs.expressions.parse import parse
@@ -56,7 +57,7 @@ class NaiveView:
         """Those in the network."""
         found = []
         for subscription in self.by_key["subscriptions"]:
-            state = self._state("subscriptions", subscription)
+            state = self._state("subscriptions", subscription, self.as_of)
             if state["status"] != "closed" and (state["joined_on"] or self.as_of) <= self.as_of:
                 found.append(subscription)
         return found
@@ -64,7 +65,6 @@ class NaiveView:
     def items(self, subscription: str) -> dict[str, Any]:
         """All items of a subscription, rounded as they are declared."""
         found: dict[str, Any] = {"as_of": self.as_of}
-        own = self._state("subscriptions", subscription)
 
         def value(name: Name) -> Any:
             if name.table is None:
@@ -72,10 +72,15 @@ class NaiveView:
             if name.table == "measure":
                 return self._measure(subscription, name)
             contract = self.contracts[name.table]
-            key = subscription if contract.key[0] == "subscription_id" else own.get(contract.key[0])
             if name.table not in self.by_key or name.table in self.stale:
                 return None
-            return self._state(name.table, key).get(name.name)
+            field, moment = split_state(name)
+            day = self.as_of if moment is None else moment.date(self.as_of)
+            if day < self.begins.get(name.table, day):
+                return None
+            then = self._state("subscriptions", subscription, day)
+            key = subscription if contract.key[0] == "subscription_id" else then.get(contract.key[0])
+            return self._state(name.table, key, day).get(field)
 
         for item_id, tree in self.view.trees.items():
             item = self.view.items[item_id]
@@ -88,8 +93,8 @@ class NaiveView:
         del found["as_of"]
         return found
 
-    def _state(self, contract: str, key: Any) -> Row:
-        rows = self.by_key[contract].get(key, []) if key is not None else []
+    def _state(self, contract: str, key: Any, day: date) -> Row:
+        rows = [row for row in self.by_key[contract].get(key, []) if row["row_date"] <= day]
         return max(rows, key=lambda row: row["row_date"], default={})
 
     def _measure(self, subscription: str, name: Name) -> Any:

@@ -20,6 +20,7 @@ Issues = Callable[[Callable[[], object]], list[str]]
 AMOUNTS = {"value_tier_high": Type("decimal", "yuan"), "value_tier_mid": Type("decimal", "yuan")}
 BILLS = "schemas/extracts/bills.yaml"
 SPEND = "schemas/customer_view/bill_spend.yaml"
+TARIFF = "schemas/customer_view/brand_tariff.yaml"
 
 
 # --- all files ---------------------------------------------------------------
@@ -186,6 +187,14 @@ def test_leaves_are_found_through_other_items(view: CustomerView) -> None:
          "EXPR_BAD_WINDOW '1w' is not a window such as '7d', '28d before 7d', '1m', 'mtd' or 'ever'"),
         (SPEND, "measure(bill_total, '1m')", "measure(bill_total)", "value: \"measure(bill_total)",
          "EXPR_NOT_ALLOWED measure takes a measure and a window"),
+        (TARIFF, "at_end(subscriptions.plan_id, '1m before 1m')", "at_end(plan_id, '1m')", "value: \"at_end(plan_id",
+         "EXPR_NOT_ALLOWED at_end takes a field of a state extract and a window"),
+        (TARIFF, "at_end(subscriptions.plan_id, '1m before 1m')", "at_start(subscriptions.plan_id, 'ever')",
+         "value: \"at_start(subscriptions.plan_id, 'ever'",
+         "EXPR_BAD_WINDOW 'ever' is not a window that has a first day, such as '7d', '1m before 1m' or 'mtd'"),
+        (TARIFF, "at_end(subscriptions.plan_id, '1m before 1m')", "at_end(bills.total, '1m')",
+         "tariff_plan_before_1m:",
+         "EXPR_UNKNOWN_NAME tariff_plan_before_1m: 'bills' is not a state extract"),
         (SPEND, "measure(bill_total, '1m')", "coalesc(1)", "value: \"coalesc(1)",
          "EXPR_UNKNOWN_FUNCTION 'coalesc' is not an allowed function (did you mean 'coalesce'?)"),
         (SPEND, "bill_total_1m - bill_total_mean_3m_before'", "bill_total_1m - bill_total_mean_3m_befor'",
