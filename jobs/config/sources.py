@@ -36,6 +36,7 @@ class ExtractMapping(Format):
         where: Which rows of the file are rows of this contract; all by default.
         row_covers_days: Days one row sums up.
         join: A second file whose columns stand beside those of the first.
+        approximate: Date fields of which the file tells no exact day: no day of the year is taken from them.
         fields: 'same' when columns are named like the contract's fields; else one expression a field.
     """
 
@@ -46,6 +47,7 @@ class ExtractMapping(Format):
     where: str | None = None
     row_covers_days: int = Field(default=1, ge=1, le=366)
     join: Join | None = None
+    approximate: tuple[str, ...] = ()
     fields: Annotated[
         Annotated[OneOf["same"], Tag("same")] | Annotated[dict[str, str], Tag("each")],
         Discriminator(lambda value: "same" if isinstance(value, str) else "each"),
@@ -142,12 +144,18 @@ class Source:
     def fields_of(self, contract: str) -> frozenset[str]:
         """The contract fields any mapping fills, with those derived from them."""
         definition = self.contracts[contract]
-        filled: set[str] = set()
+        filled = {name for name, field in definition.fields.items() if field.default is not None}
+        exact: set[str] = set()
         for mapping in self.mapping.extracts:
             if mapping.contract == contract:
-                filled |= set(definition.fields if mapping.fields == "same" else mapping.fields)
-        filled |= {name for name, field in definition.fields.items() if field.default is not None}
-        derived = {name for name, part in definition.derived.items() if part.from_ in filled}
+                these = set(definition.fields if mapping.fields == "same" else mapping.fields)
+                filled |= these
+                exact |= these - set(mapping.approximate)
+        derived = {
+            name
+            for name, part in definition.derived.items()
+            if part.from_ in (exact if part.derive == "month_day_of" else filled)
+        }
         return frozenset(filled | derived)
 
     def mapping_of(self, contract: str, file: str, part: str) -> ExtractMapping | None:
@@ -281,6 +289,11 @@ def _extract_issues(
         issues.append(Issue("YAML_BAD_VALUE", str(error), document.at(*place, "files")))
     if extract.fields != "same":
         issues += _field_issues(document, index, extract, contract)
+    for number, name in enumerate(extract.approximate):
+        dates = [field for field, one in contract.fields.items() if one.type == "date"]
+        if name not in dates:
+            message = f"'{name}' is not a date field of {contract.contract}{did_you_mean(name, dates)}"
+            issues.append(Issue("CONTRACT_BAD_FIELD", message, document.at(*place, "approximate", number)))
     if extract.where is not None:
         issues += _expression_issues(extract.where, document, (*place, "where"), "boolean", extract.join)
     if extract.join is not None:

@@ -76,7 +76,7 @@ def typed_rows(
     texts = _texts(records, columns, mapping.null_marks)
     filled = _filled(texts, mapping, contract)
     checked = _checked(filled, mapping, contract)
-    return _placed(_stored(checked, contract, context), contract, context)
+    return _placed(_stored(checked, mapping, contract, context), contract, context)
 
 
 def _texts(records: DataFrame, columns: Sequence[tuple[str, str]], marks: Sequence[str]) -> DataFrame:
@@ -223,7 +223,9 @@ def _reasons(name: str, field: Field) -> list[tuple[str, str]]:
     return found
 
 
-def _stored(rows: DataFrame, contract: ExtractContract, context: RowContext) -> DataFrame:
+def _stored(
+    rows: DataFrame, mapping: ExtractMapping, contract: ExtractContract, context: RowContext
+) -> DataFrame:
     """Adds derived parts and the row's date, and replaces personal data."""
     columns: list[Column] = [F.col(name) for name in ("file", "line", "applicable", "reasons", "raw")]
     day = quote(contract.date_field)
@@ -241,7 +243,10 @@ def _stored(rows: DataFrame, contract: ExtractContract, context: RowContext) -> 
             columns.append((F.expr(f"trunc({day}, 'MM')") if month else F.col(quote(name))).alias(name))
         if field.personal and (field.personal != "number" or field.identity):
             columns.append(F.col(quote(name)).cast("string").alias(f"clear__{name}"))
-    columns += [_derived(part, context).alias(name) for name, part in contract.derived.items()]
+    for name, part in contract.derived.items():
+        no_day = part.derive == "month_day_of" and part.from_ in mapping.approximate
+        value = F.lit(None).cast("string") if no_day else _derived(part, context)
+        columns.append(value.alias(name))
     return rows.select(*columns)
 
 

@@ -210,7 +210,7 @@ FILLED = "    fields:\n      subscription_id: a\n      month: b\n      total: jo
             one(rest="    encodng: gbk\n    fields: same\n"),
             [
                 "x.yaml:7:5 YAML_UNKNOWN_KEY 'encodng' is not known here (did you mean 'encoding'?); allowed: "
-                "columns, contract, control, decimal, delimiter, encoding, fields, files, format, header, join, "
+                "approximate, columns, contract, control, decimal, delimiter, encoding, fields, files, format, header, join, "
                 "late_after_days, max_bad_share, multiline, null_marks, on_drift, part, period, quote, "
                 "row_covers_days, thousands, time_zone, where, widths"
             ],
@@ -275,6 +275,10 @@ FILLED = "    fields:\n      subscription_id: a\n      month: b\n      total: jo
                 "x.yaml:7:12 YAML_BAD_VALUE {perid} does not stand in the name of the first file "
                 "(did you mean 'period'?)"
             ],
+        ),
+        (
+            one(rest="    approximate: [total, month]\n    fields: same\n"),
+            ["x.yaml:7:19 CONTRACT_BAD_FIELD 'total' is not a date field of bills"],
         ),
         (one(rest=FILLED), ["x.yaml:10:7 EXPR_UNKNOWN_NAME 'joined.c': there is no 'join' here"]),
         (
@@ -368,6 +372,13 @@ def test_derived_fields_follow_from_what_is_filled(contracts: Contracts) -> None
     contract, (derived, part) = found[0]
     text = one(contract, f"{contract}_{{period}}.csv")
     assert {derived, part.from_} <= read(text, contracts).fields_of(contract)
+
+
+def test_no_day_of_the_year_is_taken_from_an_approximate_date(contracts: Contracts) -> None:
+    text = one("customers", "customers_{period}.csv", "    approximate: [birth_date]\n    fields: same\n")
+    filled = read(text, contracts).fields_of("customers")
+    assert {"birth_date", "birth_year"} <= filled
+    assert "birthday" not in filled
 
 
 def test_patterns_of_file_names(contracts: Contracts) -> None:
