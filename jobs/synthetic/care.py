@@ -115,7 +115,7 @@ def _contacts(lines: Lines) -> Batch:
         ]
     )
     seconds = np.asarray((8 + 13 * uniform(events.keys, "time")) * 3_600, dtype=np.int64)
-    double = chance(events.keys, "counted twice", _DOUBLE_CONTACTS)
+    double = chance(events.keys, "counted twice", _DOUBLE_CONTACTS) & ~lines.told[events.line]
     columns = {
         "contact_id": _event_ids(lines, "K", events),
         "subscription_id": lines.ids.take(pa.array(events.line)),

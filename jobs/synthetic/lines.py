@@ -100,6 +100,11 @@ def make_lines(people: People) -> Lines:
     )
     for line, plan_id in lines.tellings(lambda story: story.plan):
         lines.plan[line] = PLAN_IDS.index(plan_id)
+    for line, joined in lines.tellings(lambda story: story.joined):
+        lines.life.joined[line] = joined
+    for line, change in lines.tellings(lambda story: story.plan_change):
+        lines.life.plan_changed[line] = change.day
+        lines.life.later_plan[line] = PLAN_IDS.index(change.plan)
     for line, suspension in lines.tellings(lambda story: story.suspension):
         lines.life.suspended_from[line] = suspension.first
         lines.life.resumed_on[line] = suspension.resumed or NEVER

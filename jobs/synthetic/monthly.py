@@ -65,6 +65,8 @@ class MonthlyTotals:
 def estimated(lines: Lines, circles: Circles) -> Iterator[Batch]:
     """Yields the totals of the months before the days are kept."""
     remaining = declines(lines)
+    offline = np.zeros(len(lines), dtype=np.bool_)
+    offline[[line for line, _ in lines.tellings(lambda story: story.only_data)]] = True
     for month in _ESTIMATED:
         keys = child_keys(lines.keys, month)
         start, length = MONTH_STARTS[month], int(MONTH_LENGTHS[month])
@@ -75,7 +77,7 @@ def estimated(lines: Lines, circles: Circles) -> Iterator[Batch]:
         sums = {
             "seconds": _about(np.asarray(calls * MEAN_CALL_SECONDS), keys, "call seconds"),
             "calls": calls,
-            "mb": _about(data_mb_a_month(lines) * part, keys, "data"),
+            "mb": np.where(offline, 0, _about(data_mb_a_month(lines) * part, keys, "data")),
             "messages": _about(MESSAGES_A_DAY * length * part, keys, "messages"),
             "contacts": contacts,
             "offnet_contacts": np.asarray(np.rint(contacts * lines.off_net), dtype=np.int64),

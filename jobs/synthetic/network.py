@@ -23,6 +23,8 @@ _BAD_SPELLS: Final = 0.03
 _BAD_SPELL_DAYS: Final = 7
 _KINDS: Final = ("power_off", "power_on", "attach", "detach")
 _COUNTRIES: Final = ("CN", *COUNTRIES)
+_PROVINCES: Final = (*PROVINCES, None)
+_NOON: Final = 12 * 3_600
 
 
 def network(lines: Lines) -> Iterator[Batch]:
@@ -34,20 +36,32 @@ def network(lines: Lines) -> Iterator[Batch]:
 
 def _signalling(lines: Lines, present: Bools) -> Batch:
     day_keys = child_keys(child_keys(lines.keys, 1)[:, None], DAYS)
-    counts = poisson(day_keys, "signals", np.where(present, _SIGNALS_A_DAY, 0.0))
+    counts = poisson(day_keys, "signals", np.where(present & ~lines.told[:, None], _SIGNALS_A_DAY, 0.0))
     line, at, rank = spread(counts)
     keys = child_keys(day_keys[line, at], rank)
     abroad = chance(keys, "abroad", 0.02)
     country = np.where(abroad, 1 + below(keys, "country", len(COUNTRIES)), 0)
     province = np.where(abroad, len(PROVINCES), pick(keys, "province", (80.0, 9.0, 4.0, 4.0, 3.0)))
+    kind = pick(keys, "kind", (30.0, 30.0, 25.0, 15.0))
+    seconds = times(keys, rank, counts[line, at])
+    told = [
+        (line, it.day, _KINDS.index(it.kind), _COUNTRIES.index(it.country), _PROVINCES.index(it.province))
+        for line, signals in lines.tellings(lambda story: story.signals)
+        for it in signals
+    ]
+    told_line, told_on, *told_parts = np.array(told, dtype=np.int64).reshape(-1, 5).T
+    line, on = np.concatenate([line, told_line]), np.concatenate([DAYS[at], told_on])
+    kind, country, province = (
+        np.concatenate(pair) for pair in zip((kind, country, province), told_parts, strict=True)
+    )
     columns = {
         "subscription_id": lines.ids.take(pa.array(line)),
-        "occurred_at": moments(DAYS[at], times(keys, rank, counts[line, at])),
-        "kind": words(_KINDS, pick(keys, "kind", (30.0, 30.0, 25.0, 15.0))),
+        "occurred_at": moments(on, np.concatenate([seconds, np.full(len(told), _NOON)])),
+        "kind": words(_KINDS, kind),
         "country": words(_COUNTRIES, country),
-        "province": words((*PROVINCES, None), province),
+        "province": words(_PROVINCES, province),
     }
-    return Batch("roaming_signalling", DAYS[at], columns)
+    return Batch("roaming_signalling", on, columns)
 
 
 def _quality(lines: Lines, present: Bools) -> Batch:

@@ -96,8 +96,10 @@ def _subscriptions(people: People, lines: Lines) -> Batch:
     status = np.where(on >= now.closed, 2, np.where(now.active(on), 0, 1))
     plan = np.where(on >= now.plan_changed, now.later_plan, lines.plan[row])
     keys = lines.keys[row]
-    bound = chance(keys, "has a contract", 0.45)
-    ends = LAST - 200 + below(keys, "contract ends", 600)
+    bound = chance(keys, "has a contract", 0.45) & ~lines.told[row]
+    ends = np.where(bound, LAST - 200 + below(keys, "contract ends", 600), NEVER)
+    for line, told in lines.tellings(lambda story: story.contract_ends):
+        ends[row == line] = told
     columns = {
         "subscription_id": lines.ids.take(pa.array(row)),
         "customer_id": ids("C", lines.customer[row], 7),
@@ -108,7 +110,7 @@ def _subscriptions(people: People, lines: Lines) -> Batch:
         "brand": words(_BRANDS, plan),
         "status": words(_STATUSES, status),
         "joined_on": dates(now.joined),
-        "contract_ends_on": dates(np.where(bound, ends, NEVER)),
+        "contract_ends_on": dates(ends),
         "star_level": words(_STARS, star_levels(keys, lines.spend[row])),
         "data_mb": pa.array(np.full(len(row), OLD_PLAN_DATA_MB), mask=plan != OLD_PLAN),
     }

@@ -1,6 +1,6 @@
 """Planted stories of the daily moments: first uses, complaints, money running out, birthdays, reminders."""
 
-from typing import Final
+from typing import Any, Final
 
 from jobs.synthetic.story import (
     BELOW_MID,
@@ -10,10 +10,12 @@ from jobs.synthetic.story import (
     LOW,
     MID,
     Balance,
+    Calls,
     Complaint,
     Contact,
     Quiet,
     Service,
+    Signal,
     Story,
     Suspension,
     Terminal,
@@ -41,6 +43,17 @@ def _falls_to(balance: float, before: float = 60.0) -> tuple[Balance, Balance]:
     return (Balance(_SINCE_MAY, before), Balance(_LAST, balance))
 
 
+def _switched_off(since: int, called_on: int | None = None, *later: Signal) -> dict[str, Any]:
+    """No call from a day on, no data in May, and the phone's last signal: switched off."""
+    silent = (Calls(since, _LAST, 0),)
+    called = () if called_on is None else (Calls(called_on, called_on, 60),)
+    return {
+        "calls": (Calls(in_2026(5, 1), since - 1, 3_000), *silent, *called),
+        "data_mb": (0, 0),
+        "signals": (Signal(since, "power_off", province="江苏"), *later),
+    }
+
+
 _arrears = stories_of("arrears_before_suspension")
 _birthday = stories_of("birthday", spend=MID)
 _complaint = stories_of("complaint")
@@ -51,6 +64,15 @@ _first_service = stories_of("first_service_activation", spend=MID)
 _intl_roaming = stories_of("intl_roaming_enabled")
 _low_balance = stories_of("low_balance", spend=150.0)
 _handset = stories_of("new_handset")
+_anniversary = stories_of("join_anniversary", spend=MID)
+_lapse = stories_of("contract_lapse")
+_ending = stories_of("contract_ending")
+_first_data = stories_of("first_data_use")
+_arrival = stories_of("first_roaming_arrival")
+_leaving = stories_of("leave_signal")
+_worse_handset = stories_of("terminal_change")
+_IS_NEW_HANDSET = (("new_handset", LAST_DAY),)
+_AT_HOME = Signal(in_2026(5, 1), province="江苏")
 
 DAILY: Final[tuple[Story, ...]] = (
     _arrears("five_days_left", LAST_DAY, balances=_owes(45.60, in_2026(6, 5))),
@@ -79,6 +101,19 @@ DAILY: Final[tuple[Story, ...]] = (
     _birthday("in_three_days_a_day_earlier", DAY_BEFORE, birthday=(6, 2)),
     _birthday("in_four_days", birthday=(6, 4)),
     _birthday("of_low_value", spend=BELOW_MID, birthday=(6, 3)),
+    _anniversary("in_three_days", LAST_DAY, joined=day(2020, 6, 3)),
+    _anniversary("in_three_days_a_day_earlier", DAY_BEFORE, joined=day(2019, 6, 2)),
+    _anniversary("in_four_days", joined=day(2020, 6, 4)),
+    _anniversary("of_low_value", spend=BELOW_MID, joined=day(2020, 6, 3)),
+    _lapse("ended_yesterday", LAST_DAY, contract_ends=_LAST - 1),
+    _lapse("ended_yesterday_on_mid_value", LAST_DAY, spend=MID, contract_ends=_LAST - 1),
+    _lapse("ends_today", contract_ends=_LAST),
+    _lapse("ended_before_the_first_run", contract_ends=_LAST - 2),
+    _lapse("of_suspended", also=_IS_SUSPENDED, suspension=_SUSPENDED, contract_ends=_LAST - 1),
+    _ending("in_thirty_days", LAST_DAY, contract_ends=_LAST + 30),
+    _ending("in_thirty_days_on_both_numbers", LAST_DAY, numbers=2, contract_ends=_LAST + 30),
+    _ending("in_thirty_one_days", contract_ends=_LAST + 31),
+    _ending("near_at_the_first_run", contract_ends=_LAST + 29),
     _complaint("opened", LAST_DAY, complaints=(Complaint(_LAST),)),
     _complaint("opened_a_day_earlier", DAY_BEFORE, complaints=(Complaint(_LAST - 1),)),
     _complaint("open_for_seven_days", LAST_DAY, complaints=(Complaint(in_2026(5, 24)),)),
@@ -104,6 +139,68 @@ DAILY: Final[tuple[Story, ...]] = (
     _data_use("stays_below_80", data_mb=(15_000, 16_382)),
     _data_use("no_new_step", data_mb=(16_500, 20_000)),
     _data_use("of_suspended", also=_IS_SUSPENDED, suspension=_SUSPENDED, data_mb=(15_000, 16_500)),
+    _first_data("first_ever", LAST_DAY, only_data=((_LAST, 120),)),
+    _first_data("first_ever_a_day_earlier", DAY_BEFORE, only_data=((_LAST - 1, 120), (_LAST, 90))),
+    _first_data("used_in_april", only_data=((in_2026(4, 4), 5), (_LAST, 120))),
+    _first_data("used_the_day_before", only_data=((in_2026(5, 29), 5), (_LAST, 120))),
+    _first_data("of_suspended", also=_IS_SUSPENDED, suspension=_SUSPENDED, only_data=((_LAST, 120),)),
+    _arrival("abroad", LAST_DAY, signals=(_AT_HOME, Signal(_LAST, country="JP"))),
+    _arrival("abroad_a_day_earlier", DAY_BEFORE, signals=(_AT_HOME, Signal(_LAST - 1, country="JP"))),
+    _arrival(
+        "in_two_countries", BOTH_DAYS, signals=(Signal(_LAST - 1, country="SG"), Signal(_LAST, country="TH"))
+    ),
+    _arrival("in_shanghai", LAST_DAY, spend=MID, signals=(_AT_HOME, Signal(_LAST, province="上海"))),
+    _arrival(
+        "abroad_again", signals=(Signal(in_2026(4, 8), country="JP"), Signal(_LAST, "detach", country="JP"))
+    ),
+    _arrival("in_shanghai_of_low_value", signals=(_AT_HOME, Signal(_LAST, province="上海"))),
+    _arrival("first_seen_at_home", spend=MID, signals=(Signal(_LAST, province="江苏"),)),
+    _leaving("asked", LAST_DAY, contacts=(Contact(_LAST, "port_out"),)),
+    _leaving("asked_a_day_earlier", DAY_BEFORE, contacts=(Contact(_LAST - 1, "port_out"),)),
+    _leaving("asked_twice", BOTH_DAYS, contacts=(Contact(_LAST - 1, "port_out"), Contact(_LAST, "port_out"))),
+    _leaving("switched_off", LAST_DAY, **_switched_off(_LAST - 7)),
+    _leaving("switched_off_a_day_earlier", DAY_BEFORE, **_switched_off(_LAST - 8)),
+    _leaving("asked_for_a_plan", contacts=(Contact(_LAST, "plan"),)),
+    _leaving("switched_off_for_six_days", **_switched_off(_LAST - 6)),
+    _leaving("called_meanwhile", **_switched_off(_LAST - 9, _LAST - 5)),
+    _leaving("switched_on_again", **_switched_off(_LAST - 9, None, Signal(_LAST - 2, "power_on"))),
+    _leaving(
+        "of_suspended",
+        also=_IS_SUSPENDED,
+        suspension=_SUSPENDED,
+        contacts=(Contact(_LAST, "port_out"),),
+    ),
+    _worse_handset(
+        "simpler", LAST_DAY, _IS_NEW_HANDSET, terminals=(_OLD_HANDSET, Terminal(_LAST, "老人机 L8"))
+    ),
+    _worse_handset(
+        "simpler_a_day_earlier",
+        DAY_BEFORE,
+        (("new_handset", DAY_BEFORE),),
+        terminals=(_OLD_HANDSET, Terminal(_LAST - 1, "OPPO A5")),
+    ),
+    _worse_handset(
+        "swings",
+        LAST_DAY,
+        _IS_NEW_HANDSET,
+        terminals=(
+            _OLD_HANDSET,
+            Terminal(in_2026(5, 2), "Mate 60"),
+            Terminal(in_2026(5, 20), "Mate 40"),
+            Terminal(_LAST, "Mate 60"),
+        ),
+    ),
+    _worse_handset(
+        "swung_before",
+        also=_IS_NEW_HANDSET,
+        terminals=(
+            _OLD_HANDSET,
+            Terminal(in_2026(5, 1), "Mate 60"),
+            Terminal(in_2026(5, 20), "Mate 40"),
+            Terminal(_LAST, "Mate 60"),
+        ),
+    ),
+    _worse_handset("two_days_ago", terminals=(_OLD_HANDSET, Terminal(_LAST - 2, "老人机 L8"))),
     _bill_query("asked", LAST_DAY, contacts=(Contact(_LAST),)),
     _bill_query("asked_a_day_earlier", DAY_BEFORE, contacts=(Contact(_LAST - 1),)),
     _bill_query("asked_61_days_before", LAST_DAY, contacts=(Contact(in_2026(3, 31)), Contact(_LAST))),

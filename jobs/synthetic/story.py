@@ -25,20 +25,33 @@ Truths: TypeAlias = tuple[tuple[str, tuple[int, ...]], ...]
 CYCLES: Final = {
     "arrears_before_suspension": "daily",
     "bill_surge": "monthly",
+    "bill_slump": "monthly",
     "birthday": "daily",
+    "calling_circle_shrink": "weekly",
     "complaint": "daily",
+    "contract_ending": "daily",
+    "contract_lapse": "daily",
     "data_package_use": "daily",
     "do_not_disturb": "daily",
+    "first_bill_new_tariff": "monthly",
     "first_bill_query": "daily",
+    "first_data_use": "daily",
+    "first_roaming_arrival": "daily",
     "first_service_activation": "daily",
     "intl_roaming_enabled": "daily",
+    "join_anniversary": "daily",
+    "leave_signal": "daily",
     "low_balance": "daily",
     "monthly_spend_drop": "monthly",
     "network_quality_drop": "weekly",
     "new_handset": "daily",
+    "off_net_drift": "weekly",
     "package_overrun": "monthly",
+    "plan_downgrade": "monthly",
+    "repeat_contact": "weekly",
     "spend_and_call_drop": "monthly",
     "suspended": "daily",
+    "terminal_change": "daily",
     "weekly_call_drop": "weekly",
 }
 
@@ -49,11 +62,17 @@ def in_2026(month: int, day_of_month: int) -> int:
 
 
 class Calls(NamedTuple):
-    """Call seconds spread evenly over the days from ``first`` to ``last``, one call a day."""
+    """Call seconds spread evenly over the days from ``first`` to ``last``, one call a day.
+
+    The calls go in turn to so many contacts on the own network and on rival ones; to whomever chance has it
+    when neither is given.
+    """
 
     first: int
     last: int
     seconds: int
+    own: int = 0
+    rivals: int = 0
 
 
 class Terminal(NamedTuple):
@@ -103,6 +122,22 @@ class Complaint(NamedTuple):
     closed: int | None = None
 
 
+class Signal(NamedTuple):
+    """A signalling event; abroad there is no province."""
+
+    day: int
+    kind: str = "attach"
+    country: str = "CN"
+    province: str | None = None
+
+
+class PlanChange(NamedTuple):
+    """Another tariff plan from a day on."""
+
+    day: int
+    plan: str
+
+
 class Suspension(NamedTuple):
     """A suspension from a day on, and the day service came back."""
 
@@ -115,7 +150,8 @@ class Story:
     """One planted story: its moment, when it is true, and what it sets.
 
     ``dates`` holds the as_of dates at which the moment newly fires (or, for exempt moments, holds); empty for
-    a near miss. ``also`` names further moments that are true by design.
+    a near miss. ``also`` names further moments that are true by design. ``data_mb`` is what May holds
+    before its last day and in all, ``only_data`` all the days with data there ever were.
     """
 
     moment: str
@@ -130,10 +166,15 @@ class Story:
     out_of_package: float = 0.0
     back_charge: float = 0.0
     birthday: tuple[int, int] | None = None
+    joined: int | None = None
+    contract_ends: int | None = None
+    plan_change: PlanChange | None = None
     suspension: Suspension | None = None
     quiet: Quiet | None = None
     calls: tuple[Calls, ...] = ()
     data_mb: tuple[int, int] | None = None
+    only_data: tuple[tuple[int, int], ...] = ()
+    signals: tuple[Signal, ...] = ()
     network: tuple[tuple[int, int], ...] = ()
     contacts: tuple[Contact, ...] = ()
     complaints: tuple[Complaint, ...] = ()

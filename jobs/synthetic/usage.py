@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from jobs.synthetic.arrays import Floats, Ints, Keys, dates, digits, moments, words
 from jobs.synthetic.circles import Circles, make_circles
+from jobs.synthetic.facts import OWN_PREFIXES, RIVAL_PREFIXES
 from jobs.synthetic.habits import (
     DATA_DAYS,
     DAYS,
@@ -29,6 +30,7 @@ _FREE: Final = -1
 """Marks days on which a story leaves the use to chance."""
 
 _DIRECTIONS: Final = ("out", "in")
+_OUTSIDERS: Final = 10**8
 
 
 def usage(lines: Lines) -> Iterator[Batch]:
@@ -50,7 +52,8 @@ def _voice(lines: Lines, circles: Circles, habit: Floats, day_keys: Keys, totals
     line, at, rank = spread(counts)
     keys = child_keys(day_keys[line, at], rank)
     seconds = np.where(told[line, at] == _FREE, call_seconds(keys), told[line, at])
-    numbers = circles.someone(keys, line)
+    contact = _told_contacts(lines)[line, at]
+    numbers = np.where(contact == _FREE, circles.someone(keys, line), contact)
     totals.add_calls(line, at, seconds, numbers)
     columns = {
         "subscription_id": lines.ids.take(pa.array(line)),
@@ -105,9 +108,26 @@ def _told_calls(lines: Lines) -> Ints:
     return told
 
 
-def _told_data(lines: Lines) -> Ints:
-    """Returns megabytes by line and day as stories set them: before the last day of May, and on it."""
+def _told_contacts(lines: Lines) -> Ints:
+    """Returns the numbers that stories' calls go to, by line and day, in turn."""
     told = np.full((len(lines), EVENT_DAYS), _FREE)
+    for line, spells in lines.tellings(lambda story: story.calls):
+        for first, last, _, own, rivals in spells:
+            if own + rivals:
+                prefixes = np.repeat((OWN_PREFIXES[0], RIVAL_PREFIXES[0]), (own, rivals))
+                numbers = prefixes * _OUTSIDERS + np.arange(own + rivals)
+                turns = np.arange(last - first + 1) % (own + rivals)
+                told[line, first - EVENTS_FROM : last - EVENTS_FROM + 1] = numbers[turns]
+    return told
+
+
+def _told_data(lines: Lines) -> Ints:
+    """Returns megabytes by line and day as stories set them: all there is, or what May holds."""
+    told = np.full((len(lines), EVENT_DAYS), _FREE)
+    for line, days in lines.tellings(lambda story: story.only_data):
+        told[line] = 0
+        for on, mb in days:
+            told[line, on - EVENTS_FROM] = mb
     for line, (before, in_all) in lines.tellings(lambda story: story.data_mb):
         told[line, _MAY - EVENTS_FROM : -1] = _evenly(before, int(MONTH_LENGTHS[5]) - 1)
         told[line, LAST - EVENTS_FROM] = in_all - before

@@ -147,6 +147,11 @@ CONTRACTS = {
         "subscription_id service_id occurred_on action",
         "subscription_id!:text service_id!:text family!:text action!:start|end occurred_on!:day",
     ),
+    "roaming_signalling": (
+        "subscription_id occurred_at kind",
+        """subscription_id!:text occurred_at!:moment kind!:power_on|power_off|attach|detach country:text
+        province:text""",
+    ),
     "terminals": (
         "subscription_id first_seen_on model",
         """subscription_id!:text first_seen_on!:day model!:text vendor:text imei:imei
@@ -231,11 +236,15 @@ class Facts:
     quiet: dict[str, list[Row]] = field(default_factory=_rows)
     balances: dict[str, list[Row]] = field(default_factory=_rows)
     bills: dict[str, dict[date, Row]] = field(default_factory=lambda: defaultdict(dict))
-    minutes: dict[str, dict[date, Decimal | None]] = field(default_factory=lambda: defaultdict(dict))
+    months: dict[str, dict[date, Row]] = field(default_factory=lambda: defaultdict(dict))
+    people_called: dict[str, dict[date, set[str]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(set))
+    )
+    signals: dict[str, list[Row]] = field(default_factory=_rows)
     call_seconds: Days = field(default_factory=_days)
     data_mb: Days = field(default_factory=_days)
     troubles: Days = field(default_factory=_days)
-    bill_queries: Days = field(default_factory=_days)
+    queries: dict[str, Days] = field(default_factory=lambda: defaultdict(_days))
     opened: Days = field(default_factory=_days)
     closed: Days = field(default_factory=_days)
     roaming_starts: Days = field(default_factory=_days)
@@ -268,10 +277,11 @@ def read_facts(folder: Path) -> Facts:
         facts.bills[row["subscription_id"]][facts.dated("bills", row["month"])] = row
     for row in read(folder, "usage_monthly"):
         month = facts.dated("usage_monthly", row["month"])
-        facts.minutes[row["subscription_id"]][month] = row["voice_minutes"]
+        facts.months[row["subscription_id"]][month] = row
     for row in read(folder, "voice_usage"):
         on = facts.dated("voice_usage", row["started_at"].date())
         facts.call_seconds[row["subscription_id"]][on] += row["duration_s"]
+        facts.people_called[row["subscription_id"]][on].add(row["counterpart"])
     for row in read(folder, "data_usage"):
         on = facts.dated("data_usage", row["used_on"])
         facts.data_mb[row["subscription_id"]][on] += row["mb"]
@@ -281,8 +291,12 @@ def read_facts(folder: Path) -> Facts:
         facts.troubles[row["subscription_id"]][on] += sum((n for n in counts if n is not None), Decimal(0))
     for row in read(folder, "service_contacts"):
         on = facts.dated("service_contacts", row["contacted_at"].date())
-        if row["topic"] == "bill":
-            facts.bill_queries[row["subscription_id"]][on] += row["count"] or 1
+        facts.queries[row["topic"]][row["subscription_id"]][on] += row["count"] or 1
+    for row in read(folder, "roaming_signalling"):
+        facts.dated("roaming_signalling", row["occurred_at"].date())
+        facts.signals[row["subscription_id"]].append(row)
+    for seen in facts.signals.values():
+        seen.sort(key=lambda row: (row["occurred_at"], row["kind"]))
     for row in read(folder, "complaints"):
         on = facts.dated("complaints", row["occurred_on"])
         stage = facts.opened if row["stage"] == "opened" else facts.closed
@@ -352,6 +366,11 @@ def months_back(as_of: date, months: int) -> date:
     return date(index // 12, index % 12 + 1, 1)
 
 
+def month_end_before(as_of: date, months: int) -> date:
+    """Returns the last day of the month before the one ``months_back`` gives."""
+    return months_back(as_of, months) - timedelta(1)
+
+
 class View:
     """The items of one subscription that rules ask for."""
 
@@ -396,7 +415,58 @@ class View:
         return ratio(sum(found), len(found)) if found else None
 
     def minutes(self, months: int) -> Decimal | None:
-        return rounded(self.facts.minutes.get(self.id, {}).get(months_back(self.as_of, months)))
+        row = self.facts.months.get(self.id, {}).get(months_back(self.as_of, months))
+        return rounded(row["voice_minutes"]) if row else None
+
+    def contacts_of_month(self, months: int) -> Row:
+        return self.facts.months.get(self.id, {}).get(months_back(self.as_of, months)) or {}
+
+    def offnet_share(self, months: int) -> Decimal | None:
+        row = self.contacts_of_month(months)
+        offnet, contacts = row.get("offnet_contacts"), row.get("contacts")
+        return None if offnet is None or contacts is None else ratio(100 * offnet, contacts, 12)
+
+    def people_called(self, first: int, last: int) -> int | None:
+        """Counts the numbers talked with from ``first`` to ``last`` days before as_of."""
+        start, end = self.as_of - timedelta(first), self.as_of - timedelta(last)
+        if start < self.facts.begins.get("voice_usage", end + timedelta(1)):
+            return None
+        days = self.facts.people_called.get(self.id, {})
+        return len(set().union(*(who for on, who in days.items() if start <= on <= end)))
+
+    def months_of_data(self) -> Decimal:
+        """Sums the mobile data of three months before the last complete one."""
+        months = (months_back(self.as_of, back) for back in (1, 2, 3))
+        rows = (self.facts.months.get(self.id, {}).get(month) or {} for month in months)
+        return sum((row.get("data_mb") or Decimal(0) for row in rows), Decimal(0))
+
+    def signals(self) -> list[Row]:
+        """Returns what signalling shows until as_of, in order of time."""
+        return [row for row in self.facts.signals.get(self.id, []) if row["occurred_at"].date() <= self.as_of]
+
+    def silent_days(self, days: Days) -> int:
+        """Returns the days since something above zero; many when there was nothing in eight weeks."""
+        used = [on for on, much in days.get(self.id, {}).items() if much > 0 and on <= self.as_of]
+        silent = (self.as_of - max(used)).days if used else 99
+        return silent if silent < 56 else 99
+
+    def called_days_ago(self) -> int:
+        called = {on: 1 for on, who in self.facts.people_called.get(self.id, {}).items() if who}
+        return self.silent_days({self.id: called})
+
+    def state_on(self, day: date) -> Row | None:
+        """Returns the subscription's state on an earlier day."""
+        return latest(self.facts.subscriptions[self.id], "updated_on", day)
+
+    def fee_on(self, day: date) -> Decimal | None:
+        """Returns the monthly fee of the plan held on a day, by the price list of that day."""
+        held = self.state_on(day)
+        plan = held and latest(self.facts.plans.get(held["plan_id"], []), "updated_on", day)
+        return rounded(plan["monthly_fee"]) if plan else None
+
+    def contract_days_left(self) -> int | None:
+        ends = self.subscription["contract_ends_on"]
+        return None if ends is None else (ends - self.as_of).days
 
     def mean_spend(self) -> Decimal | None:
         """Returns the mean of the last three bills, or what the operator says it is."""
@@ -492,6 +562,121 @@ def bill_surge(view: View) -> bool | None:
     return all_of(at_least(change_pct(last, usual), percent), at_least(rise, 50))
 
 
+def bill_slump(view: View) -> bool | None:
+    months = [view.bill(back) for back in (1, 2, 3)]
+    last, usual = view.bill(0), None if None in months else view.mean_bill(1)
+    fall = None if last is None or usual is None else last - usual
+    percent = {"南京": 45, "苏州": 55}.get(view.city or "", 50)
+    return all_of(at_most(change_pct(last, usual), -percent), at_most(fall, -30))
+
+
+def plan_downgrade(view: View) -> bool | None:
+    then = month_end_before(view.as_of, 0)
+    before, fee, fee_then = view.state_on(then), view.fee_on(view.as_of), view.fee_on(then)
+    if before is None or fee is None or fee_then is None:
+        return None
+    return all_of(before["plan_id"] != view.subscription["plan_id"], fee - fee_then <= -10)
+
+
+def first_bill_new_tariff(view: View) -> bool | None:
+    begins, begins_before = months_back(view.as_of, 0), months_back(view.as_of, 1)
+    held, held_before = view.state_on(begins), view.state_on(begins_before)
+    at_end = view.state_on(months_back(view.as_of, -1) - timedelta(1))
+    if held is None or at_end is None:
+        whole_month = None
+    else:
+        joined_lately = view.subscription["joined_on"] > begins_before
+        changed = None if held_before is None else held_before["plan_id"] != held["plan_id"]
+        stayed = at_end["plan_id"] == held["plan_id"]
+        in_time = view.subscription["joined_on"] <= begins
+        whole_month = all_of(stayed, any_of(joined_lately and in_time, changed))
+    return all_of(whole_month, at_least(view.bill(0), 10))
+
+
+def calling_circle_shrink(view: View) -> bool | None:
+    now, before = view.people_called(27, 0), view.people_called(55, 28)
+    return all_of(at_most(change_pct(now, before), -50), at_least(before, 8))
+
+
+def off_net_drift(view: View) -> bool | None:
+    now, before = rounded(view.offnet_share(0)), view.offnet_share(1)
+    rise = None if now is None or before is None else rounded(now - before)
+    return all_of(at_least(rise, 20), at_least(view.contacts_of_month(0).get("contacts"), 10))
+
+
+def repeat_contact(view: View) -> bool | None:
+    topics = ("bill", "plan", "data", "network", "service", "port_out")
+    counts = [view.over("service_contacts", view.facts.queries[topic], 29, 0) for topic in topics]
+    return None if None in counts else max(counts) >= 3
+
+
+def first_data_use(view: View) -> bool | None:
+    return all_of(
+        at_least(view.over("data_usage", view.facts.data_mb, 0, 0), 1),
+        at_most(view.over("data_usage", view.facts.data_mb, 56, 1), 0),
+        view.months_of_data() <= 0,
+    )
+
+
+def arrived_abroad(view: View) -> bool:
+    signals = view.signals()
+    now = {row["country"] for row in signals if row["occurred_at"].date() == view.as_of}
+    before = {row["country"] for row in signals if row["occurred_at"].date() < view.as_of}
+    return bool(now - before - {"CN", None})
+
+
+def first_roaming_arrival(view: View) -> bool | None:
+    home = [row for row in view.signals() if row["country"] == "CN" and row["province"]]
+    before = {row["province"] for row in home if row["occurred_at"].date() < view.as_of}
+    new = {row["province"] for row in home} - before
+    return any_of(arrived_abroad(view), all_of(bool(new and before), at_least(view.mean_bill(0), 120)))
+
+
+def leave_signal(view: View) -> bool | None:
+    signals = view.signals()
+    off = None
+    if signals:
+        last = signals[-1]
+        is_off = last["kind"] == "power_off"
+        off = (view.as_of - last["occurred_at"].date()).days if is_off else 0
+    silent = view.called_days_ago() >= 7 and view.silent_days(view.facts.data_mb) >= 7
+    return any_of(asked_to_leave(view), all_of(at_least(off, 7), silent))
+
+
+def asked_to_leave(view: View) -> bool | None:
+    return at_least(view.over("service_contacts", view.facts.queries["port_out"], 0, 0), 1)
+
+
+def terminal_change(view: View) -> bool | None:
+    seen = view.terminals()
+    before = [row for row in seen if row["first_seen_on"] < view.as_of]
+    # Of several on a day the last is the one whose model comes last, as the extract's key orders them.
+    newest = max(seen, key=lambda row: (row["first_seen_on"], row["model"])) if seen else None
+    older = max(before, key=lambda row: (row["first_seen_on"], row["model"])) if before else None
+    lower = (
+        None
+        if newest is None or older is None
+        else newest["network_generation"] < older["network_generation"]
+    )
+    lately = sum(row["first_seen_on"] > view.as_of - timedelta(30) for row in seen)
+    return all_of(is_so(view.terminal_age(), lambda a, b: a < b, 1), any_of(lower, lately >= 3))
+
+
+def contract_lapse(view: View) -> bool | None:
+    days = view.contract_days_left()
+    return all_of(at_most(days, -1), at_least(days, -30))
+
+
+def contract_ending(view: View) -> bool | None:
+    days = view.contract_days_left()
+    return all_of(at_most(days, 30), at_least(days, 0))
+
+
+def join_anniversary(view: View) -> bool | None:
+    joined, on = view.subscription["joined_on"], view.as_of + timedelta(3)
+    return birthday_in(joined, on.year) == on and on.year > joined.year
+
+
 def birthday(view: View) -> bool | None:
     return is_so(view.days_to_birthday(), lambda a, b: a == b, 3)
 
@@ -516,7 +701,7 @@ def do_not_disturb(view: View) -> bool | None:
 
 
 def first_bill_query(view: View) -> bool | None:
-    queries = view.facts.bill_queries
+    queries = view.facts.queries["bill"]
     return all_of(
         at_least(view.over("service_contacts", queries, 0, 0), 1),
         at_most(view.over("service_contacts", queries, 60, 1), 0),
@@ -606,21 +791,34 @@ class Rule:
 
 RULES = (
     Rule("daily", active, arrears_before_suspension),
+    Rule("monthly", active, bill_slump),
     Rule("monthly", active, bill_surge),
     Rule("daily", mid_high, birthday),
+    Rule("weekly", mid_high, calling_circle_shrink),
+    Rule("daily", active, contract_ending, baseline=True),
+    Rule("daily", active, contract_lapse, baseline=True),
     Rule("daily", everyone, complaint, again=complained_today),
     Rule("daily", active, data_package_use, baseline=True, step=data_step),
     Rule("daily", everyone, do_not_disturb, exempt=True),
     Rule("daily", mid_high, first_bill_query),
+    Rule("monthly", active, first_bill_new_tariff),
+    Rule("daily", active, first_data_use),
+    Rule("daily", active, first_roaming_arrival, again=arrived_abroad),
     Rule("daily", mid_high, first_service_activation),
     Rule("daily", active, intl_roaming_enabled),
+    Rule("daily", mid_high, join_anniversary),
+    Rule("daily", active, leave_signal, again=asked_to_leave),
     Rule("daily", mid_high, low_balance, baseline=True),
     Rule("monthly", active, monthly_spend_drop),
     Rule("weekly", everyone, network_quality_drop),
     Rule("daily", everyone, new_handset),
+    Rule("weekly", mid_high, off_net_drift),
     Rule("monthly", active, package_overrun),
+    Rule("monthly", active, plan_downgrade),
+    Rule("weekly", everyone, repeat_contact),
     Rule("monthly", active, spend_and_call_drop),
     Rule("daily", everyone, suspended, exempt=True),
+    Rule("daily", everyone, terminal_change),
     Rule("weekly", mid_high, weekly_call_drop),
 )
 

@@ -96,26 +96,44 @@ FIRED = {
             + coalesce("王者荣耀质差次数"::double, 0) + coalesce("脱网次数"::double, 0) >= 40""",
 }
 
+# Mid- and high-value users who joined on a 3 May, three days after the snapshot.
+ANNIVERSARIES = """
+    select 'D' || "用户"[3:] from users_of_data
+    where "码号资源-激活时间" like '%-05-03%' and "近3个月平均消费（元）"::double >= 120"""
+
 # Rules that the source can decide, with the conditions that it cannot.
 EVALUATED = {
     "arrears_before_suspension": ["to_come", "within"],
     "complaint": ["open_past_limit"],
+    "join_anniversary": [],
     "network_quality_drop": ["rises", "enough"],
     "package_overrun": [],
     "suspended": [],
 }
 NOT_SUPPLIED = {
+    "bill_slump": ["bill_rise_on_mean", "bill_rise_on_mean_pct"],
     "bill_surge": ["bill_rise_on_mean", "bill_rise_on_mean_pct"],
     "birthday": ["days_to_birthday"],
+    "calling_circle_shrink": ["contacts_28d_before", "contacts_change_pct_28d"],
+    "contract_ending": ["contract_days_left"],
+    "contract_lapse": ["contract_days_left"],
     "data_package_use": ["data_package_used_pct"],
     "do_not_disturb": ["dnd_from", "dnd_to"],
+    "first_bill_new_tariff": ["first_full_month_on_plan"],
     "first_bill_query": ["bill_queries_1d", "bill_queries_60d_before"],
+    "first_data_use": ["data_mb_1d", "data_mb_3m_before_1m", "data_mb_56d_before_1d"],
+    "first_roaming_arrival": ["countries_new_1d", "provinces_ever", "provinces_new_1d"],
     "first_service_activation": ["service_families_new_1d"],
     "intl_roaming_enabled": ["intl_roaming_started_1d"],
+    "leave_signal": ["days_since_call", "days_since_data", "port_out_queries_1d", "power_off_days"],
     "low_balance": ["balance_days_left"],
     "monthly_spend_drop": ["bill_total_change_pct_1m", "bill_total_change_pct_prev_1m"],
     "new_handset": ["terminal_age_days", "terminal_models_used"],
+    "off_net_drift": ["contacts_1m", "offnet_share_change_1m"],
+    "plan_downgrade": ["plan_fee_change_1m", "tariff_plan_before_1m"],
+    "repeat_contact": ["topic_contacts_most_30d"],
     "spend_and_call_drop": ["bill_total_change_pct_1m", "voice_minutes_change_pct_1m"],
+    "terminal_change": ["terminal_age_days", "terminal_generation_change_1d", "terminals_seen_30d"],
     "weekly_call_drop": ["voice_minutes_change_pct_7d", "voice_minutes_week_mean_4w"],
 }
 
@@ -234,9 +252,15 @@ def test_moment_fires_for_exactly_the_right_users(check: CrossCheck, moment: str
     assert check.fired(moment) == expected
 
 
+def test_anniversaries_of_joining_are_those_of_the_file(check: CrossCheck) -> None:
+    expected = {row[0] for row in check.rows(ANNIVERSARIES)}
+    assert expected and check.fired("join_anniversary") == expected
+
+
 def test_no_other_moment_fires(check: CrossCheck) -> None:
     fired = {row["moment_id"]: row["fired_count"] for row in check.evaluations() if row["fired_count"]}
-    assert fired == {moment: len(check.rows(sql)) for moment, sql in FIRED.items()}
+    expected = {moment: len(check.rows(sql)) for moment, sql in FIRED.items()}
+    assert fired == expected | {"join_anniversary": len(check.rows(ANNIVERSARIES))}
     assert check.alerts() == fired
 
 
@@ -251,7 +275,9 @@ def test_rules_evaluated_and_not_supplied(check: CrossCheck) -> None:
 def test_unknown_is_counted(check: CrossCheck) -> None:
     unknown = {row["moment_id"]: row["unknown_count"] for row in check.evaluations() if row["unknown_count"]}
     without_bill = check.one("select count(*) from expected where bill_total_1m is null")
+    no_day = "tenure_days is null and coalesce(value_tier, 'mid') <> 'low'"
     assert unknown == {
+        "join_anniversary": check.one(f"select count(*) from expected where {no_day}"),
         "package_overrun": without_bill,
         "arrears_before_suspension": without_bill,
     }

@@ -69,6 +69,8 @@ def drawn(items: dict[str, Item | Score], draw: random.Random) -> dict[str, Any]
             row[name] = value.quantize(Decimal(1).scaleb(-item.scale))
         elif item.type == "date":
             row[name] = AS_OF + timedelta(days=draw.randrange(-5, 6))
+        elif item.type == "boolean":
+            row[name] = draw.random() < 0.5
         else:
             row[name] = draw.choice(TEXTS.get(name, ["x", "y"]))
     return row

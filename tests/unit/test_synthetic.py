@@ -153,7 +153,13 @@ def test_planted_truth_breaks_with_the_data(province: ProvinceReport, tmp_path: 
             (tmp_path / path.name).symlink_to(path)
     found = oracle.read_truth(tmp_path)
     lost = {what for _, what, _ in firings(province, "planted.csv") - found.entered - found.exempt}
-    assert lost == {"complaint", "data_package_use", "weekly_call_drop"}
+    assert lost == {
+        "calling_circle_shrink",
+        "complaint",
+        "data_package_use",
+        "first_data_use",
+        "weekly_call_drop",
+    }
 
 
 def test_monthly_usage_agrees_with_the_events(province: ProvinceReport) -> None:
