@@ -21,7 +21,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run run-beijing run-cell2cell test test-slow bench check format docs notebooks lock package clean clean-data
+.PHONY: help setup run run-beijing run-cell2cell test test-slow bench check format docs schemas notebooks lock package clean clean-data
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,8 @@ format: setup ## format the code and fix what lint can fix
 
 docs: setup ## write the reference pages from schemas and rules
 	$(KEYMOMENTS) docs
+
+schemas: docs ## write the JSON Schema by which editors complete rules
 
 notebooks: setup ## run every notebook from top to bottom
 	$(BIN)/jupyter execute notebooks/*.ipynb

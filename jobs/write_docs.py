@@ -1,4 +1,4 @@
-"""Job: writes the reference pages of docs/ from schemas and rules."""
+"""Job: writes what is made from schemas and rules: the reference pages of docs/, the JSON Schema of rules."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from jobs.contracts.dictionary import dictionary
 from jobs.kernel.project import Project
 from jobs.rulelang.catalogue import PATH as MOMENTS
 from jobs.rulelang.catalogue import catalogue
+from jobs.rulelang.editor import PATH as RULE_SCHEMA
+from jobs.rulelang.editor import rule_schema
 from jobs.rulelang.item_catalogue import PATH as ITEMS
 from jobs.rulelang.item_catalogue import item_catalogue
 from jobs.stages import command as c
@@ -15,7 +17,7 @@ from jobs.stages.items import item_uses
 
 
 def main(project_dir: c.ProjectOption = None, profile: c.ProfileOption = "local") -> None:
-    """Write the reference pages of docs/ from schemas/ and rules/; needs no Spark."""
+    """Write the reference pages of docs/ and the JSON Schema of rules; needs no Spark."""
     with c.user_errors():
         project = Project.find(project_dir)
         configuration = configure(project, profile)
@@ -23,6 +25,7 @@ def main(project_dir: c.ProjectOption = None, profile: c.ProfileOption = "local"
         DICTIONARY: dictionary(configuration.contracts, configuration.tables),
         ITEMS: item_catalogue(configuration.view, configuration.contracts, item_uses(configuration)),
         MOMENTS: catalogue(configuration.rules),
+        RULE_SCHEMA: rule_schema(configuration.rules, configuration.view.types),
     }
     for path, text in pages.items():
         (project.root / path).write_text(text, encoding="utf-8")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from jobs.contracts.dictionary import PATH, dictionary
 from jobs.kernel.project import Project
 from jobs.rulelang.catalogue import PATH as MOMENTS
 from jobs.rulelang.catalogue import catalogue
+from jobs.rulelang.editor import PATH as RULE_SCHEMA
+from jobs.rulelang.editor import rule_schema
 from jobs.rulelang.item_catalogue import PATH as ITEMS
 from jobs.rulelang.item_catalogue import item_catalogue
 from jobs.stages.context import configure
@@ -41,6 +46,41 @@ def test_the_catalogue_of_items_is_current(project: Project) -> None:
 def test_the_catalogue_of_moments_is_current(project: Project) -> None:
     page = (project.root / MOMENTS).read_text(encoding="utf-8")
     assert page == catalogue(configure(project).rules), "run 'make docs'"
+
+
+def test_the_schema_of_rules_is_current_and_holds_for_them(project: Project) -> None:
+    configuration = configure(project)
+    text = rule_schema(configuration.rules, configuration.view.types)
+    assert (project.root / RULE_SCHEMA).read_text(encoding="utf-8") == text, "run `make schemas`"
+    schema = json.loads(text)
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    for path in sorted((project.root / "rules").glob("[mr]*s/*.yaml")):
+        lines = path.read_text(encoding="utf-8")
+        assert lines.startswith("# yaml-language-server: $schema=../rule.schema.json\n"), path
+        assert not [error.message for error in validator.iter_errors(yaml.safe_load(lines))], path
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"audience": "mid_hihg"}, "'mid_hihg' is not one of"),
+        ({"urgncy_days": 3}, "'urgncy_days' was unexpected"),
+        ({"urgency_days": 70}, "70 is greater than the maximum of 62"),
+        ({"plan": None}, "None is not of type 'string'"),
+        ({"when": {"all": {}}}, "{} should be non-empty"),
+        ({"when": {"every": {"low": "balance < 1"}}}, "'every' was unexpected"),
+        ({"when": {"all": {"low": {"any": {"one": 1}}}}}, "is not valid under any of the given schemas"),
+        ({"serve_in_days": "city"}, "'city' is not one of"),
+    ],
+)
+def test_the_schema_of_rules_sees_what_is_wrong(
+    project: Project, wrong: dict[str, Any], message: str
+) -> None:
+    schema = json.loads((project.root / RULE_SCHEMA).read_text(encoding="utf-8"))
+    good = yaml.safe_load((project.root / "rules/moments/birthday.yaml").read_text(encoding="utf-8"))
+    found = [error.message for error in Draft202012Validator(schema).iter_errors(good | wrong)]
+    assert any(message in one for one in found), found
 
 
 def test_the_catalogue_tells_what_the_files_say(project: Project) -> None:

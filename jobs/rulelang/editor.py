@@ -1,0 +1,107 @@
+"""The JSON Schema of rule files, with which an editor completes and checks while one types.
+
+It is made from the model that reads the files, and from the names there are: audiences, plans, rules, items.
+What an expression may say it cannot tell; `keymoments check` does.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from jobs.expressions.types import Type
+from jobs.rulelang.conditions import KINDS
+from jobs.rulelang.load import RuleSet
+from jobs.rulelang.model import Parameter, RuleFile, Steps
+
+PATH = "rules/rule.schema.json"
+_EXPRESSION = {
+    "type": "string",
+    "minLength": 1,
+    "description": "A comparison of items, parameters (:name) and constants: complaints_30d >= :least",
+}
+
+
+def rule_schema(rules: RuleSet, types: Mapping[str, Type]) -> str:
+    """The schema as text.
+
+    Args:
+        rules: The rules, audiences and plans there are.
+        types: Types of the items that rules may name.
+    """
+    schema = _plain(RuleFile.model_json_schema())
+    for model, part in (
+        (RuleFile, schema),
+        *((one, schema["$defs"][one.__name__]) for one in (Parameter, Steps)),
+    ):
+        for name, text in _told(model).items():
+            part["properties"][name]["description"] = text
+    numbers = [name for name, found in types.items() if found.kind in ("integer", "decimal")]
+    exempt = [rule.id for rule in rules.rules if rule.is_exempt]
+    fields = schema["properties"]
+    fields["audience"]["enum"] = sorted(rules.audiences)
+    fields["plan"] = {**fields["plan"], "enum": sorted(rules.plans)}
+    fields["inhibits"]["items"]["enum"] = [rule.id for rule in rules.rules]
+    fields["ignores_exempt"]["items"]["enum"] = exempt
+    fields["serve_in_days"]["enum"] = sorted(name for name in numbers if types[name].unit == "day")
+    schema["$defs"]["Steps"]["properties"]["of"]["enum"] = sorted(numbers)
+    for name in ("again_when", "pending_while"):
+        fields[name] = {**_EXPRESSION, "description": fields[name]["description"]}
+    fields["when"] = {"$ref": "#/$defs/Group", "description": "Named conditions under all, any or not."}
+    schema["$defs"] |= _conditions()
+    schema["if"] = {"properties": {"category": {"const": "exempt"}}}
+    schema["else"] = {"required": ["severity", "urgency_days", "plan"]}
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Rule of a key moment"}
+    return json.dumps(head | schema, ensure_ascii=False, indent=2) + "\n"
+
+
+def _conditions() -> dict[str, Any]:
+    members = {kind: {"$ref": "#/$defs/Members"} for kind in KINDS}
+    return {
+        "Group": {
+            "type": "object",
+            "properties": members,
+            "additionalProperties": False,
+            "minProperties": 1,
+            "maxProperties": 1,
+        },
+        "Members": {
+            "type": "object",
+            "minProperties": 1,
+            "properties": members,
+            "additionalProperties": {"anyOf": [_EXPRESSION, {"$ref": "#/$defs/Group"}]},
+        },
+    }
+
+
+def _plain(schema: Any) -> Any:
+    """The schema without titles, defaults and texts of classes, and with one type where one is null."""
+    if isinstance(schema, list):
+        return [_plain(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    options = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+    if len(options) == 1:
+        schema = {**schema, **options[0]}
+        del schema["anyOf"]
+    names = ("properties", "$defs")
+    return {
+        key: {name: _plain(one) for name, one in value.items()} if key in names else _plain(value)
+        for key, value in schema.items()
+        if key not in ("title", "default", "description")
+    }
+
+
+def _told(model: type[BaseModel]) -> dict[str, str]:
+    """What a model's docstring says of its attributes."""
+    _, _, attributes = (model.__doc__ or "").partition("Attributes:\n")
+    found = re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", attributes, re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in _known(found, model.model_fields)}
+
+
+def _known(found: Iterable[tuple[str, str]], fields: Iterable[str]) -> list[tuple[str, str]]:
+    return [(name, text) for name, text in found if name in fields]
