@@ -88,14 +88,15 @@ def _before_leaving(lines: Lines, kind: int, probability: float) -> Events:
     return Events(line, on[line], keys[line], np.full(len(line), _LEAVERS_SLOT))
 
 
-def _told(lines: Lines, kind: int, found: list[tuple[int, int]]) -> Events:
+def told_events(lines: Lines, kind: int, found: list[tuple[int, int]]) -> Events:
     """Returns the events of stories: each a line and a day."""
     line, on = (np.array([pair[part] for pair in found], dtype=np.int64) for part in (0, 1))
     slot = _STORY_SLOT + rank_in_group(line)
     return Events(line, on, child_keys(child_keys(lines.keys[line], kind), slot), slot)
 
 
-def _event_ids(lines: Lines, prefix: str, events: Events) -> pa.Array:
+def event_ids(lines: Lines, prefix: str, events: Events) -> pa.Array:
+    """Returns an id of each event, no two alike for one prefix."""
     subscription = (lines.customer * 10 + lines.slot)[events.line]
     return ids(prefix, subscription * 1_000 + events.slot, 11)
 
@@ -106,7 +107,7 @@ def _contacts(lines: Lines) -> Batch:
     usual = monthly_events(lines, 10, often, len(_CONTACTS))
     leaving = _before_leaving(lines, 11, _LEAVERS_ASK)
     told = [(line, it) for line, contacts in lines.tellings(lambda story: story.contacts) for it in contacts]
-    events = both(both(usual, leaving), _told(lines, 12, [(line, it.day) for line, it in told]))
+    events = both(both(usual, leaving), told_events(lines, 12, [(line, it.day) for line, it in told]))
     topic = np.concatenate(
         [
             pick(usual.keys, "topic", TOPIC_WEIGHTS),
@@ -117,7 +118,7 @@ def _contacts(lines: Lines) -> Batch:
     seconds = np.asarray((8 + 13 * uniform(events.keys, "time")) * 3_600, dtype=np.int64)
     double = chance(events.keys, "counted twice", _DOUBLE_CONTACTS) & ~lines.told[events.line]
     columns = {
-        "contact_id": _event_ids(lines, "K", events),
+        "contact_id": event_ids(lines, "K", events),
         "subscription_id": lines.ids.take(pa.array(events.line)),
         "contacted_at": moments(events.on, seconds),
         "channel": words(CONTACT_CHANNELS, pick(events.keys, "channel", (50.0, 15.0, 27.0, 8.0))),
@@ -131,7 +132,7 @@ def _complaints(lines: Lines) -> Batch:
     often = np.minimum(_COMPLAINTS_A_MONTH * lines.grievance, 0.2)[:, None]
     drawn = both(monthly_events(lines, 20, often), _before_leaving(lines, 21, _LEAVERS_COMPLAIN))
     told = [(line, it) for line, opened in lines.tellings(lambda story: story.complaints) for it in opened]
-    events = both(drawn, _told(lines, 22, [(line, it.opened) for line, it in told]))
+    events = both(drawn, told_events(lines, 22, [(line, it.opened) for line, it in told]))
     slow = chance(drawn.keys, "slow", 0.12)
     days = np.where(slow, 7 + below(drawn.keys, "slow days", 15), below(drawn.keys, "days", 6))
     told_closed = np.array([it.closed or NEVER for _, it in told], dtype=np.int64)
@@ -144,7 +145,7 @@ def _complaints(lines: Lines) -> Batch:
     category = below(events.keys, "category", len(COMPLAINT_CATEGORIES))
     channel = pick(events.keys, "complaint channel", (70.0, 15.0, 14.0, 1.0))
     columns = {
-        "complaint_id": _event_ids(lines, "T", events).take(pa.array(row)),
+        "complaint_id": event_ids(lines, "T", events).take(pa.array(row)),
         "subscription_id": lines.ids.take(pa.array(events.line[row])),
         "stage": words(_STAGES, stage),
         "occurred_on": dates(on),

@@ -74,6 +74,10 @@ LAYOUTS: Final[Mapping[str, Layout]] = {
     "service_contacts": _old_events("contact_id subscription_id contacted_at channel topic count"),
     "complaints": _old_events("complaint_id subscription_id stage occurred_on category channel count"),
     "service_subscriptions": _old_events("subscription_id service_id family action occurred_on"),
+    "service_orders": _events(
+        "order_id subscription_id kind stage occurred_at family service_id plan_id channel partner_id "
+        "confirmed promised_on visit_from visit_to symptom reason"
+    ),
     "terminals": _old_events(
         "subscription_id first_seen_on model vendor imei network_generation models_used"
     ),

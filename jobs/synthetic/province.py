@@ -15,6 +15,7 @@ from jobs.synthetic.holdings import holdings
 from jobs.synthetic.layout import Batch
 from jobs.synthetic.lines import Lines, make_lines
 from jobs.synthetic.network import network
+from jobs.synthetic.orders import orders
 from jobs.synthetic.people import People, make_people
 from jobs.synthetic.planting import Truth
 from jobs.synthetic.reference import care_of, reference
@@ -75,5 +76,5 @@ def make_province(
 def _extracts(people: People, lines: Lines) -> Iterator[Batch]:
     yield from registry(people, lines)
     yield from care_of(people, known_from(people, lines))
-    for extracts in (bills, accounting, usage, network, care, holdings):
+    for extracts in (bills, accounting, usage, network, care, holdings, orders):
         yield from extracts(lines)

@@ -13,6 +13,7 @@ from jobs.synthetic.story import (
     Calls,
     Complaint,
     Contact,
+    Fault,
     Quiet,
     Service,
     Signal,
@@ -70,6 +71,7 @@ _ending = stories_of("contract_ending")
 _first_data = stories_of("first_data_use")
 _arrival = stories_of("first_roaming_arrival")
 _leaving = stories_of("leave_signal")
+_fault = stories_of("service_unusable")
 _worse_handset = stories_of("terminal_change")
 _IS_NEW_HANDSET = (("new_handset", LAST_DAY),)
 _AT_HOME = Signal(in_2026(5, 1), province="江苏")
@@ -201,6 +203,14 @@ DAILY: Final[tuple[Story, ...]] = (
         ),
     ),
     _worse_handset("two_days_ago", terminals=(_OLD_HANDSET, Terminal(_LAST - 2, "老人机 L8"))),
+    _fault("reported", LAST_DAY, faults=(Fault(_LAST),)),
+    _fault("reported_a_day_earlier", DAY_BEFORE, faults=(Fault(_LAST - 1, "video"),)),
+    _fault("reported_on_both_days", BOTH_DAYS, faults=(Fault(_LAST - 1), Fault(_LAST, "cloud"))),
+    _fault("open_for_three_days", LAST_DAY, faults=(Fault(in_2026(5, 28)),)),
+    _fault("mended_on_the_day", faults=(Fault(_LAST, mended=_LAST),)),
+    _fault("open_for_two_days", faults=(Fault(in_2026(5, 29)),)),
+    _fault("mended_in_time", faults=(Fault(in_2026(5, 27), mended=_LAST - 1),)),
+    _fault("of_suspended", also=_IS_SUSPENDED, suspension=_SUSPENDED, faults=(Fault(_LAST),)),
     _bill_query("asked", LAST_DAY, contacts=(Contact(_LAST),)),
     _bill_query("asked_a_day_earlier", DAY_BEFORE, contacts=(Contact(_LAST - 1),)),
     _bill_query("asked_61_days_before", LAST_DAY, contacts=(Contact(in_2026(3, 31)), Contact(_LAST))),

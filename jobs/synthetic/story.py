@@ -49,6 +49,7 @@ CYCLES: Final = {
     "package_overrun": "monthly",
     "plan_downgrade": "monthly",
     "repeat_contact": "weekly",
+    "service_unusable": "daily",
     "spend_and_call_drop": "monthly",
     "suspended": "daily",
     "terminal_change": "daily",
@@ -122,6 +123,14 @@ class Complaint(NamedTuple):
     closed: int | None = None
 
 
+class Fault(NamedTuple):
+    """A fault of a service, and the day it was mended."""
+
+    reported: int
+    family: str = "broadband"
+    mended: int | None = None
+
+
 class Signal(NamedTuple):
     """A signalling event; abroad there is no province."""
 
@@ -178,6 +187,7 @@ class Story:
     network: tuple[tuple[int, int], ...] = ()
     contacts: tuple[Contact, ...] = ()
     complaints: tuple[Complaint, ...] = ()
+    faults: tuple[Fault, ...] = ()
     services: tuple[Service, ...] = ()
     terminals: tuple[Terminal, ...] = ()
     balances: tuple[Balance, ...] = ()

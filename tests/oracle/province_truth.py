@@ -147,6 +147,16 @@ CONTRACTS = {
         "subscription_id service_id occurred_on action",
         "subscription_id!:text service_id!:text family!:text action!:start|end occurred_on!:day",
     ),
+    "service_orders": (
+        "order_id stage occurred_at",
+        """order_id!:text subscription_id!:text kind!:new|change|cancel|fault
+        stage!:accepted|assigned|visit_booked|visited|completed|failed|withdrawn occurred_at!:moment
+        family:text service_id:text plan_id:text
+        channel:hotline|counter|app|internet|sms|manager|partner partner_id:text confirmed:true|false
+        promised_on:day visit_from:moment visit_to:moment
+        symptom:no_service|interrupted|slow|function|equipment|other
+        reason:customer|network|resource|equipment|system|other""",
+    ),
     "roaming_signalling": (
         "subscription_id occurred_at kind",
         """subscription_id!:text occurred_at!:moment kind!:power_on|power_off|attach|detach country:text
@@ -247,6 +257,8 @@ class Facts:
     queries: dict[str, Days] = field(default_factory=lambda: defaultdict(_days))
     opened: Days = field(default_factory=_days)
     closed: Days = field(default_factory=_days)
+    faults: Days = field(default_factory=_days)
+    mended: Days = field(default_factory=_days)
     roaming_starts: Days = field(default_factory=_days)
     family_starts: dict[str, dict[str, date]] = field(default_factory=lambda: defaultdict(dict))
     terminals: dict[str, list[Row]] = field(default_factory=_rows)
@@ -292,6 +304,12 @@ def read_facts(folder: Path) -> Facts:
     for row in read(folder, "service_contacts"):
         on = facts.dated("service_contacts", row["contacted_at"].date())
         facts.queries[row["topic"]][row["subscription_id"]][on] += row["count"] or 1
+    for row in read(folder, "service_orders"):
+        on = facts.dated("service_orders", row["occurred_at"].date())
+        if row["kind"] == "fault" and row["stage"] == "accepted":
+            facts.faults[row["subscription_id"]][on] += 1
+        if row["kind"] == "fault" and row["stage"] in ("completed", "withdrawn"):
+            facts.mended[row["subscription_id"]][on] += 1
     for row in read(folder, "roaming_signalling"):
         facts.dated("roaming_signalling", row["occurred_at"].date())
         facts.signals[row["subscription_id"]].append(row)
@@ -647,6 +665,16 @@ def asked_to_leave(view: View) -> bool | None:
     return at_least(view.over("service_contacts", view.facts.queries["port_out"], 0, 0), 1)
 
 
+def service_unusable(view: View) -> bool | None:
+    ended = view.ever(view.facts.mended)
+    still_open, too_long = view.ever(view.facts.faults) - ended, view.ever(view.facts.faults, 3) - ended
+    return any_of(all_of(reported_a_fault(view), still_open >= 1), too_long >= 1)
+
+
+def reported_a_fault(view: View) -> bool | None:
+    return at_least(view.over("service_orders", view.facts.faults, 0, 0), 1)
+
+
 def terminal_change(view: View) -> bool | None:
     seen = view.terminals()
     before = [row for row in seen if row["first_seen_on"] < view.as_of]
@@ -817,6 +845,7 @@ RULES = (
     Rule("monthly", active, plan_downgrade),
     Rule("weekly", everyone, repeat_contact),
     Rule("monthly", active, spend_and_call_drop),
+    Rule("daily", active, service_unusable, again=reported_a_fault),
     Rule("daily", everyone, suspended, exempt=True),
     Rule("daily", everyone, terminal_change),
     Rule("weekly", mid_high, weekly_call_drop),

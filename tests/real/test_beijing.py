@@ -132,6 +132,7 @@ NOT_SUPPLIED = {
     "off_net_drift": ["contacts_1m", "offnet_share_change_1m"],
     "plan_downgrade": ["plan_fee_change_1m", "tariff_plan_before_1m"],
     "repeat_contact": ["topic_contacts_most_30d"],
+    "service_unusable": ["faults_open", "faults_open_over_3d", "faults_reported_1d"],
     "spend_and_call_drop": ["bill_total_change_pct_1m", "voice_minutes_change_pct_1m"],
     "terminal_change": ["terminal_age_days", "terminal_generation_change_1d", "terminals_seen_30d"],
     "weekly_call_drop": ["voice_minutes_change_pct_7d", "voice_minutes_week_mean_4w"],

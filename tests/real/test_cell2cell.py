@@ -99,6 +99,7 @@ NOT_SUPPLIED = {
     "off_net_drift": ["contacts_1m", "offnet_share_change_1m"],
     "package_overrun": ["out_of_package_1m"],
     "plan_downgrade": ["plan_fee_change_1m", "tariff_plan", "tariff_plan_before_1m"],
+    "service_unusable": ["faults_open", "faults_open_over_3d", "faults_reported_1d"],
     "weekly_call_drop": ["voice_minutes_change_pct_7d", "voice_minutes_week_mean_4w"],
 }
 
