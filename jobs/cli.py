@@ -7,6 +7,7 @@ from jobs import (
     check_project,
     dispatch_alerts,
     erase,
+    export_alerts,
     identify_moments,
     ingest,
     items,
@@ -34,6 +35,7 @@ app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(rules.app, name="rules")
 app.add_typer(items.app, name="items")
 app.add_typer(check_project.contracts, name="contracts")
+app.command("export")(export_alerts.main)
 app.command("erase")(erase.main)
 app.command("check")(check_project.main)
 app.command("docs")(write_docs.main)

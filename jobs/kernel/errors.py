@@ -13,6 +13,8 @@ CODES: dict[str, str] = {
     "CONTRACT_BAD_FIELD": "A contract names a field that it does not define.",
     "CUSTOMER_UNKNOWN": "A customer is named of whom no table has a row.",
     "CYCLE_BAD_DATE": "A date is not a calendar date, or the cycle is not due on it.",
+    "CYCLE_NOT_COMPLETE": "A date is named that has not been dispatched.",
+    "EXPORT_DIFFERS": "Other files than those of now were exported for a date before.",
     "EXPR_BAD_LITERAL": "A literal cannot be used here.",
     "EXPR_BAD_WINDOW": "A window is not of the form Nd, Nm, mtd or ever, with an optional 'before Nd'.",
     "EXPR_NOT_ALLOWED": "An expression uses something outside the closed language.",

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 from pyspark.sql import SparkSession
 
 from jobs.config.dispatch import DispatchSettings, load_dispatch
+from jobs.config.exports import ExportSettings, load_exports
 from jobs.config.scores import HealthSettings, RiskSettings, load_health, load_risk
 from jobs.config.settings import Keys, Settings, load_keys, load_settings
 from jobs.config.sources import Source, load_source
@@ -43,6 +44,7 @@ class Configuration:
     tables: Mapping[str, Table]
     rules: RuleSet
     dispatch: DispatchSettings
+    exports: ExportSettings
     risk: RiskSettings
     health: HealthSettings
     source: Source | None
@@ -77,6 +79,7 @@ def configure(project: Project, profile: str = "local", source: str | None = Non
     contracts = gather(lambda: load_contracts(project))
     tables = gather(lambda: load_tables(project))
     dispatch = gather(lambda: load_dispatch(project))
+    exports = gather(lambda: load_exports(project))
     gather.stop()
     view = gather(lambda: load_view(project, contracts, settings.parameter_types))
     mapped = gather(lambda: load_source(project.load_at(source), contracts)) if source else None
@@ -94,7 +97,7 @@ def configure(project: Project, profile: str = "local", source: str | None = Non
         teams = dispatch.teams.model_copy(update={"daily_visits_default": mapped.mapping.team_daily_visits})
         dispatch = dispatch.model_copy(update={"teams": teams})
     return Configuration(
-        project, profile, settings, contracts, view, tables, rules, dispatch, risk, health, mapped
+        project, profile, settings, contracts, view, tables, rules, dispatch, exports, risk, health, mapped
     )
 
 

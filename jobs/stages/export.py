@@ -1,0 +1,168 @@
+"""Exports the dispatched alerts of a date to files, without Spark: atomic, and the same bytes every time."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from jobs.config.exports import Role
+from jobs.kernel.errors import ConfigError, CycleError, Issue
+from jobs.stages.context import Configuration
+from jobs.stages.export_formats import Record, cloud_events, control, spreadsheet
+from jobs.storage.reader import rows_of
+
+DONE = ("complete", "unchanged")
+
+
+@dataclass(frozen=True)
+class Export:
+    """What to export.
+
+    Attributes:
+        dispatch_date: The date.
+        form: jsonl (CloudEvents) or csv (spreadsheets).
+        encoding: Of csv: utf-8 (with a byte-order mark) or gbk.
+        per: One file in all (all), or one a city or a manager.
+        role: For whom, by name and with what it may be given.
+    """
+
+    dispatch_date: date
+    form: str
+    encoding: str
+    per: str
+    role: tuple[str, Role]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export came to: records by file, and whether anything was written."""
+
+    folder: Path
+    records: dict[str, int]
+    changed: bool
+
+
+def export_alerts(
+    configuration: Configuration, warehouse: str, out: Path, export: Export, replace: bool = False
+) -> Exported:
+    """Writes the files and their control files into a folder of the date below out.
+
+    All of them appear at once. Where the same files stand already, nothing is written.
+
+    Args:
+        configuration: Schemas of the tables, and the source's name.
+        warehouse: Folder or URI of the tables.
+        out: Folder of the exports.
+        export: What to export.
+        replace: Write although other files of that name were exported before.
+
+    Raises:
+        CycleError: When the date has not been dispatched.
+        ConfigError: When other files were exported before.
+    """
+    records = _records(configuration, warehouse, export)
+    files = _files(configuration, export, records)
+    folder = out / f"alerts_{export.dispatch_date}_{export.role[0]}_{export.form}_{export.per}"
+    counts = {name: count for name, (_, count) in files.items()}
+    contents = {name: content for name, (content, _) in files.items()}
+    for name, (content, count) in files.items():
+        digest = hashlib.sha256(content).hexdigest()
+        contents[f"{name}.ctl"] = control(content, count, digest)
+    if folder.exists():
+        standing = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+        if standing == contents:
+            return Exported(folder, counts, changed=False)
+        if not replace:
+            message = f"{folder} holds other files of this date; --replace writes it anew"
+            raise ConfigError(Issue("EXPORT_DIFFERS", message))
+    _write(folder, contents)
+    return Exported(folder, counts, changed=True)
+
+
+def _records(configuration: Configuration, warehouse: str, export: Export) -> list[Record]:
+    day = export.dispatch_date
+    ledger = rows_of(
+        warehouse,
+        configuration.tables["run_ledger"],
+        [("stage", "=", "date"), ("dispatch_date", "=", day)],
+        ["result"],
+    )
+    if not any(row["result"] in DONE for row in ledger):
+        raise CycleError(
+            Issue("CYCLE_NOT_COMPLETE", f"{day} has not been dispatched; 'keymoments run' does it")
+        )
+    found = rows_of(
+        warehouse,
+        configuration.tables["alerts"],
+        [("dispatch_date", "=", day), ("status", "=", "dispatched")],
+    )
+    number = _number_of(configuration, warehouse, export.role[1])
+    shown: list[Record] = [{**row, "number": number(row["number"])} for row in found]
+    # Reminders have no rank; they come last.
+    return sorted(
+        shown, key=lambda row: (row["rank_province"] is None, row["rank_province"], row["alert_id"])
+    )
+
+
+def _number_of(
+    configuration: Configuration, warehouse: str, role: Role
+) -> Callable[[str | None], str | None]:
+    """How a number's pseudonym is shown to a role."""
+    if role.numbers == "pseudonym":
+        return lambda pseudonym: pseudonym
+    if role.numbers == "masked":
+        return lambda pseudonym: None
+    where = [("contract", "=", "subscriptions"), ("field", "=", "number")]
+    columns = ["pseudonym", "clear"]
+    rows = rows_of(warehouse, configuration.tables["identity"], where, columns)
+    clear: Mapping[str, str] = {row["pseudonym"]: row["clear"] for row in rows}
+    return lambda pseudonym: None if pseudonym is None else clear.get(pseudonym)
+
+
+def _files(
+    configuration: Configuration, export: Export, records: list[Record]
+) -> dict[str, tuple[bytes, int]]:
+    """Content and number of records by file name."""
+    groups: dict[str, list[Record]] = defaultdict(list)
+    if export.per == "all":
+        groups["all"] = records
+    for record in records if export.per != "all" else ():
+        city = record["city"] or "no_city"
+        manager = record["manager_id"] or f"team_{city}"
+        groups[city if export.per == "city" else manager].append(record)
+    source = configuration.source.name if configuration.source else "unknown"
+    version = configuration.tables["alerts"].version
+    files: dict[str, tuple[bytes, int]] = {}
+    for group, members in sorted(groups.items()):
+        name = f"alerts_{export.dispatch_date}_{_plain_name(group)}.{export.form}"
+        if export.form == "jsonl":
+            content = cloud_events(members, source, version)
+        else:
+            content = spreadsheet(members, export.encoding)
+        files[name] = (content, len(members))
+    return files
+
+
+def _plain_name(text: Any) -> str:
+    return re.sub(r"[^\w.-]", "_", str(text))
+
+
+def _write(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Puts a folder in place at once: a reader never sees a part of it."""
+    partial, old = folder.with_name(f".{folder.name}.partial"), folder.with_name(f".{folder.name}.old")
+    for left in (partial, old):
+        shutil.rmtree(left, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name, content in contents.items():
+        (partial / name).write_bytes(content)
+    if folder.exists():
+        folder.rename(old)
+    partial.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
