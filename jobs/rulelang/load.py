@@ -22,6 +22,7 @@ from jobs.rulelang.model import Audience, Plan, RuleFile
 from jobs.rulelang.templates import Template, labelled, placeholders, read_template
 
 AUDIENCES = "rules/audiences.yaml"
+PLANS = "rules/plans.yaml"
 FOLDERS = ("rules/moments", "rules/reminders")
 RESERVED = {"as_of": Type("date"), "dispatch_date": Type("date")}
 LANGUAGES = ("zh", "en")
@@ -123,12 +124,13 @@ class _Loader:
         self.labels = labels
         self.issues: list[Issue] = []
         self.documents: dict[str, Document] = {}
+        # Names in audiences and plans, right or wrong; none where the file as a whole cannot be read.
+        self.named: dict[str, set[str]] = {}
 
     def load(self) -> RuleSet:
         audiences = self._named(AUDIENCES, Audience)
-        plans = self._named("rules/plans.yaml", Plan)
+        plans = self._named(PLANS, Plan)
         self.audience_trees = self._audience_trees(audiences)
-        self.plans = plans
         files = self._files()
         rules = [self._rule(document, file, files) for document, file in files]
         for rule_id in sorted(set(self.overrides) - {file.id for _, file in files}):
@@ -150,6 +152,7 @@ class _Loader:
             self.issues.append(Issue("YAML_BAD_VALUE", message, document.at()))
             return {}
         self.documents[path] = document
+        self.named[path] = set(document.data)
         found: dict[str, M] = {}
         for name in document.data:
             try:
@@ -228,7 +231,9 @@ class _Loader:
         pending = self._optional_condition(document, "pending_while", file.pending_while)
         if len(self.issues) > before or condition is None:
             return None
-        audience = self.audience_trees[file.audience]
+        audience = self.audience_trees.get(file.audience)
+        if audience is None:
+            return None
         mark = fingerprint([file.model_dump(mode="json"), str(audience)])
         return Rule(file, condition, audience, templates, mark, again, pending)
 
@@ -246,15 +251,14 @@ class _Loader:
     def _references(self, document: Document, file: RuleFile, files: list[tuple[Document, RuleFile]]) -> None:
         ids = {other.id for _, other in files}
         exempt = {other.id for _, other in files if other.category == "exempt"}
-        wanted: list[tuple[str, str, Mapping[str, object] | set[str]]] = [
-            ("audience", file.audience, self.audience_trees)
-        ]
+        wanted = [("audience", file.audience, self.named.get(AUDIENCES))]
         if file.plan is not None:
-            wanted.append(("plan", file.plan, self.plans))
+            wanted.append(("plan", file.plan, self.named.get(PLANS)))
         wanted += [("inhibits", other, ids) for other in file.inhibits]
         wanted += [("ignores_exempt", other, exempt) for other in file.ignores_exempt]
         for key, name, known in wanted:
-            if name not in known:
+            # Of a file that cannot be read it is not known what it names: its own problem is enough.
+            if known is not None and name not in known:
                 message = f"{key}: there is no '{name}'{did_you_mean(name, known)}"
                 self.issues.append(Issue("RULE_UNKNOWN_REFERENCE", message, document.at(key)))
 

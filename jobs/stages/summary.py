@@ -39,14 +39,18 @@ def print_summary(context: RunContext, dispatch_date: date) -> None:
 
 def _sources(context: RunContext) -> Grid:
     grid = Grid(title="Rows by source / 各来源行数", title_justify="left")
-    for name in ("contract", "files", "read", "loaded", "quarantined", "duplicates"):
+    for name in ("contract", "files", "until", "read", "loaded", "quarantined", "duplicates"):
         grid.add_column(name, justify="left" if name == "contract" else "right")
     rows = [row for row in known_deliveries(context) if row["status"] == "active"]
     for contract in sorted({row["contract"] for row in rows}):
         mine = [row for row in rows if row["contract"] == contract]
         sums = [sum(row[f"rows_{n}"] for row in mine) for n in ("read", "loaded", "quarantined", "duplicate")]
         title = context.source.contracts[contract].zh
-        grid.add_row(f"{contract} {title}", str(len(mine)), *(f"{count:,}" for count in sums))
+        until = max(row["covers_to"] for row in mine)
+        counts = (f"{count:,}" for count in sums)
+        grid.add_row(f"{contract} {title}", str(len(mine)), str(until), *counts)
+    if any(row["rows_quarantined"] for row in rows):
+        grid.caption = "'keymoments quarantine list' shows the refused rows, with file and line / 查看隔离行"
     return grid
 
 
@@ -100,7 +104,7 @@ def _top(alerts: DataFrame, dispatch_date: date) -> Grid:
         )
         why = f"{row['description_zh']}\n{row['description_en']}\n{factors}"
         if row["risk_reasons_zh"]:
-            why += f"\n风险: {row['risk_reasons_zh'][0]}"
+            why += f"\n风险: {row['risk_reasons_zh'][0]}\nRisk: {row['risk_reasons_en'][0]}"
         grid.add_row(
             str(row["rank_province"]),
             row["city"] or "",
@@ -126,6 +130,13 @@ def _not_supplied(context: RunContext, dispatch_date: date, console: Console) ->
         console.print("Not supplied by this source / 来源未提供，未执行:", style="bold")
         for row in lacking:
             console.print(f"  {row['moment_id']}: lacks {', '.join(row['not_supplied'])}")
+    undecided = [
+        row for row in rows if row["unknown_count"] and not row["true_count"] and not row["fired_count"]
+    ]
+    if undecided:
+        console.print("True for nobody, unknown for some / 无人满足，部分未知:", style="bold")
+        for row in undecided:
+            console.print(f"  {row['moment_id']}: unknown for {row['unknown_count']:,}")
     partly = [row for row in rows if row["left_out"]]
     if partly:
         console.print("Decided without some conditions / 部分条件来源未提供:", style="bold")

@@ -42,7 +42,9 @@ def make_session(settings: Mapping[str, str], time_zone: str, root: Path, name: 
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(name)
     merged = {**_FIXED, "spark.sql.session.timeZone": time_zone, **settings}
-    jars = sorted(str(path) for path in (root / ".cache" / "jars").glob("*.jar"))
+    # A project elsewhere, or one in a .zip, uses the jars beside this program.
+    caches = (root / ".cache" / "jars", Path(__file__).parents[2] / ".cache" / "jars")
+    jars = next((found for cache in caches if (found := sorted(map(str, cache.glob("*.jar"))))), [])
     submitted = "SPARK_ENV_LOADED" in os.environ or os.environ.get("PYSPARK_GATEWAY_PORT") is not None
     if jars and not submitted:
         merged["spark.jars"] = ",".join(jars)

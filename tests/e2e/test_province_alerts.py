@@ -81,6 +81,85 @@ def test_alerts_are_worth_serving_for_the_days_of_their_rule(province: Province,
     assert len(counted) > 5
 
 
+@pytest.mark.parametrize("day", DATES)
+def test_what_a_record_says_of_its_rule_and_channel(province: Province, day: date) -> None:
+    dispatch = yaml.safe_load((ROOT / "conf/dispatch.yaml").read_text(encoding="utf-8"))
+    plans = yaml.safe_load((ROOT / "rules/plans.yaml").read_text(encoding="utf-8"))
+    version = yaml.safe_load((ROOT / "schemas/tables/alerts.yaml").read_text(encoding="utf-8"))["version"]
+    fingerprints = defaultdict(set)
+    seen = Counter()
+    for row in alerts(province, day):
+        rule = RULES[row["moment_id"]]
+        plan = plans[rule["plan"]]
+        channel = dispatch["channels"][plan["channel"]]
+        assert {"zh": row["title_zh"], "en": row["title_en"]} == rule["title"]
+        assert (row["category"], row["severity"]) == (rule["category"], rule["severity"])
+        assert (row["plan_id"], row["channel"]) == (rule["plan"], plan["channel"])
+        assert row["dispatch_cycle"] == rule["cycle"]
+        assert (row["revision"], row["schema_version"]) == (1, version)
+        assert row["not_before"] == day
+        assert row["allowed_contact_windows"] == [
+            {"from_time": channel["contact_from"], "to_time": channel["contact_to"]}
+        ]
+        assert row["previous_alert_id"] is None and row["rule_version"] is None
+        assert row["generated_at"] is not None and row["run_id"]
+        fingerprints[row["moment_id"]].add(row["rule_fingerprint"])
+        seen[row["channel"]] += 1
+    assert set(seen) == set(dispatch["channels"])
+    rules = {rule.id: rule.fingerprint for rule in province.configuration.rules.rules}
+    assert fingerprints == {moment: {rules[moment]} for moment in fingerprints}
+    assert len(set(rules.values())) == len(rules)
+
+
+def _conditions(when: Row) -> set[str]:
+    """Names of the comparisons in the when part of a rule."""
+    found = set()
+    for members in when.values():
+        for name, member in members.items():
+            if isinstance(member, dict):
+                found |= _conditions({name: member} if name in ("all", "any", "not") else member)
+            else:
+                found.add(name)
+    return found
+
+
+def test_a_record_carries_the_items_and_scores_of_its_subscription(province: Province) -> None:
+    view = {
+        row["subscription_id"]: row for row in rows_of(province, "customer_view") if row["as_of"] == AS_OF
+    }
+    risk = {row["subscription_id"]: row for row in rows_of(province, "risk_scores") if row["as_of"] == AS_OF}
+    attributes, met = Counter(), defaultdict(set)
+    for row in alerts(province, DATES[1]):
+        if row["carried_from"] is not None:
+            continue
+        items, score = view[row["subscription_id"]], risk[row["subscription_id"]]
+        for name in ("customer_id", "number", "city", "county", "brand", "tariff_plan", "value_tier"):
+            assert row[name] == items[name], name
+        for name in ("risk_score", "risk_probability", "risk_band", "model_version"):
+            assert row[name] == score[name], name
+        for language in ("zh", "en"):
+            assert row[f"risk_reasons_{language}"] == score[f"reasons_{language}"]
+        found: dict[str, str] = dict(row["attributes"])
+        assert (
+            found == {name: str(items[name]) for name in found if items[name] is not None} and len(found) >= 7
+        ), row["attributes"]
+        attributes.update(found)
+        named, told = _conditions(RULES[row["moment_id"]]["when"]), set(row["conditions_met"])
+        assert told and told <= named
+        assert {one["name"] for one in row["parameters"]} == named
+        if list(RULES[row["moment_id"]]["when"]) == ["all"] and not _groups(row["moment_id"]):
+            assert told == named, row["moment_id"]
+        met[row["moment_id"]] |= told
+    assert {"gender", "age_years", "tenure_days", "plan_monthly_fee", "bill_total_1m"} <= set(attributes)
+    assert met["complaint"] == _conditions(RULES["complaint"]["when"])
+
+
+def _groups(moment: str) -> bool:
+    """Whether a rule has groups inside its outermost one."""
+    [members] = RULES[moment]["when"].values()
+    return any(isinstance(member, dict) for member in members.values())
+
+
 def test_what_found_no_capacity_waits_for_the_next_date(province: Province) -> None:
     first, second = (alerts(province, day) for day in DATES)
     state = {

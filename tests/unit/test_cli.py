@@ -105,6 +105,8 @@ def test_an_unknown_source_costs_one_line(run: Run) -> None:
         ("conf/base.yaml", "time_zone: [Asia", "conf/base.yaml:2:1 YAML_SYNTAX "),
         ("rules/moments/birthday.yaml", "id: birthday\nid: birthday\n", "rules/moments/birthday.yaml:2:1 YAML_DUPLICATE_KEY "),
         (SOURCE, "source: x\n\tzh: y\n", f"{SOURCE}:2:1 YAML_SYNTAX "),
+        ("rules/plans.yaml", "x: [1, 2\n", "rules/plans.yaml:2:1 YAML_SYNTAX "),
+        ("rules/audiences.yaml", "everyone: {zh: 全部\n", "rules/audiences.yaml:2:1 YAML_SYNTAX "),
         ("schemas/extracts/bills.yaml", "contract: *bills\n", "schemas/extracts/bills.yaml:1:11 YAML_SYNTAX "),
     ],
 )  # fmt: skip

@@ -191,9 +191,7 @@ def test_problems_of_all_files_are_found_together(rule_project: ProjectCopy, iss
     found = [tuple(line.split()[:2]) for line in issues_of(rule_project.rules)]
     assert [(place.split(":")[0], code) for place, code in found] == [
         ("rules/audiences.yaml", "RULE_UNKNOWN_ITEM"),
-        ("rules/moments/call_drop.yaml", "RULE_UNKNOWN_REFERENCE"),
         ("rules/moments/complaint.yaml", "RULE_UNKNOWN_ITEM"),
-        ("rules/moments/complaint.yaml", "RULE_UNKNOWN_REFERENCE"),
         ("rules/moments/low_balance.yaml", "RULE_UNKNOWN_REFERENCE"),
         ("rules/plans.yaml", "YAML_BAD_VALUE"),
         ("rules/reminders/data_use.yaml", "YAML_BAD_VALUE"),

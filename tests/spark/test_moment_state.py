@@ -1,0 +1,153 @@
+"""What becomes of moments from run to run: unknowns, first runs, steps, and what is entered anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from jobs.domain.moments import Pass, state_rows, transitions
+from jobs.kernel.cycle import Cycle, CycleKind
+from jobs.kernel.project import Project
+from jobs.rulelang.compile import TRUE, UNKNOWN, EvaluableRule
+from jobs.stages.context import Configuration, configure
+from jobs.storage.session import make_session
+
+pytestmark = pytest.mark.spark
+
+ROOT = Path(__file__).parents[2]
+RULES = ("data_package_use", "low_balance", "complaint", "birthday")
+USE, LOW, COMPLAINT, BIRTHDAY = range(len(RULES))
+"""Rules and their ordinals: by steps with a baseline, on entry with a baseline, entered anew, on entry."""
+
+Truth = tuple[str, int, int, dict[str, Any]]
+State = dict[tuple[str, str], tuple[str, date, int | None]]
+Run = Callable[..., tuple[set[tuple[str, str]], State]]
+
+
+@pytest.fixture(scope="module")
+def configuration() -> Configuration:
+    return configure(Project(ROOT))
+
+
+@pytest.fixture(scope="module")
+def run(configuration: Configuration) -> Run:
+    """Runs one cycle: who fires, and the state after it."""
+    settings = configuration.settings
+    spark: SparkSession = make_session(settings.spark, settings.time_zone, ROOT, "tests")
+    known = [configuration.rules.by_id(name) for name in RULES]
+    rules = [EvaluableRule(number, rule, rule.condition, ()) for number, rule in enumerate(known)]
+    row = "struct<data_package_used_pct: decimal(18,2), complaints_opened_1d: bigint>"
+
+    def do(
+        as_of: date, truths: list[Truth], state: State, previous: date | None, first: tuple[str, ...] = ()
+    ) -> tuple[set[tuple[str, str]], State]:
+        one = Pass(
+            Cycle(CycleKind.daily, as_of, as_of + timedelta(days=1)),
+            rules,
+            frozenset(first),
+            previous,
+            configuration.view.types,
+        )
+        found = spark.createDataFrame(
+            [
+                (who, rule, truth, None if truth == UNKNOWN else {"complaints_opened_1d": 0, **items})
+                for who, rule, truth, items in truths
+            ],
+            f"subscription_id string, ordinal int, truth int, row {row}",
+        )
+        prior = spark.createDataFrame(
+            [(moment, who, on, step) for (moment, who), (_, on, step) in state.items()],
+            "moment_id string, subscription_id string, entered_on date, step int",
+        )
+        inside = transitions(found, prior, one)
+        fires = {(r["moment_id"], r["subscription_id"]) for r in inside.where("fires").collect()}
+        after = {
+            (r["moment_id"], r["subscription_id"]): (r["truth"], r["entered_on"], r["step"])
+            for r in state_rows(inside, one).collect()
+        }
+        return fires, after
+
+    return do
+
+
+DAY = date(2026, 5, 29)
+
+
+def days(count: int) -> list[date]:
+    return [DAY + timedelta(days=number) for number in range(count)]
+
+
+def test_true_unknown_true_is_one_occurrence_and_true_false_true_two(run: Run) -> None:
+    first, second, third = days(3)
+    fires, state = run(first, [("A", BIRTHDAY, TRUE, {}), ("B", BIRTHDAY, TRUE, {})], {}, None)
+    assert fires == {("birthday", "A"), ("birthday", "B")}
+    # A becomes unknown, B false: rules that are false leave no row.
+    fires, state = run(second, [("A", BIRTHDAY, UNKNOWN, {}), ("C", BIRTHDAY, UNKNOWN, {})], state, first)
+    assert fires == set()
+    assert state == {("birthday", "A"): ("unknown", first, None)}
+    fires, state = run(third, [("A", BIRTHDAY, TRUE, {}), ("B", BIRTHDAY, TRUE, {})], state, second)
+    assert fires == {("birthday", "B")}
+    assert state == {("birthday", "A"): ("true", first, None), ("birthday", "B"): ("true", third, None)}
+
+
+def test_a_first_run_with_a_baseline_only_notes_who_is_inside(run: Run) -> None:
+    first, second = days(2)
+    inside = [("A", LOW, TRUE, {}), ("A", BIRTHDAY, TRUE, {})]
+    fires, state = run(first, inside, {}, None, first=("low_balance", "birthday"))
+    # birthday says 'on_first_run: fire'.
+    assert fires == {("birthday", "A")}
+    assert state[("low_balance", "A")] == ("true", first, None)
+    fires, _ = run(second, [("A", LOW, TRUE, {}), ("B", LOW, TRUE, {})], state, first)
+    assert fires == {("low_balance", "B")}
+
+
+def test_each_step_fires_once_the_highest_of_several_only_and_months_begin_anew(run: Run) -> None:
+    used = lambda percent: [("A", USE, TRUE, {"data_package_used_pct": Decimal(percent)})]  # noqa: E731
+    state: State = {}
+    previous = None
+    seen = []
+    last_of_may, first_of_june = date(2026, 5, 31), date(2026, 6, 1)
+    for on, percent in [(DAY, 85), (DAY + timedelta(1), 99), (last_of_may, 310), (first_of_june, 82)]:
+        fires, state = run(on, used(percent), state, previous)
+        seen.append((bool(fires), state[("data_package_use", "A")][2]))
+        previous = on
+    assert seen == [(True, 80), (False, 80), (True, 300), (True, 80)]
+
+
+def test_a_step_that_was_reached_stays_reached_within_the_month(run: Run) -> None:
+    first, second, third = days(3)
+    _, state = run(first, [("A", USE, TRUE, {"data_package_used_pct": Decimal(120)})], {}, None)
+    fires, state = run(second, [("A", USE, TRUE, {"data_package_used_pct": Decimal(85)})], state, first)
+    assert not fires and state[("data_package_use", "A")][2] == 100
+    fires, _ = run(third, [("A", USE, TRUE, {"data_package_used_pct": Decimal(130)})], state, second)
+    assert not fires
+
+
+def test_a_first_run_notes_steps_without_firing_them(run: Run) -> None:
+    first, second = days(2)
+    used = [("A", USE, TRUE, {"data_package_used_pct": Decimal(85)})]
+    fires, state = run(first, used, {}, None, first=("data_package_use",))
+    assert not fires and state[("data_package_use", "A")][2] == 80
+    fires, _ = run(second, [("A", USE, TRUE, {"data_package_used_pct": Decimal(101)})], state, first)
+    assert fires == {("data_package_use", "A")}
+
+
+def test_who_is_entered_anew_fires_again_and_who_is_unknown_does_not(run: Run) -> None:
+    first, second = days(2)
+    open_ = [("A", COMPLAINT, TRUE, {}), ("B", COMPLAINT, TRUE, {}), ("C", COMPLAINT, TRUE, {})]
+    fires, state = run(first, open_, {}, None)
+    assert len(fires) == 3
+    again = [
+        ("A", COMPLAINT, TRUE, {"complaints_opened_1d": 1}),
+        ("B", COMPLAINT, TRUE, {}),
+        ("C", COMPLAINT, UNKNOWN, {}),
+    ]
+    fires, state = run(second, again, state, first)
+    assert fires == {("complaint", "A")}
+    assert {who: on for (_, who), (_, on, _) in state.items()} == {"A": second, "B": first, "C": first}
