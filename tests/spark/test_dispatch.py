@@ -64,6 +64,8 @@ def test_alerts_wait_while_valid_and_while_true_where_the_rule_says_so(
         ("of a retired rule", "no_such_rule", "S8", "overflow", "capacity", DAY),
         ("has left", "complaint", "S9", "overflow", "capacity", DAY),
         ("closed since", "complaint", "S10", "overflow", "capacity", DAY),
+        ("not mended", "service_unusable", "S2", "overflow", "capacity", DAY),
+        ("mended since", "service_unusable", "S10", "overflow", "capacity", DAY),
     ]
     schema = "alert_id STRING, moment_id STRING, subscription_id STRING, status STRING, status_reason STRING, valid_until DATE"
     alerts = spark.createDataFrame(rows, schema).select(
@@ -72,16 +74,21 @@ def test_alerts_wait_while_valid_and_while_true_where_the_rule_says_so(
     state = spark.createDataFrame(
         [("arrears_before_suspension", "S6")], "moment_id STRING, subscription_id STRING"
     )
-    here = [(f"S{number}", 1) for number in range(1, 9)] + [("S10", 0)]
+    here = [(f"S{number}", 1, 1) for number in range(1, 9)] + [("S10", 0, 0)]
     # What is not known of a complaint keeps nobody from waiting.
-    here[1] = ("S2", None)
-    present = spark.createDataFrame(here, "subscription_id STRING, complaints_open INT")
+    here[1] = ("S2", None, 1)
+    present = spark.createDataFrame(here, "subscription_id STRING, complaints_open INT, faults_open INT")
     found = waiting(alerts, state, present, plan).collect()
-    assert {row["alert_id"] for row in found} == {"overflowed", "exempted", "still in arrears"}
+    assert {row["alert_id"] for row in found} == {
+        "overflowed",
+        "exempted",
+        "still in arrears",
+        "not mended",
+    }
     # Nobody is phoned for a rule that has been taken out of use since.
     for status in ("retired", "shadow", "draft"):
         left = waiting(alerts, state, present, _with_status(plan, "complaint", status)).collect()
-        assert {row["alert_id"] for row in left} == {"still in arrears"}, status
+        assert {row["alert_id"] for row in left} == {"still in arrears", "not mended"}, status
     assert {(row["carried_from"], row["dispatch_date"]) for row in found} == {(BEFORE, DAY)}
 
 

@@ -18,7 +18,7 @@ from jobs.rulelang.compile import TRUE, UNKNOWN, EvaluableRule
 from jobs.stages.context import Configuration, configure
 from jobs.storage.session import make_session
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 RULES = ("data_package_use", "low_balance", "complaint", "birthday")
