@@ -13,7 +13,7 @@ from typing import Literal as OneOf
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from jobs.config.formats import JOINED, Format, Join, glob_of, plain_name
-from jobs.contracts.extracts import POPULATION, ExtractContract
+from jobs.contracts.extracts import POPULATION, Derived, ExtractContract
 from jobs.expressions.check import type_of
 from jobs.expressions.nodes import Call, Literal, Name, Node, names, substitute
 from jobs.expressions.parse import ExpressionProblem, parse
@@ -82,6 +82,10 @@ class ExtractMapping(Format):
         """The file name as a regular expression."""
         return re.compile(_pattern(self.files))
 
+    def derives(self, part: Derived) -> bool:
+        """Whether a derived part follows from its field: a date known roughly has no day of the year."""
+        return part.derive != "month_day_of" or part.from_ not in self.approximate
+
     @property
     def glob(self) -> str:
         """The file name as a glob."""
@@ -144,19 +148,18 @@ class Source:
     def fields_of(self, contract: str) -> frozenset[str]:
         """The contract fields any mapping fills, with those derived from them."""
         definition = self.contracts[contract]
-        filled = {name for name, field in definition.fields.items() if field.default is not None}
-        exact: set[str] = set()
+        defaults = {name for name, field in definition.fields.items() if field.default is not None}
+        found = set(defaults)
         for mapping in self.mapping.extracts:
             if mapping.contract == contract:
-                these = set(definition.fields if mapping.fields == "same" else mapping.fields)
-                filled |= these
-                exact |= these - set(mapping.approximate)
-        derived = {
-            name
-            for name, part in definition.derived.items()
-            if part.from_ in (exact if part.derive == "month_day_of" else filled)
-        }
-        return frozenset(filled | derived)
+                filled = defaults | set(definition.fields if mapping.fields == "same" else mapping.fields)
+                found |= filled
+                found |= {
+                    name
+                    for name, part in definition.derived.items()
+                    if part.from_ in filled and mapping.derives(part)
+                }
+        return frozenset(found)
 
     def mapping_of(self, contract: str, file: str, part: str) -> ExtractMapping | None:
         """The mapping by which a file fills a part of a contract; None when there is none any more."""

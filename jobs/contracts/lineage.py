@@ -56,7 +56,6 @@ def _origin(view: CustomerView, name: Name) -> Origin:
     measure = view.measures[measure_id]
     used = [one.name for text in (measure.of, measure.where) if text for one in names(parse(text))]
     window = name.name.partition("@")[2]
-    zero = measure.missing == "zero"
     fields, zero = tuple(dict.fromkeys(used)), measure.missing == "zero"
     return Origin(measure.from_, fields, measure_id, window, zero)
 

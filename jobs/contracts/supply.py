@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from enum import StrEnum
 
 from jobs.contracts.extracts import ExtractContract
-from jobs.contracts.leaves import MEASURE, split_measure, split_state
+from jobs.contracts.leaves import MEASURE, Moment, split_measure, split_state
 from jobs.contracts.view import CustomerView
 from jobs.contracts.windows import Window
 from jobs.expressions.nodes import Name, Node, is_supplied, names
@@ -88,20 +88,17 @@ class Supply:
             texts = [text for text in (measure.of, measure.where) if text]
             return self._status(measure.from_, texts, window)
         field, moment = split_state(name)
-        status = self._status(name.table or "", [f"`{field}`"], None)
-        if moment is None or status.is_for_ever:
-            return status
-        begins = self.delivered[name.table or ""].data_from
-        if begins is None or moment.date(self.as_of) < begins:
-            return ItemStatus.not_supplied if self.once else ItemStatus.short_history
-        return status
+        return self._status(name.table or "", [f"`{field}`"], moment=moment)
 
-    def _status(self, contract: str, texts: list[str], window: Window | None) -> ItemStatus:
+    def _status(
+        self, contract: str, texts: list[str], window: Window | None = None, moment: Moment | None = None
+    ) -> ItemStatus:
         delivered = self.delivered.get(contract)
         if delivered is None or not all(_is_delivered(parse(text), delivered.fields) for text in texts):
             return ItemStatus.not_supplied
         if delivered.data_from is None or delivered.data_until is None:
             return ItemStatus.short_history
+        start = None if moment is None else moment.date(self.as_of)
         if window is not None:
             start, end = window.span(self.as_of)
             shortest = [window.before] if window.before and not window.by_month else []
@@ -109,8 +106,8 @@ class Supply:
                 shortest.append((end - start).days + 1)
             if any(days < delivered.row_covers_days for days in shortest):
                 return ItemStatus.too_coarse
-            if start is not None and start < delivered.data_from:
-                return ItemStatus.not_supplied if self.once else ItemStatus.short_history
+        if start is not None and start < delivered.data_from:
+            return ItemStatus.not_supplied if self.once else ItemStatus.short_history
         return ItemStatus.stale_input if self.is_stale(contract) else ItemStatus.supplied
 
     def is_stale(self, contract: str) -> bool:

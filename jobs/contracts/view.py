@@ -15,10 +15,9 @@ from pydantic import Field as Setting
 
 from jobs.contracts.columns import Column, ddl_type
 from jobs.contracts.extracts import POPULATION, ExtractContract, FieldType
-from jobs.contracts.leaves import EDGES, MEASURE, Moment, measure_leaf, split_measure, split_state, state_leaf
-from jobs.contracts.windows import Window
+from jobs.contracts.leaves import MEASURE, leaf_of, split_measure, split_state
 from jobs.expressions.check import type_of
-from jobs.expressions.nodes import Call, Literal, Name, Node, names, substitute, walk
+from jobs.expressions.nodes import Call, Name, Node, names, substitute, walk
 from jobs.expressions.parse import ExpressionProblem, parse
 from jobs.expressions.types import Type
 from jobs.kernel.errors import ConfigError, Issue, Location, did_you_mean
@@ -264,38 +263,9 @@ class _Checker:
 
     def _parse_item(self, name: str, item: Item, place: Location) -> None:
         try:
-            self.trees[name] = substitute(parse(item.value), self._leaf)
+            self.trees[name] = substitute(parse(item.value), lambda node: leaf_of(node, self.measures))
         except ExpressionProblem as problem:
             self.issues.append(Issue(problem.code, str(problem), place))
-
-    def _leaf(self, node: Node) -> Node | None:
-        """Calls of measure, at_start and at_end become names."""
-        if not isinstance(node, Call) or node.function not in (MEASURE, *EDGES):
-            return None
-        what = "a measure" if node.function == MEASURE else "a field of a state extract"
-        if len(node.arguments) != 2:
-            raise ExpressionProblem("EXPR_NOT_ALLOWED", f"{node.function} takes {what} and a window")
-        first, second = node.arguments
-        text = second.value if isinstance(second, Literal) else None
-        window = Window.parse(text) if isinstance(text, str) else None
-        if node.function == MEASURE:
-            if not isinstance(first, Name) or first.name not in self.measures:
-                known = did_you_mean(str(first), self.measures) if isinstance(first, Name) else ""
-                shown = first if isinstance(first, Name) else "its first argument"
-                raise ExpressionProblem("EXPR_UNKNOWN_NAME", f"{shown} is not a measure{known}")
-        elif not isinstance(first, Name) or first.table is None:
-            raise ExpressionProblem("EXPR_NOT_ALLOWED", f"{node.function} takes {what} and a window")
-        edge = next((edge for edge in EDGES if edge == node.function), None)
-        if window is None or not isinstance(text, str) or (edge == "at_start" and window.kind == "ever"):
-            message = f"'{text}' is not a window such as '7d', '28d before 7d', '1m', 'mtd' or 'ever'"
-            if edge == "at_start":
-                message = (
-                    f"'{text}' is not a window that has a first day, such as '7d', '1m before 1m' or 'mtd'"
-                )
-            raise ExpressionProblem("EXPR_BAD_WINDOW", message)
-        return (
-            measure_leaf(first.name, text) if edge is None else state_leaf(first, Moment(edge, window, text))
-        )
 
     def _in_order(self) -> list[str]:
         """Items after those they use; circles are issues."""

@@ -244,8 +244,7 @@ def _stored(
         if field.personal and (field.personal != "number" or field.identity):
             columns.append(F.col(quote(name)).cast("string").alias(f"clear__{name}"))
     for name, part in contract.derived.items():
-        no_day = part.derive == "month_day_of" and part.from_ in mapping.approximate
-        value = F.lit(None).cast("string") if no_day else _derived(part, context)
+        value = _derived(part, context) if mapping.derives(part) else F.lit(None).cast("string")
         columns.append(value.alias(name))
     return rows.select(*columns)
 

@@ -172,13 +172,8 @@ def _state_leaves(plan: ViewPlan, contract: str) -> list[Name]:
 
 def _moments(plan: ViewPlan) -> list[Moment]:
     """The earlier days on which states are looked up."""
-    leaves = [
-        leaf
-        for contract in plan.contracts.values()
-        if contract.grain == "state"
-        for leaf in _state_leaves(plan, contract.contract)
-    ]
-    found = [split_state(leaf)[1] for leaf in leaves]
+    states = [contract for contract in plan.contracts.values() if contract.grain == "state"]
+    found = [moment for contract in states for moment in _fields_at(plan, contract)]
     return list(dict.fromkeys(moment for moment in found if moment is not None))
 
 
@@ -205,20 +200,15 @@ def _population(plan: ViewPlan, relation: str) -> str:
 
 def _population_fields(plan: ViewPlan) -> dict[Moment | None, list[str]]:
     """Fields of the population by the day on which they are looked up: those of items, and keys of joins."""
-    fields = plan.contracts[POPULATION].column_types
-    wanted: dict[Moment | None, dict[str, None]] = {None: {}}
-    for leaf in _state_leaves(plan, POPULATION):
-        field, moment = split_state(leaf)
-        wanted.setdefault(moment, {})[field] = None
+    population = plan.contracts[POPULATION]
+    wanted: dict[Moment | None, list[str]] = {None: [], **_fields_at(plan, population)}
     for other in plan.contracts.values():
-        if other.grain != "state" or other.contract == POPULATION:
-            continue
         (key, *_) = other.key
-        if key in fields and key != "subscription_id":
-            for leaf in _state_leaves(plan, other.contract):
-                wanted.setdefault(split_state(leaf)[1], {})[key] = None
-    wanted[None] |= {"status": None, "joined_on": None}
-    return {moment: list(found) for moment, found in wanted.items()}
+        if other.grain == "state" and key in population.column_types and key != "subscription_id":
+            for moment in _fields_at(plan, other):
+                wanted.setdefault(moment, []).append(key)
+    wanted[None] += ["status", "joined_on"]
+    return {moment: list(dict.fromkeys(found)) for moment, found in wanted.items()}
 
 
 def _state(plan: ViewPlan, contract: ExtractContract, relation: str) -> str:

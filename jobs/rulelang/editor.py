@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -100,8 +100,4 @@ def _told(model: type[BaseModel]) -> dict[str, str]:
     """What a model's docstring says of its attributes."""
     _, _, attributes = (model.__doc__ or "").partition("Attributes:\n")
     found = re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", attributes, re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in _known(found, model.model_fields)}
-
-
-def _known(found: Iterable[tuple[str, str]], fields: Iterable[str]) -> list[tuple[str, str]]:
-    return [(name, text) for name, text in found if name in fields]
+    return {name: " ".join(text.split()) for name, text in found if name in model.model_fields}

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from jobs.config.exports import Role
 from jobs.kernel.errors import ConfigError, CycleError, Issue
@@ -72,9 +69,7 @@ def export_alerts(
     folder = out / f"alerts_{export.dispatch_date}_{export.role[0]}_{export.form}_{export.per}"
     counts = {name: count for name, (_, count) in files.items()}
     contents = {name: content for name, (content, _) in files.items()}
-    for name, (content, count) in files.items():
-        digest = hashlib.sha256(content).hexdigest()
-        contents[f"{name}.ctl"] = control(content, count, digest)
+    contents |= {f"{name}.ctl": control(content, count) for name, (content, count) in files.items()}
     if folder.exists():
         standing = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
         if standing == contents:
@@ -130,18 +125,15 @@ def _files(
     configuration: Configuration, export: Export, records: list[Record]
 ) -> dict[str, tuple[bytes, int]]:
     """Content and number of records by file name."""
-    groups: dict[str, list[Record]] = defaultdict(list)
-    if export.per == "all":
-        groups["all"] = records
-    for record in records if export.per != "all" else ():
-        city = record["city"] or "no_city"
-        manager = record["manager_id"] or f"team_{city}"
-        groups[city if export.per == "city" else manager].append(record)
+    # A date without alerts has its one file too.
+    groups: dict[str, list[Record]] = {"all": []} if export.per == "all" else {}
+    for record in records:
+        groups.setdefault(_group_of(record, export.per), []).append(record)
     source = configuration.source.name if configuration.source else "unknown"
     version = configuration.tables["alerts"].version
     files: dict[str, tuple[bytes, int]] = {}
     for group, members in sorted(groups.items()):
-        name = f"alerts_{export.dispatch_date}_{_plain_name(group)}.{export.form}"
+        name = f"alerts_{export.dispatch_date}_{group}.{export.form}"
         if export.form == "jsonl":
             content = cloud_events(members, source, version)
         else:
@@ -150,8 +142,11 @@ def _files(
     return files
 
 
-def _plain_name(text: Any) -> str:
-    return re.sub(r"[^\w.-]", "_", str(text))
+def _group_of(record: Record, per: str) -> str:
+    """Whose file a record belongs into, as a file may be named; who shares a name shares the file."""
+    city = record["city"] or "no_city"
+    group = {"all": "all", "city": city, "manager": record["manager_id"] or f"team_{city}"}[per]
+    return re.sub(r"[^\w.-]", "_", group)
 
 
 def _write(folder: Path, contents: Mapping[str, bytes]) -> None:

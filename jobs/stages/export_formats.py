@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -61,8 +62,9 @@ def spreadsheet(records: Iterable[Record], encoding: str) -> bytes:
     return text.getvalue().encode("utf-8-sig" if encoding == "utf-8" else "gb18030")
 
 
-def control(content: bytes, rows: int, digest: str) -> bytes:
+def control(content: bytes, rows: int) -> bytes:
     """The control file of an export: how many records there are, and the checksum of the bytes."""
+    digest = hashlib.sha256(content).hexdigest()
     return f"rows={rows}\nbytes={len(content)}\nsha256={digest}\n".encode()
 
 

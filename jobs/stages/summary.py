@@ -130,9 +130,7 @@ def _not_supplied(context: RunContext, dispatch_date: date, console: Console) ->
         console.print("Not supplied by this source / 来源未提供，未执行:", style="bold")
         for row in lacking:
             console.print(f"  {row['moment_id']}: lacks {', '.join(row['not_supplied'])}")
-    undecided = [
-        row for row in rows if row["unknown_count"] and not row["true_count"] and not row["fired_count"]
-    ]
+    undecided = [row for row in rows if row["unknown_count"] and not row["true_count"]]
     if undecided:
         console.print("True for nobody, unknown for some / 无人满足，部分未知:", style="bold")
         for row in undecided:

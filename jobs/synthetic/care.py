@@ -23,7 +23,6 @@ _DOUBLE_CONTACTS: Final = 0.02
 """Share of rows that stand for two contacts."""
 
 _SURVEYED: Final = 0.004
-_OPENED, _CLOSED = 0, 1
 _STAGES: Final = ("opened", "closed")
 _STORY_SLOT: Final = 900
 _LEAVERS_SLOT: Final = 990
@@ -101,6 +100,14 @@ def event_ids(lines: Lines, prefix: str, events: Events) -> pa.Array:
     return ids(prefix, subscription * 1_000 + events.slot, 11)
 
 
+def two_stages(begun: Ints, ended: Ints) -> tuple[Ints, Ints, Ints]:
+    """Returns what begins and, where it has ended by now, ends: its position, stage (0 or 1) and day."""
+    known = np.flatnonzero(ended <= LAST)
+    row = np.concatenate([np.arange(len(begun)), known])
+    stage = np.repeat((0, 1), (len(begun), len(known)))
+    return row, stage, np.concatenate([begun, ended[known]])
+
+
 def _contacts(lines: Lines) -> Batch:
     lately = np.repeat(MONTH_STARTS[: len(MONTHS)] >= EVENTS_FROM, len(_CONTACTS))
     often = np.tile(_CONTACTS, len(MONTHS)) * np.where(lately, 1.0, 0.33)
@@ -137,11 +144,7 @@ def _complaints(lines: Lines) -> Batch:
     days = np.where(slow, 7 + below(drawn.keys, "slow days", 15), below(drawn.keys, "days", 6))
     told_closed = np.array([it.closed or NEVER for _, it in told], dtype=np.int64)
     closed = np.concatenate([drawn.on + days, told_closed])
-    ended = np.flatnonzero(closed <= LAST)
-    everyone = np.arange(len(closed))
-    row = np.concatenate([everyone, ended])
-    on = np.concatenate([events.on, closed[ended]])
-    stage = np.repeat((_OPENED, _CLOSED), (len(everyone), len(ended)))
+    row, stage, on = two_stages(events.on, closed)
     category = below(events.keys, "category", len(COMPLAINT_CATEGORIES))
     channel = pick(events.keys, "complaint channel", (70.0, 15.0, 14.0, 1.0))
     columns = {

@@ -15,7 +15,7 @@ _NEIGHBOURHOOD: Final = 100
 
 _LARGEST: Final = 26
 _SMALLEST: Final = 5
-_OUTSIDERS: Final = 10**8
+OUTSIDERS: Final = 10**8
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ def make_circles(lines: Lines) -> Circles:
     kind = uniform(keys, "kind of contact")
     off_net = lines.off_net[:, None]
     own, rival = np.array(OWN_PREFIXES), np.array(RIVAL_PREFIXES)
-    outside = below(keys, "outsider", _OUTSIDERS)
+    outside = below(keys, "outsider", OUTSIDERS)
     numbers = np.select(
         [kind < off_net, kind < off_net + 0.5 * (1 - off_net)],
-        [rival[below(keys, "rival prefix", len(rival))] * _OUTSIDERS + outside, _neighbours(lines, keys)],
-        own[below(keys, "own prefix", len(own))] * _OUTSIDERS + outside,
+        [rival[below(keys, "rival prefix", len(rival))] * OUTSIDERS + outside, _neighbours(lines, keys)],
+        own[below(keys, "own prefix", len(own))] * OUTSIDERS + outside,
     )
     talkative = 4 * np.minimum(lines.call_rate, 3.0)
     sizes = _SMALLEST + below(lines.keys, "circle", np.asarray(8 + talkative, dtype=np.int64))
@@ -50,7 +50,7 @@ def make_circles(lines: Lines) -> Circles:
 
 def is_off_net(numbers: Ints) -> Bools:
     """Whether numbers belong to rival networks."""
-    return np.isin(numbers // _OUTSIDERS, RIVAL_PREFIXES)
+    return np.isin(numbers // OUTSIDERS, RIVAL_PREFIXES)
 
 
 def _neighbours(lines: Lines, keys: Keys) -> Ints:

@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.synthetic.arrays import constant, moments, words
-from jobs.synthetic.care import both, event_ids, monthly_events, told_events
+from jobs.synthetic.care import both, event_ids, monthly_events, told_events, two_stages
 from jobs.synthetic.facts import FAMILIES
 from jobs.synthetic.hashing import below, chance, pick
 from jobs.synthetic.layout import Batch
 from jobs.synthetic.lines import Lines
-from jobs.synthetic.timeline import LAST, NEVER
+from jobs.synthetic.timeline import NEVER
 
 _FAULTS_A_MONTH: Final = 0.004
 _SLOW: Final = 0.12
@@ -31,10 +31,7 @@ def orders(lines: Lines) -> Iterator[Batch]:
     days = np.where(slow, 4 + below(drawn.keys, "slow repair days", 12), below(drawn.keys, "repair days", 3))
     told_mended = np.array([it.mended or NEVER for _, it in told], dtype=np.int64)
     mended = np.concatenate([drawn.on + days, told_mended])
-    ended = np.flatnonzero(mended <= LAST)
-    row = np.concatenate([np.arange(len(mended)), ended])
-    stage = np.repeat((0, 1), (len(mended), len(ended)))
-    on = np.concatenate([events.on, mended[ended]])
+    row, stage, on = two_stages(events.on, mended)
     family = np.concatenate(
         [
             pick(drawn.keys, "faulty family", _WEIGHTS),

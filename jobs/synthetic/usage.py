@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.synthetic.arrays import Floats, Ints, Keys, dates, digits, moments, words
-from jobs.synthetic.circles import Circles, make_circles
+from jobs.synthetic.circles import OUTSIDERS, Circles, make_circles
 from jobs.synthetic.facts import OWN_PREFIXES, RIVAL_PREFIXES
 from jobs.synthetic.habits import (
     DATA_DAYS,
@@ -30,7 +30,6 @@ _FREE: Final = -1
 """Marks days on which a story leaves the use to chance."""
 
 _DIRECTIONS: Final = ("out", "in")
-_OUTSIDERS: Final = 10**8
 
 
 def usage(lines: Lines) -> Iterator[Batch]:
@@ -115,7 +114,7 @@ def _told_contacts(lines: Lines) -> Ints:
         for first, last, _, own, rivals in spells:
             if own + rivals:
                 prefixes = np.repeat((OWN_PREFIXES[0], RIVAL_PREFIXES[0]), (own, rivals))
-                numbers = prefixes * _OUTSIDERS + np.arange(own + rivals)
+                numbers = prefixes * OUTSIDERS + np.arange(own + rivals)
                 turns = np.arange(last - first + 1) % (own + rivals)
                 told[line, first - EVENTS_FROM : last - EVENTS_FROM + 1] = numbers[turns]
     return told

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
-from pathlib import Path
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession, Window
@@ -23,26 +22,12 @@ from jobs.domain.dispatch import (
     with_visits,
 )
 from jobs.expressions.parse import parse
-from jobs.kernel.project import Project
-from jobs.stages.context import Configuration, configure
-from jobs.storage.session import make_session
+from jobs.stages.context import Configuration
 
 pytestmark = pytest.mark.spark
 
-ROOT = Path(__file__).parents[2]
 DAY = date(2026, 6, 1)
 BEFORE = date(2026, 5, 31)
-
-
-@pytest.fixture(scope="module")
-def configuration() -> Configuration:
-    return configure(Project(ROOT))
-
-
-@pytest.fixture(scope="module")
-def spark(configuration: Configuration) -> SparkSession:
-    settings = configuration.settings
-    return make_session(settings.spark, settings.time_zone, ROOT, "tests")
 
 
 @pytest.fixture(scope="module")

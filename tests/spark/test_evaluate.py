@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from datetime import date, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,13 +16,9 @@ from jobs.expressions.functions import FUNCTIONS
 from jobs.expressions.nodes import Call, walk
 from jobs.expressions.parse import parse
 from jobs.expressions.sql import to_sql
-from jobs.kernel.project import Project
-from jobs.stages.context import configure
-from jobs.storage.session import make_session
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
-ROOT = Path(__file__).parents[2]
 SCHEMA = "i BIGINT, j BIGINT, d DECIMAL(18,2), e DECIMAL(18,2), s STRING, t STRING, as_of DATE, eve DATE, b BOOLEAN, md STRING"
 EXPRESSIONS = [
     "i + j", "i - d", "i * j", "d * e", "i / j", "d / e", "100 * (d - e) / e", "-i", "-d", "abs(d)", "abs(i)",
@@ -52,12 +47,6 @@ def drawn(draw: random.Random) -> tuple[Any, ...]:
         draw.choice(["02-29", "02-28", "12-31", "13-01", f"{day():%m-%d}"]),
     )  # fmt: skip
     return tuple(None if draw.random() < 0.15 else value for value in row)
-
-
-@pytest.fixture(scope="module")
-def spark() -> SparkSession:
-    settings = configure(Project(ROOT)).settings
-    return make_session(settings.spark, settings.time_zone, ROOT, "tests")
 
 
 def test_every_function_has_an_expression_here() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,14 +12,11 @@ from pyspark.sql import SparkSession
 
 from jobs.domain.moments import Pass, state_rows, transitions
 from jobs.kernel.cycle import Cycle, CycleKind
-from jobs.kernel.project import Project
 from jobs.rulelang.compile import TRUE, UNKNOWN, EvaluableRule
-from jobs.stages.context import Configuration, configure
-from jobs.storage.session import make_session
+from jobs.stages.context import Configuration
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
-ROOT = Path(__file__).parents[2]
 RULES = ("data_package_use", "low_balance", "complaint", "birthday")
 USE, LOW, COMPLAINT, BIRTHDAY = range(len(RULES))
 """Rules and their ordinals: by steps with a baseline, on entry with a baseline, entered anew, on entry."""
@@ -31,15 +27,8 @@ Run = Callable[..., tuple[set[tuple[str, str]], State]]
 
 
 @pytest.fixture(scope="module")
-def configuration() -> Configuration:
-    return configure(Project(ROOT))
-
-
-@pytest.fixture(scope="module")
-def run(configuration: Configuration) -> Run:
+def run(spark: SparkSession, configuration: Configuration) -> Run:
     """Runs one cycle: who fires, and the state after it."""
-    settings = configuration.settings
-    spark: SparkSession = make_session(settings.spark, settings.time_zone, ROOT, "tests")
     known = [configuration.rules.by_id(name) for name in RULES]
     rules = [EvaluableRule(number, rule, rule.condition, ()) for number, rule in enumerate(known)]
     row = "struct<data_package_used_pct: decimal(18,2), complaints_opened_1d: bigint>"

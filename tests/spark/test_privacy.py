@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from pathlib import Path
 
 import pytest
 from chispa import assert_df_equality
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from jobs.config.settings import load_settings
 from jobs.domain.moments import hash_of as sql_hash_of
 from jobs.domain.privacy import pseudonym
 from jobs.kernel.ids import hash_of
-from jobs.kernel.project import Project
-from jobs.storage.session import make_session
 
 pytestmark = pytest.mark.spark
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def spark() -> SparkSession:
-    settings = load_settings(Project(ROOT))
-    return make_session(settings.spark, settings.time_zone, ROOT, "tests")
 
 
 @pytest.mark.parametrize("key", [b"k", b"a key of some length", bytes(range(100))])

@@ -6,7 +6,6 @@ import random
 from collections import Counter
 from datetime import date, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from pyspark.sql import functions as F
 from jobs.contracts.columns import ddl_type
 from jobs.contracts.view import Item, Score
 from jobs.expressions.sql import literal
-from jobs.kernel.project import Project
 from jobs.rulelang.cases import load_cases
 from jobs.rulelang.compile import (
     TRUE,
@@ -27,12 +25,10 @@ from jobs.rulelang.compile import (
     truth_array_sql,
 )
 from jobs.rulelang.verdict import text_of, verdict_of
-from jobs.stages.context import Configuration, configure
-from jobs.storage.session import make_session
+from jobs.stages.context import Configuration
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
-ROOT = Path(__file__).parents[2]
 AS_OF, DISPATCH = date(2026, 5, 31), date(2026, 6, 1)
 ROWS = 400
 TEXTS = {
@@ -41,17 +37,6 @@ TEXTS = {
     "city": ["南京", "苏州", "无锡"],
     "complaint_category_30d": ["network", "spam", "other"],
 }
-
-
-@pytest.fixture(scope="module")
-def configuration() -> Configuration:
-    return configure(Project(ROOT))
-
-
-@pytest.fixture(scope="module")
-def spark(configuration: Configuration) -> SparkSession:
-    settings = configuration.settings
-    return make_session(settings.spark, settings.time_zone, ROOT, "tests")
 
 
 def drawn(items: dict[str, Item | Score], draw: random.Random) -> dict[str, Any]:

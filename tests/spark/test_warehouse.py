@@ -13,11 +13,8 @@ from chispa import assert_df_equality
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.config.settings import load_settings
 from jobs.contracts.columns import Column, Table
-from jobs.kernel.project import Project
 from jobs.storage.frames import frame_of
-from jobs.storage.session import make_session
 from jobs.storage.warehouse import Warehouse
 from tests.spark.little import files_with
 
@@ -36,12 +33,6 @@ TABLE = Table(
     partition_by=("day", "part"),
     sort_by=("who",),
 )
-
-
-@pytest.fixture(scope="module")
-def spark(project: Project) -> SparkSession:
-    settings = load_settings(project, "local")
-    return make_session(settings.spark, settings.time_zone, project.root, "keymoments")
 
 
 @pytest.fixture
