@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from jobs.kernel.errors import ConfigError, Issue, did_you_mean
 from jobs.kernel.ids import fingerprint
 from jobs.kernel.located_yaml import StrictModel, validate
 from jobs.kernel.project import Project
@@ -72,12 +73,33 @@ class Teams(StrictModel):
     daily_visits_by_city: dict[str, int] = {}
 
 
+class ControlGroup(StrictModel):
+    """Customers who are left alone for good, so that one sees what becomes of those who are served."""
+
+    share: Share = Field(ge=0, le=0.5)
+
+
+class Cap(StrictModel):
+    """How often a customer may be contacted: so many contacts in days, the date itself included."""
+
+    channel: str
+    contacts: int = Field(ge=1)
+    days: int = Field(ge=1, le=366)
+
+    @property
+    def name(self) -> str:
+        """What alerts say that met it."""
+        return f"{self.channel}: {self.contacts} in {self.days} days"
+
+
 class DispatchSettings(StrictModel):
     """Everything of conf/dispatch.yaml."""
 
     priority: Priority
     channels: dict[str, Channel]
     teams: Teams
+    control: ControlGroup
+    caps: tuple[Cap, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -91,4 +113,17 @@ def load_dispatch(project: Project) -> DispatchSettings:
     Raises:
         ConfigError: With all its problems.
     """
-    return validate(project.load(PATH), DispatchSettings)
+    document = project.load(PATH)
+    settings = validate(document, DispatchSettings)
+    issues = [
+        Issue(
+            "CONF_UNKNOWN_REFERENCE",
+            f"there is no channel '{cap.channel}'{did_you_mean(cap.channel, settings.channels)}",
+            document.at("caps", number, "channel"),
+        )
+        for number, cap in enumerate(settings.caps)
+        if cap.channel not in settings.channels
+    ]
+    if issues:
+        raise ConfigError(issues)
+    return settings

@@ -19,6 +19,7 @@ from jobs.kernel.located_yaml import Document, StrictModel, validate
 from jobs.kernel.project import Project
 
 KEY_VARIABLE = "KEYMOMENTS_KEY"
+CONTROL_KEY_VARIABLE = "KEYMOMENTS_CONTROL_KEY"
 
 
 class CycleSetting(StrictModel):
@@ -37,9 +38,10 @@ class Amount(StrictModel):
 
 
 class Privacy(StrictModel):
-    """Where the key of pseudonyms comes from; outside local runs from the environment."""
+    """Where the keys of pseudonyms and of the control group come from; outside local runs the environment."""
 
     development_key: str | None = None
+    development_control_key: str | None = None
 
 
 class Settings(StrictModel):
@@ -85,9 +87,11 @@ class Keys:
 
     Attributes:
         pseudonym: Key of the pseudonyms of numbers.
+        control: Key by which customers fall into the control group.
     """
 
     pseudonym: bytes
+    control: bytes
 
     def __repr__(self) -> str:
         return "Keys(***)"
@@ -120,19 +124,26 @@ def load_keys(settings: Settings, profile: str) -> Keys:
     """The keys of a run.
 
     Raises:
-        ConfigError: When the development key stands in another profile than local, or no key is set.
+        ConfigError: When a development key stands in another profile than local, or a key is not set.
     """
-    given = os.environ.get(KEY_VARIABLE)
-    if profile == "local":
-        key = given or settings.privacy.development_key
-    elif settings.privacy.development_key is not None:
+    privacy = settings.privacy
+    wanted = (
+        (KEY_VARIABLE, privacy.development_key, "the key of pseudonyms"),
+        (CONTROL_KEY_VARIABLE, privacy.development_control_key, "the key of the control group"),
+    )
+    if profile != "local" and any(development is not None for _, development, _ in wanted):
         message = f"a development key stands in conf/{profile}.yaml; only the local profile may have one"
         raise ConfigError(Issue("CONF_UNSAFE_KEY", message))
-    else:
-        key = given
-    if not key:
-        raise ConfigError(Issue("CONF_UNSAFE_KEY", f"set {KEY_VARIABLE} to the key of pseudonyms"))
-    return Keys(key.encode("utf-8"))
+    keys = [os.environ.get(variable) or development or "" for variable, development, _ in wanted]
+    if not all(keys):
+        lacking = [
+            f"set {variable} to {what}"
+            for (variable, _, what), key in zip(wanted, keys, strict=True)
+            if not key
+        ]
+        raise ConfigError([Issue("CONF_UNSAFE_KEY", message) for message in lacking])
+    pseudonym, control = (key.encode("utf-8") for key in keys)
+    return Keys(pseudonym, control)
 
 
 def _merged(base: Any, overlay: Any) -> Any:

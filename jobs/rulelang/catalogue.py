@@ -89,6 +89,10 @@ def _facts(rule: Rule) -> Iterator[str]:
         yield f"to be served on the day told by `{file.serve_in_days}`"
     if file.inhibits:
         yield f"mutes {', '.join(file.inhibits)}"
+    if file.service_owed:
+        yield "owed: reaches the control group and passes contact caps"
+    if rule.file.control is False:
+        yield "reaches the control group"
     if file.ignores_exempt:
         yield f"not stopped by {', '.join(file.ignores_exempt)}"
 

@@ -62,6 +62,16 @@ class Rule:
         """Whether it keeps customers from being contacted instead of calling for contact."""
         return self.file.category == "exempt"
 
+    @property
+    def is_reminder(self) -> bool:
+        """Whether it is for all customers: outside capacity, caps and control."""
+        return self.file.category == "reminder"
+
+    @property
+    def in_control(self) -> bool:
+        """Whether customers of the control group are left alone by it."""
+        return self.file.control and not (self.file.service_owed or self.is_reminder or self.is_exempt)
+
 
 @dataclass(frozen=True)
 class RuleSet:

@@ -63,6 +63,8 @@ _OF_ALERTS = (
     "pending_while",
     "pending_while_true",
     "serve_in_days",
+    "service_owed",
+    "control",
 )
 
 
@@ -84,6 +86,9 @@ class RuleFile(StrictModel):
         pending_while: A condition on items; a waiting alert is dropped when it no longer holds on the date.
         serve_in_days: Item that tells in how many days after as_of the moment itself comes, such as
             days_to_birthday.
+        service_owed: Customers have a right to this service: it reaches the control group too, and whoever
+            has been contacted as often as caps allow.
+        control: Customers of the control group are left alone, so that the effect can be measured.
     """
 
     id: str = Field(pattern=r"^[a-z][a-z0-9_]{2,60}$")
@@ -108,6 +113,8 @@ class RuleFile(StrictModel):
     pending_while_true: bool = False
     pending_while: str | None = None
     serve_in_days: str | None = None
+    service_owed: bool = False
+    control: bool = True
     description: Title
 
     @model_validator(mode="after")
@@ -118,6 +125,10 @@ class RuleFile(StrictModel):
         waits = [name for name in _OF_ALERTS if name in self.model_fields_set]
         if self.category == "exempt" and waits:
             raise ValueError(f"nobody is contacted for an exempt rule: {', '.join(waits)} has no use")
+        if self.category == "reminder" and {"service_owed", "control"} & self.model_fields_set:
+            raise ValueError("reminders are for all customers: 'service_owed' and 'control' have no use")
+        if self.service_owed and "control" in self.model_fields_set:
+            raise ValueError("service that is owed is withheld from nobody: 'control' has no use")
         if (self.fire == "each_step") != (self.steps is not None):
             raise ValueError("'steps' and 'fire: each_step' go together")
         if self.again_when is not None and self.fire != "on_entry":

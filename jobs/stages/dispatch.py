@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.domain import dispatch as chain
+from jobs.domain import stops, visits
 from jobs.domain.view import latest_state
 from jobs.expressions.sql import literal
 from jobs.kernel.cycle import CycleKind
@@ -34,7 +35,9 @@ def dispatch(context: RunContext, dispatch_date: date) -> dict[str, int]:
     if not due:
         raise CycleError(Issue("CYCLE_BAD_DATE", f"no cycle is due on {dispatch_date}"))
     _check_identified(context, dispatch_date)
-    plan = chain.DispatchPlan(dispatch_date, configuration.rules, configuration.dispatch)
+    plan = chain.DispatchPlan(
+        dispatch_date, configuration.rules, configuration.dispatch, context.keys.control
+    )
     pairs = " OR ".join(f"(cycle = '{c.kind}' AND as_of = {literal(c.as_of)})" for c in due)
     moments = warehouse.read(context.table("moments")).where(pairs)
     earlier = warehouse.read_or_empty(context.table("alerts")).where(
@@ -43,11 +46,14 @@ def dispatch(context: RunContext, dispatch_date: date) -> dict[str, int]:
     rows = settled(chain.candidates(moments, _waiting(context, earlier, dispatch_date, plan), plan))
     exempt = moments.where("category = 'exempt' AND NOT shadow").select("subscription_id", "moment_id")
     # The chain decides on few columns; each of its later stages looks at them several times.
-    live = chain.stop_exempt(chain.stop_over(rows.select(*chain.DECIDING)), exempt, plan)
-    live = settled(chain.stop_cooling(live, earlier.where("status = 'dispatched'"), plan))
-    weighed = chain.with_priority(chain.stop_inhibited(live, plan), plan)
-    visits = settled(chain.with_visits(weighed, _managers(context, dispatch_date), plan))
-    decided = chain.with_capacity(chain.with_ranks(visits))
+    live = stops.stop_exempt(stops.stop_over(rows.select(*chain.DECIDING)), exempt, plan)
+    served = earlier.where(chain.SERVED)
+    live = settled(stops.stop_cooling(live, served, plan))
+    weighed = visits.with_priority(stops.stop_inhibited(live, plan), plan)
+    visited = visits.with_visits(
+        stops.stop_capped(weighed, served, plan), _managers(context, dispatch_date), plan
+    )
+    decided = visits.with_capacity(visits.with_ranks(settled(visited)))
     table = context.table("alerts")
     now = context.clock()
     final = chain.with_decisions(rows, decided)

@@ -9,6 +9,7 @@ import sys
 from collections import Counter, defaultdict
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import nbformat
@@ -20,6 +21,7 @@ from nbclient import NotebookClient
 from jobs.kernel.ids import hash_of
 from jobs.stages.plan import run_date
 from tests.e2e.conftest import DATES, ROOT, Province
+from tests.oracle.naive_dispatch import Dispatcher
 from tests.oracle.province_truth import read_truth
 
 pytestmark = pytest.mark.spark
@@ -251,10 +253,26 @@ def test_running_again_changes_nothing_and_commits_nothing(
     assert ledger.filter(pl.col("stage") == "date").height == len(DATES)
 
 
+def dispatcher_of(province: Province) -> Dispatcher:
+    """The plain reading of the dispatch of the last date."""
+    configuration = province.configuration
+    rules = {rule.id: rule for rule in configuration.rules.rules}
+    return Dispatcher(DATES[-1], rules, configuration.dispatch, province.context.keys.control)
+
+
+def _order(row: dict[str, Any]) -> tuple[Any, str]:
+    return -row["priority"], row["alert_id"]
+
+
 def test_capacity_binds_and_is_filled_in_order(province: Province) -> None:
     rows = alerts(province).filter(pl.col("visit_lead")).to_dicts()
-    visits = [row for row in rows if row["status"] in ("dispatched", "overflow")]
+    dispatcher = dispatcher_of(province)
+    visits, withheld = [], []
+    for row in rows:
+        kept = dispatcher.rules[row["moment_id"]].in_control and dispatcher.in_control(row["customer_id"])
+        (withheld if kept else visits).append(row)
     assert {row["status"] for row in visits} == {"dispatched", "overflow"}
+    assert "dispatched" not in {row["status"] for row in withheld}
     managers = dict(table(province, "clean_managers").select("manager_id", "daily_visits").rows())
     by_resource = defaultdict(list)
     for row in visits:
@@ -265,11 +283,47 @@ def test_capacity_binds_and_is_filled_in_order(province: Province) -> None:
         capacity = managers.get(resource)
         if capacity is None:
             capacity = teams.daily_visits_by_city.get(resource, teams.daily_visits_default)
-        group.sort(key=lambda row: (-row["priority"], row["alert_id"]))
+        group.sort(key=_order)
         served = [row["status"] == "dispatched" for row in group]
         assert served == [index < capacity for index in range(len(group))], resource
-    order = sorted(visits, key=lambda row: (-row["priority"], row["alert_id"]))
+    for row in withheld:
+        # Control has the place that it would take, and moves nobody down.
+        stronger = [other for other in visits if _order(other) < _order(row)]
+        assert row["rank_province"] == len(stronger) + 1
+        assert row["status"] in ("control", "overflow")
+    order = sorted(visits, key=_order)
     assert [row["rank_province"] for row in order] == list(range(1, len(order) + 1))
+
+
+def test_the_control_group_is_left_alone_and_nobody_else_is_called_control(province: Province) -> None:
+    dispatcher = dispatcher_of(province)
+    seen = Counter()
+    for row in table(province, "alerts").to_dicts():
+        kept = dispatcher.rules[row["moment_id"]].in_control and dispatcher.in_control(
+            row["customer_id"] or row["subscription_id"]
+        )
+        assert row["status"] != ("dispatched" if kept else "control")
+        seen[row["status"], kept] += 1
+    assert seen["control", True] > 0
+
+
+def test_nobody_is_contacted_more_often_than_the_caps_allow(province: Province) -> None:
+    caps = province.configuration.dispatch.caps
+    rules = {rule.id: rule for rule in province.configuration.rules.rules}
+    met = Counter()
+    first, last = (alerts(province, day).to_dicts() for day in DATES)
+    phoned_before = {row["customer_id"] for row in first if row["status"] in ("dispatched", "control")
+                     and row["channel"] == "call"}  # fmt: skip
+    owed = {row["customer_id"] for row in last if row["status"] == "dispatched"
+            and rules[row["moment_id"]].file.service_owed and row["channel"] == "call"}  # fmt: skip
+    for row in last:
+        if row["customer_id"] in phoned_before and row["channel"] == "call":
+            assert row["status"] != "dispatched" or row["customer_id"] in owed
+        if row["status_reason"] == "cap":
+            assert row["suppressed_by"] in {cap.name for cap in caps}
+            assert row["customer_id"] in phoned_before or row["channel"] != "call"
+            met[row["suppressed_by"]] += 1
+    assert met["call: 1 in 7 days"] > 0
 
 
 def test_priority_is_the_product_of_its_stored_factors(province: Province) -> None:

@@ -175,7 +175,7 @@ def test_what_found_no_capacity_waits_for_the_next_date(province: Province) -> N
     waiting = {
         row["alert_id"]
         for row in first
-        if (row["status"] == "overflow" or row["status_reason"] == "exempt")
+        if (row["status"] == "overflow" or row["status_reason"] in ("exempt", "cap"))
         and row["valid_until"] >= DATES[1]
         and (
             not RULES[row["moment_id"]].get("pending_while_true")
@@ -352,8 +352,8 @@ def test_the_summary_counts_what_the_table_holds(
         cells = [cell.strip() for cell in line.strip("│").split("│")]
         assert cells[2:4] == [str(count), share], line
         statuses = Counter(row["status"] for row in rows if row["moment_id"] == moment)
-        assert [int(cell) for cell in cells[4:7]] == [
-            statuses[status] for status in ("dispatched", "overflow", "suppressed")
+        assert [int(cell) for cell in cells[4:8]] == [
+            statuses[status] for status in ("dispatched", "overflow", "suppressed", "control")
         ]
     reasons = Counter(row["status_reason"] for row in rows if row["status"] == "suppressed")
     told = re.search(r"suppressed / 已抑制: (.*)", text)

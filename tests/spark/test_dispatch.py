@@ -9,18 +9,9 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from jobs.domain.dispatch import (
-    DispatchPlan,
-    candidates,
-    stop_cooling,
-    stop_exempt,
-    stop_inhibited,
-    stop_over,
-    waiting,
-    with_capacity,
-    with_ranks,
-    with_visits,
-)
+from jobs.domain.dispatch import DispatchPlan, candidates, waiting
+from jobs.domain.stops import stop_cooling, stop_exempt, stop_inhibited, stop_over
+from jobs.domain.visits import with_capacity, with_ranks, with_visits
 from jobs.expressions.parse import parse
 from jobs.stages.context import Configuration
 
@@ -32,7 +23,7 @@ BEFORE = date(2026, 5, 31)
 
 @pytest.fixture(scope="module")
 def plan(configuration: Configuration) -> DispatchPlan:
-    return DispatchPlan(DAY, configuration.rules, configuration.dispatch)
+    return DispatchPlan(DAY, configuration.rules, configuration.dispatch, b"a key of the tests")
 
 
 def test_alerts_wait_while_valid_and_while_true_where_the_rule_says_so(
@@ -258,7 +249,13 @@ def visits(spark: SparkSession, plan: DispatchPlan) -> DataFrame:
         "priority", F.col("priority").cast("decimal(18,6)")
     )
     empty = F.lit(None).cast("string")
-    candidates = frame.select("*", empty.alias("status_reason"), empty.alias("suppressed_by"))
+    # Owed service, that the control group gets too.
+    candidates = frame.select(
+        "*",
+        F.lit("complaint").alias("moment_id"),
+        empty.alias("status_reason"),
+        empty.alias("suppressed_by"),
+    )
     managers = spark.createDataFrame([("M1", 2)], "manager_id STRING, daily_visits BIGINT")
     return with_capacity(with_ranks(with_visits(candidates, managers, plan)))
 

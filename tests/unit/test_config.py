@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from jobs.config.dispatch import load_dispatch
 from jobs.config.formats import Format
 from jobs.config.scores import load_health, load_risk
-from jobs.config.settings import Settings, load_keys, load_settings
+from jobs.config.settings import Keys, Settings, load_keys, load_settings
 from jobs.config.sources import Source, columns_used, field_expressions, load_source
 from jobs.contracts.extracts import ExtractContract
 from jobs.contracts.view import CustomerView
@@ -85,21 +85,31 @@ def test_what_the_base_lacks_is_told_of_the_base(project_copy: ProjectCopy, issu
 # --- keys --------------------------------------------------------------------
 
 
-def with_key(key: str | None) -> Settings:
+VARIABLES = ("KEYMOMENTS_KEY", "KEYMOMENTS_CONTROL_KEY")
+ASKED = [
+    "CONF_UNSAFE_KEY set KEYMOMENTS_CONTROL_KEY to the key of the control group",
+    "CONF_UNSAFE_KEY set KEYMOMENTS_KEY to the key of pseudonyms",
+]
+
+
+def with_keys(key: str | None, control: str | None = "dev") -> Settings:
     cycles = {kind: {"grace_days": 1} for kind in CycleKind}
+    privacy = {"development_key": key, "development_control_key": control}
     return Settings.model_validate(
-        {"time_zone": "UTC", "cycles": cycles, "parameters": {}, "privacy": {"development_key": key}}
+        {"time_zone": "UTC", "cycles": cycles, "parameters": {}, "privacy": privacy}
     )
 
 
 @pytest.fixture(autouse=True)
 def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("KEYMOMENTS_KEY", raising=False)
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
 
 
-def test_the_development_key_is_for_local_runs(issues_of: Issues) -> None:
-    assert load_keys(with_key("dev"), "local").pseudonym == b"dev"
-    assert issues_of(lambda: load_keys(with_key("dev"), "cluster")) == [
+@pytest.mark.parametrize("keys", [("dev", None), (None, "dev"), ("dev", "dev")])
+def test_development_keys_are_for_local_runs(issues_of: Issues, keys: tuple[str | None, str | None]) -> None:
+    assert load_keys(with_keys("dev", "of control"), "local") == Keys(b"dev", b"of control")
+    assert issues_of(lambda: load_keys(with_keys(*keys), "cluster")) == [
         "CONF_UNSAFE_KEY a development key stands in conf/cluster.yaml; only the local profile may have one"
     ]
 
@@ -108,21 +118,22 @@ def test_a_development_key_is_refused_even_where_a_key_is_given(
     monkeypatch: pytest.MonkeyPatch, issues_of: Issues
 ) -> None:
     monkeypatch.setenv("KEYMOMENTS_KEY", "真的")
-    assert load_keys(with_key("dev"), "local").pseudonym == "真的".encode()
-    assert load_keys(with_key(None), "cluster").pseudonym == "真的".encode()
-    assert len(issues_of(lambda: load_keys(with_key("dev"), "cluster"))) == 1
+    monkeypatch.setenv("KEYMOMENTS_CONTROL_KEY", "another")
+    assert load_keys(with_keys("dev"), "local") == Keys("真的".encode(), b"another")
+    assert load_keys(with_keys(None, None), "cluster") == Keys("真的".encode(), b"another")
+    assert len(issues_of(lambda: load_keys(with_keys("dev"), "cluster"))) == 1
 
 
 @pytest.mark.parametrize("given", [None, ""])
 @pytest.mark.parametrize("profile", ["local", "cluster"])
-def test_a_missing_key_is_asked_for(
+def test_missing_keys_are_asked_for_all_at_once(
     monkeypatch: pytest.MonkeyPatch, issues_of: Issues, given: str | None, profile: str
 ) -> None:
     if given is not None:
         monkeypatch.setenv("KEYMOMENTS_KEY", given)
-    assert issues_of(lambda: load_keys(with_key(None), profile)) == [
-        "CONF_UNSAFE_KEY set KEYMOMENTS_KEY to the key of pseudonyms"
-    ]
+    assert issues_of(lambda: load_keys(with_keys(None, None), profile)) == ASKED
+    monkeypatch.setenv("KEYMOMENTS_KEY", "one")
+    assert issues_of(lambda: load_keys(with_keys(None, None), profile)) == ASKED[:1]
 
 
 def test_keys_are_not_printed(project: Project) -> None:
@@ -132,7 +143,7 @@ def test_keys_are_not_printed(project: Project) -> None:
 
 def test_the_projects_own_profiles(project: Project, issues_of: Issues) -> None:
     assert load_keys(load_settings(project, "local"), "local").pseudonym
-    assert len(issues_of(lambda: load_keys(load_settings(project, "cluster"), "cluster"))) == 1
+    assert len(issues_of(lambda: load_keys(load_settings(project, "cluster"), "cluster"))) == 2
 
 
 # --- source mappings ---------------------------------------------------------
@@ -419,6 +430,14 @@ def test_a_field_that_is_no_text_is_named(contracts: Contracts, issues_of: Issue
 
 
 # --- scores and dispatch -----------------------------------------------------
+
+
+def test_caps_are_of_channels_that_are_there(project_copy: ProjectCopy, issues_of: Issues) -> None:
+    project_copy.replace("conf/dispatch.yaml", "{channel: sms, ", "{channel: smss, ")
+    place = project_copy.place("conf/dispatch.yaml", "channel: smss")
+    assert issues_of(lambda: load_dispatch(project_copy.project)) == [
+        f"{place} CONF_UNKNOWN_REFERENCE there is no channel 'smss' (did you mean 'sms'?)"
+    ]
 
 
 def test_scores_and_dispatch_of_the_project_load(project: Project, view: CustomerView) -> None:

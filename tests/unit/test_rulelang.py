@@ -97,6 +97,10 @@ def test_the_base_of_the_bad_rules_is_good(rule_project: ProjectCopy) -> None:
         ("category: anomaly", "category: exempt\npending_while: balance >= 1",
          ["1:1 YAML_BAD_VALUE 'document': nobody is contacted for an exempt rule: severity, urgency_days, plan, "
           "pending_while has no use"]),
+        ("category: anomaly", "category: reminder\nservice_owed: true",
+         ["1:1 YAML_BAD_VALUE 'document': reminders are for all customers: 'service_owed' and 'control' have no use"]),
+        ("severity: low", "severity: low\nservice_owed: true\ncontrol: false",
+         ["1:1 YAML_BAD_VALUE 'document': service that is owed is withheld from nobody: 'control' has no use"]),
         ("audience: everyone", "audience: everybody",
          ["6:1 RULE_UNKNOWN_REFERENCE audience: there is no 'everybody' (did you mean 'everyone'?)"]),
         ("audience: everyone", "audience: mid_hihg",
@@ -134,8 +138,8 @@ def test_the_base_of_the_bad_rules_is_good(rule_project: ProjectCopy) -> None:
          ["12:1 YAML_BAD_VALUE 'severity': Input should be 'critical', 'high', 'medium' or 'low', not 'lowest'"]),
         ("urgency_days: 2", "urgncy_days: 2\nurgency_days: 2",
          ["13:1 YAML_UNKNOWN_KEY 'urgncy_days' is not known here (did you mean 'urgency_days'?); allowed: "
-          "again_when, audience, category, cooldown_days, cycle, description, fire, id, ignores_exempt, inhibits, "
-          "on_first_run, owner, parameters, pending_while, pending_while_true, plan, serve_in_days, severity, status, steps, "
+          "again_when, audience, category, control, cooldown_days, cycle, description, fire, id, ignores_exempt, inhibits, "
+          "on_first_run, owner, parameters, pending_while, pending_while_true, plan, serve_in_days, service_owed, severity, status, steps, "
           "title, urgency_days, when"]),
     ],
 )  # fmt: skip

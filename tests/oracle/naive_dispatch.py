@@ -1,0 +1,215 @@
+"""The chain of dispatch once more, candidate by candidate in plain Python: what semantics ask, not how."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from jobs.config.dispatch import DispatchSettings
+from jobs.rulelang.load import Rule
+
+Row = dict[str, Any]
+_SIX = Decimal("0.000001")
+
+
+@dataclass
+class Decision:
+    """What becomes of a candidate."""
+
+    status: str | None = None
+    reason: str | None = None
+    by: str | None = None
+    priority: Decimal | None = None
+    lead: bool | None = None
+    rank_province: int | None = None
+    rank_manager: int | None = None
+    resource: str | None = None
+
+
+@dataclass(frozen=True)
+class Dispatcher:
+    """Decides a date.
+
+    Attributes:
+        day: The dispatch date.
+        rules: Rules by moment id.
+        settings: conf/dispatch.yaml.
+        key: Key of the control group.
+    """
+
+    day: date
+    rules: dict[str, Rule]
+    settings: DispatchSettings
+    key: bytes
+
+    def decide(
+        self, rows: Sequence[Row], exempt: Iterable[Row], history: Sequence[Row], managers: dict[str, int]
+    ) -> dict[str, Decision]:
+        """Decisions by alert_id."""
+        decisions = {row["alert_id"]: Decision() for row in rows}
+        exempt_of = defaultdict(set)
+        for one in exempt:
+            exempt_of[one["subscription_id"]].add(one["moment_id"])
+        for row in rows:
+            decision = decisions[row["alert_id"]]
+            for reason, by in (
+                ("over", self._over(row)),
+                ("exempt", self._exempt(row, exempt_of[row["subscription_id"]])),
+                ("cooldown", self._cooling(row, history)),
+            ):
+                if decision.status is None and by is not None:
+                    decision.status, decision.reason, decision.by = "suppressed", reason, by or None
+        self._inhibit(rows, decisions)
+        for row in rows:
+            decisions[row["alert_id"]].priority = self.priority(row)
+        self._cap(rows, history, decisions)
+        self._visit(rows, managers, decisions)
+        return decisions
+
+    def _over(self, row: Row) -> str | None:
+        return "" if row["valid_until"] < self.day else None
+
+    def _exempt(self, row: Row, exempt: set[str]) -> str | None:
+        return min(exempt - set(self.rules[row["moment_id"]].file.ignores_exempt), default=None)
+
+    def _cooling(self, row: Row, history: Sequence[Row]) -> str | None:
+        days = self.rules[row["moment_id"]].file.cooldown_days
+        found = [
+            (old["dispatch_date"], old["alert_id"])
+            for old in history
+            if (old["moment_id"], old["subscription_id"]) == (row["moment_id"], row["subscription_id"])
+            and (old["alert_id"] == row["alert_id"] or (self.day - old["dispatch_date"]).days < days)
+        ]
+        return max(found)[1] if found else None
+
+    def _inhibit(self, rows: Sequence[Row], decisions: dict[str, Decision]) -> None:
+        """All at once: what is muted here mutes others all the same."""
+        live = [row for row in rows if decisions[row["alert_id"]].status is None]
+        for row in live:
+            stronger = [
+                other["moment_id"]
+                for other in live
+                if other["subscription_id"] == row["subscription_id"]
+                and row["moment_id"] in self.rules[other["moment_id"]].file.inhibits
+            ]
+            if stronger:
+                decision = decisions[row["alert_id"]]
+                decision.status, decision.reason, decision.by = "suppressed", "inhibited", min(stronger)
+
+    def priority(self, row: Row) -> Decimal:
+        """The product of the four factors, each rounded as it is stored."""
+        weighing = self.settings.priority
+        risk, value = row["risk_probability"], row["value_tier"]
+        wait = max((row["valid_until"] - self.day).days, 0)
+        half = weighing.urgency.half_after_days
+        factors = [
+            weighing.risk.neutral
+            if risk is None
+            else max(min(risk / weighing.risk.full_at, 1.0), weighing.risk.floor),
+            weighing.value.by_tier.get(value, weighing.value.neutral),
+            weighing.severity.levels[row["severity"]],
+            half / (half + wait),
+        ]
+        product = Decimal(1)
+        for factor in factors:
+            rounded = Decimal(repr(factor)).quantize(_SIX, ROUND_HALF_UP)
+            product = (product * rounded).quantize(_SIX, ROUND_HALF_UP)
+        return product
+
+    def _cap(self, rows: Sequence[Row], history: Sequence[Row], decisions: dict[str, Decision]) -> None:
+        def order(row: Row) -> tuple[Any, ...]:
+            decision = decisions[row["alert_id"]]
+            assert decision.priority is not None
+            return (not self._rule(row).file.service_owed, -decision.priority, row["alert_id"])
+
+        contacts: dict[tuple[str, str], list[tuple[date, str]]] = defaultdict(list)
+        for old in history:
+            if not self._rule(old).is_reminder:
+                contacts[_whom(old), old["channel"]].append(self._contact(old, old["dispatch_date"]))
+        live = [
+            row
+            for row in rows
+            if decisions[row["alert_id"]].status is None and not self._rule(row).is_reminder
+        ]
+        for row in sorted(live, key=order):
+            made = contacts[_whom(row), row["channel"]]
+            this = self._contact(row, self.day)
+            full = None
+            if this not in made and not self._rule(row).file.service_owed:
+                full = next((cap.name for cap in self.settings.caps if self._is_full(cap, row, made)), None)
+            if full is None:
+                made.append(this)
+            else:
+                decision = decisions[row["alert_id"]]
+                decision.status, decision.reason, decision.by = "suppressed", "cap", full
+
+    def _is_full(self, cap: Any, row: Row, made: list[tuple[date, str]]) -> bool:
+        since = self.day - timedelta(days=cap.days)
+        return cap.channel == row["channel"] and len({one for one in made if one[0] > since}) >= cap.contacts
+
+    def _contact(self, row: Row, on: date) -> tuple[date, str]:
+        """What counts once: the visit of a day, or each message."""
+        by_manager = self.settings.channels[row["channel"]].uses_manager
+        return on, "visit" if by_manager else row["alert_id"]
+
+    def _visit(self, rows: Sequence[Row], managers: dict[str, int], decisions: dict[str, Decision]) -> None:
+        visits: dict[tuple[str, bool], list[Row]] = defaultdict(list)
+        for row in rows:
+            decision = decisions[row["alert_id"]]
+            if decision.status is not None:
+                continue
+            withheld = self._rule(row).in_control and self.in_control(_whom(row))
+            if self.settings.channels[row["channel"]].uses_manager:
+                visits[_whom(row), withheld].append(row)
+            else:
+                decision.status = "control" if withheld else "dispatched"
+        leads = []
+        for (_, withheld), moments in visits.items():
+            moments.sort(key=lambda row: (-decisions[row["alert_id"]].priority, row["alert_id"]))
+            leads.append(
+                (-decisions[moments[0]["alert_id"]].priority, moments[0]["alert_id"], withheld, moments)
+            )
+        made: Counter[str] = Counter()
+        for _, _, withheld, moments in sorted(leads, key=lambda lead: lead[:2]):
+            lead = moments[0]
+            manager = lead["manager_id"]
+            if manager in managers:
+                resource, capacity = f"manager:{manager}", managers[manager]
+            else:
+                resource = f"team:{lead['city'] or 'unknown'}"
+                capacity = self.settings.teams.daily_visits_by_city.get(
+                    lead["city"], self.settings.teams.daily_visits_default
+                )
+            taken = made[f"taken {resource}"]
+            fits = taken < capacity
+            for row in moments:
+                decision = decisions[row["alert_id"]]
+                decision.lead, decision.resource = row is lead, resource
+                decision.rank_province, decision.rank_manager = made["province"] + 1, made[resource] + 1
+                if fits:
+                    decision.status = "control" if withheld else "dispatched"
+                else:
+                    decision.status, decision.reason, decision.by = "overflow", "capacity", resource
+            if not withheld:
+                made["province"] += 1
+                made[resource] += 1
+                made[f"taken {resource}"] += fits
+
+    def in_control(self, whom: str) -> bool:
+        """Whether a customer is in the control group."""
+        digest = hmac.new(self.key, whom.encode(), hashlib.sha256).digest()
+        return int.from_bytes(digest[:4], "big") / 2**32 < self.settings.control.share
+
+    def _rule(self, row: Row) -> Rule:
+        return self.rules[row["moment_id"]]
+
+
+def _whom(row: Row) -> str:
+    whom: str = row["customer_id"] or row["subscription_id"]
+    return whom

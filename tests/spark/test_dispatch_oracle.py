@@ -1,0 +1,225 @@
+"""The chain of dispatch against the same chain in plain Python, on random candidates and a random past."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.config.dispatch import Cap, ControlGroup, DispatchSettings
+from jobs.domain.dispatch import DECIDING, DispatchPlan
+from jobs.domain.stops import stop_capped, stop_cooling, stop_exempt, stop_inhibited, stop_over
+from jobs.domain.visits import with_capacity, with_priority, with_ranks, with_visits
+from jobs.stages.context import Configuration
+from jobs.storage.warehouse import settled
+from tests.oracle.naive_dispatch import Dispatcher, Row
+
+pytestmark = pytest.mark.spark
+
+DAY = date(2026, 6, 1)
+_HISTORY = (
+    "alert_id STRING, moment_id STRING, subscription_id STRING, customer_id STRING, category STRING, "
+    "channel STRING, dispatch_date DATE"
+)
+_CANDIDATES = (
+    "alert_id STRING, moment_id STRING, subscription_id STRING, customer_id STRING, manager_id STRING, "
+    "city STRING, value_tier STRING, risk_probability DOUBLE, severity STRING, channel STRING, "
+    "valid_until DATE, dispatch_date DATE, status STRING, status_reason STRING, suppressed_by STRING"
+)
+
+
+@pytest.fixture(scope="module")
+def plan(configuration: Configuration) -> DispatchPlan:
+    settings = configuration.dispatch
+    changed: dict[str, Any] = {
+        # So much of everything that each stage meets enough of each kind.
+        "control": ControlGroup(share=0.3),
+        "caps": (
+            Cap(channel="call", contacts=1, days=7),
+            Cap(channel="call", contacts=2, days=30),
+            Cap(channel="sms", contacts=2, days=7),
+        ),
+    }
+    return DispatchPlan(DAY, configuration.rules, settings.model_copy(update=changed), b"key")
+
+
+def random_past(chance: random.Random, plan: DispatchPlan, subscriptions: list[Row]) -> list[Row]:
+    """Alerts served on earlier days."""
+    return [
+        {
+            "alert_id": f"old{number}",
+            "moment_id": rule.id,
+            **_of(chance.choice(subscriptions), "subscription_id", "customer_id"),
+            "category": rule.file.category,
+            "channel": plan.rules.plans[rule.file.plan or ""].channel,
+            "dispatch_date": DAY - timedelta(days=chance.randint(1, 40)),
+        }
+        for number in range(150)
+        for rule in [chance.choice(plan.served)]
+    ]
+
+
+def random_candidates(
+    chance: random.Random, plan: DispatchPlan, subscriptions: list[Row], past: list[Row]
+) -> list[Row]:
+    """Candidates of the date, some of moments that were served before."""
+    rows = []
+    pairs: set[tuple[str, str]] = set()
+    for number in range(400):
+        rule, one = chance.choice(plan.served), chance.choice(subscriptions)
+        alert = f"a{number:04}"
+        if chance.random() < 0.1:
+            old = chance.choice(past)
+            rule = plan.rules.by_id(old["moment_id"])
+            one = next(s for s in subscriptions if s["subscription_id"] == old["subscription_id"])
+            alert = old["alert_id"] if chance.random() < 0.3 else alert
+        if (rule.id, one["subscription_id"]) in pairs:
+            continue
+        pairs.add((rule.id, one["subscription_id"]))
+        rows.append(
+            {
+                "alert_id": alert,
+                "moment_id": rule.id,
+                **one,
+                "value_tier": chance.choice(["high", "mid", "low", None, "new"]),
+                "risk_probability": chance.choice([None, 0.0, 0.02, 0.07, 0.3]),
+                "severity": rule.file.severity,
+                "channel": plan.rules.plans[rule.file.plan or ""].channel,
+                "valid_until": DAY + timedelta(days=chance.choice([-1, 0, 1, 3, 3])),
+                "dispatch_date": DAY,
+                "status": None,
+                "status_reason": None,
+                "suppressed_by": None,
+            }
+        )
+    return rows
+
+
+def _of(row: Row, *names: str) -> Row:
+    return {name: row[name] for name in names}
+
+
+def decided(
+    spark: SparkSession,
+    plan: DispatchPlan,
+    rows: list[Row],
+    exempt: list[Row],
+    past: list[Row],
+    managers: dict[str, int],
+) -> DataFrame:
+    """The chain as the stage of dispatch puts it together."""
+    assert set(rows[0]) == set(DECIDING)
+    frame = spark.createDataFrame(rows, _CANDIDATES)
+    served = spark.createDataFrame(past, _HISTORY)
+    exempting = spark.createDataFrame(exempt, "subscription_id STRING, moment_id STRING")
+    known = spark.createDataFrame(list(managers.items()), "manager_id STRING, daily_visits BIGINT")
+    live = settled(stop_cooling(stop_exempt(stop_over(frame), exempting, plan), served, plan))
+    weighed = with_priority(stop_inhibited(live, plan), plan)
+    visited = with_visits(stop_capped(weighed, served, plan), known, plan)
+    return with_capacity(with_ranks(settled(visited)))
+
+
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_the_chain_decides_as_plain_python_does(spark: SparkSession, plan: DispatchPlan, seed: int) -> None:
+    chance = random.Random(seed)
+    managers = {f"M{number}": chance.randint(0, 4) for number in range(4)}
+    subscriptions = [
+        {
+            "subscription_id": f"S{number:03}",
+            # Two numbers of one person; numbers of whom no person is known.
+            "customer_id": None if number % 10 == 0 else f"C{number // 2:03}",
+            "manager_id": chance.choice([*managers, "M of nowhere", None]),
+            "city": chance.choice(["南京", "镇江", None]),
+        }
+        for number in range(150)
+    ]
+    past = random_past(chance, plan, subscriptions)
+    rows = random_candidates(chance, plan, subscriptions, past)
+    exempt_rules = [rule.id for rule in plan.rules.rules if rule.is_exempt]
+    exempt = [
+        {"subscription_id": one["subscription_id"], "moment_id": rule}
+        for one in subscriptions
+        for rule in exempt_rules
+        if chance.random() < 0.1
+    ]
+    naive = Dispatcher(DAY, {rule.id: rule for rule in plan.rules.rules}, plan.settings, plan.control_key)
+    expected = naive.decide(rows, exempt, past, managers)
+    found = decided(spark, plan, rows, exempt, past, managers).collect()
+    assert len(found) == len(rows)
+    seen = {
+        row["alert_id"]: (
+            row["status"], row["status_reason"], row["suppressed_by"], row["priority"], row["visit_lead"],
+            row["rank_province"], row["rank_manager"], row["resource"],
+        )
+        for row in found
+    }  # fmt: skip
+    assert seen == {
+        name: (
+            d.status, d.reason, d.by, d.priority, d.lead, d.rank_province, d.rank_manager, d.resource
+        )
+        for name, d in expected.items()
+    }  # fmt: skip
+    # The past and the candidates are such that everything happens.
+    happened = {(d.status, d.reason) for d in expected.values()}
+    reasons = ("over", "exempt", "cooldown", "inhibited", "cap")
+    assert happened == {("suppressed", reason) for reason in reasons} | {
+        ("overflow", "capacity"),
+        ("dispatched", None),
+        ("control", None),
+    }
+
+
+@pytest.mark.slow
+def test_the_order_of_rows_and_the_number_of_partitions_change_nothing(
+    spark: SparkSession, plan: DispatchPlan
+) -> None:
+    chance = random.Random(3)
+    subscriptions = [
+        {"subscription_id": f"S{n:03}", "customer_id": f"C{n:03}", "manager_id": "M1", "city": "南京"}
+        for n in range(60)
+    ]
+    past = random_past(chance, plan, subscriptions)
+    rows = random_candidates(chance, plan, subscriptions, past)
+    columns = [
+        F.col(name).cast("string") for name in ("alert_id", "status", "suppressed_by", "rank_province")
+    ]
+    once = decided(spark, plan, rows, [], past, {"M1": 9}).select(*columns).collect()
+    before = spark.conf.get("spark.sql.shuffle.partitions")
+    spark.conf.set("spark.sql.shuffle.partitions", "5")
+    try:
+        chance.shuffle(rows)
+        again = decided(spark, plan, rows, [], past, {"M1": 9}).select(*columns).collect()
+    finally:
+        spark.conf.set("spark.sql.shuffle.partitions", before)
+    assert sorted(once) == sorted(again)
+
+
+def test_the_control_group_has_its_share_and_stays_the_same(spark: SparkSession, plan: DispatchPlan) -> None:
+    rows = [
+        {**dict.fromkeys(DECIDING), "alert_id": f"a{n:05}", "moment_id": "weekly_call_drop",
+         "subscription_id": f"S{n}", "customer_id": f"C{n}", "severity": "low", "channel": "call",
+         "valid_until": DAY, "dispatch_date": DAY}
+        for n in range(3000)
+    ]  # fmt: skip
+
+    def group(settings: DispatchSettings, key: bytes) -> set[str]:
+        changed = replace(plan, settings=settings, control_key=key)
+        frame = with_priority(spark.createDataFrame(rows, _CANDIDATES), changed)
+        none = spark.createDataFrame([], "manager_id STRING, daily_visits BIGINT")
+        return {
+            r[0] for r in with_visits(frame, none, changed).where("control").select("customer_id").collect()
+        }
+
+    ten = plan.settings.model_copy(update={"control": ControlGroup(share=0.1)})
+    group_of_ten = group(ten, b"key")
+    # Five standard deviations of a binomial share.
+    assert abs(len(group_of_ten) - 300) < 5 * (3000 * 0.1 * 0.9) ** 0.5
+    # A larger share takes further customers in and lets nobody out; another key is another group.
+    assert group_of_ten < group(plan.settings, b"key")
+    assert len(group_of_ten & group(ten, b"other")) < 100
+    assert not group(plan.settings.model_copy(update={"control": ControlGroup(share=0)}), b"key")
