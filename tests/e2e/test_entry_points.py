@@ -11,10 +11,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from deltalake import DeltaTable
+import yaml
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+LITTLE = {"customers", "accounts", "subscriptions", "tariff_plans", "bills", "complaints", "churn_labels"}
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -57,13 +58,24 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return out / "site", archive
 
 
+@pytest.fixture
+def little(tmp_path: Path) -> Path:
+    """The mapping of the province with a few of its extracts: these tests are about programs, not about rows."""
+    mapping = yaml.safe_load((ROOT / "conf" / "sources" / "synthetic.yaml").read_text(encoding="utf-8"))
+    mapping["extracts"] = [one for one in mapping["extracts"] if one["contract"] in LITTLE]
+    assert {one["contract"] for one in mapping["extracts"]} == LITTLE
+    path = tmp_path / "little.yaml"
+    path.write_text(yaml.safe_dump(mapping, allow_unicode=True), encoding="utf-8")
+    return path
+
+
 def test_stages_run_as_console_script_module_and_spark_submit(
-    tmp_path: Path, shipped: tuple[Path, Path]
+    tmp_path: Path, shipped: tuple[Path, Path], little: Path
 ) -> None:
     """Every stage of a date, each as a program of its own, in turn by the three ways."""
     site, archive = shipped
     warehouse, province = tmp_path / "warehouse", tmp_path / "province"
-    source = ("--source", "conf/sources/synthetic.yaml", "--warehouse", warehouse)
+    source = ("--source", little, "--warehouse", warehouse)
     as_of = ("--as-of", "2026-05-30")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -80,9 +92,6 @@ def test_stages_run_as_console_script_module_and_spark_submit(
             PYSPARK_DRIVER_PYTHON=sys.executable,
         ).stdout
 
-    def version(table: str) -> int:
-        return DeltaTable(str(warehouse / table)).version()
-
     run(BIN / "keymoments", "make-province", "--out", province, "--customers", "150", cwd=ROOT)
     bills = province / "extracts" / "bills_202605.csv"
     tried = run(BIN / "keymoments", "sources", "check", bills, *source, cwd=ROOT)
@@ -93,10 +102,6 @@ def test_stages_run_as_console_script_module_and_spark_submit(
     assert "subscriptions" in submit("build_view.py", *as_of)
     view = pl.read_delta(str(warehouse / "customer_view"))
     assert view.height > 100
-    before = version("customer_view")
-    again = run(BIN / "keymoments", "build-view", *source, *as_of, cwd=ROOT)
-    assert "unchanged" in again.stdout
-    assert version("customer_view") == before
     run(sys.executable, "-m", "jobs.score_risk", *source, *as_of, cwd=ROOT)
     assert pl.read_delta(str(warehouse / "health_scores")).height == view.height
     submit("identify_moments.py", *as_of)
