@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -17,6 +17,7 @@ from jobs.config.dispatch import DispatchSettings
 from jobs.expressions.sql import literal, quote, to_sql
 from jobs.rulelang.compile import named
 from jobs.rulelang.load import Rule, RuleSet
+from jobs.rulelang.reserved import reserved_sql
 
 SUPPRESSED, OVERFLOW, DISPATCHED, CONTROL = "suppressed", "overflow", "dispatched", "control"
 # What was served, or would have been but for the control group: both cool down and count towards caps, so
@@ -123,7 +124,9 @@ def waiting(alerts: DataFrame, state: DataFrame, present: DataFrame, plan: Dispa
     still = still.where(F.col("moment_id").isin(known))
     needs_truth = [rule.id for rule in plan.served if rule.file.pending_while_true]
     inside = state.select("moment_id", "subscription_id").distinct().withColumn("inside", F.lit(True))
-    item = named({"as_of": "as_of", "dispatch_date": day})
+    last_day = plan.dispatch_date - timedelta(days=1)
+    reserved = reserved_sql(plan.rules.reserved(last_day, plan.dispatch_date))
+    item = named({**reserved, "as_of": "as_of"})
     holds = {
         rule.id: f"coalesce({to_sql(rule.pending, item)}, TRUE)"
         for rule in plan.served

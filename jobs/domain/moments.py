@@ -9,6 +9,7 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from jobs.expressions.nodes import Value
 from jobs.expressions.sql import literal, quote
 from jobs.expressions.types import Type
 from jobs.kernel.cycle import Cycle
@@ -24,6 +25,7 @@ from jobs.rulelang.compile import (
     step_sql,
     truth_array_sql,
 )
+from jobs.rulelang.reserved import reserved_sql
 
 CUSTOMER_COLUMNS = (
     "customer_id", "number", "city", "county", "brand", "tariff_plan", "value_tier", "lifecycle_stage",
@@ -48,6 +50,7 @@ class Pass:
         first_runs: Ids of rules that have not run in this cycle before.
         previous: as_of of the cycle's previous run.
         types: Types of everything rules may name.
+        values: Values of what rules may name beside items.
     """
 
     cycle: Cycle
@@ -55,11 +58,12 @@ class Pass:
     first_runs: frozenset[str]
     previous: date | None
     types: Mapping[str, Type]
+    values: Mapping[str, Value]
 
     @property
     def reserved(self) -> dict[str, str]:
-        """SQL of the dates that rules may name."""
-        return {"as_of": literal(self.cycle.as_of), "dispatch_date": literal(self.cycle.dispatch_date)}
+        """SQL of what rules may name beside items."""
+        return reserved_sql(self.values)
 
     def by_ordinal(self, value: Mapping[int, str]) -> Column:
         """A column that depends on the rule's ordinal."""
@@ -72,8 +76,8 @@ def truths(view: DataFrame, one: Pass) -> DataFrame:
 
     One scan of the view; rules that are false leave no row.
     """
-    shown = {*CUSTOMER_COLUMNS, *RISK_COLUMNS, *ATTRIBUTES, *items_needed(one.rules)} - set(one.reserved)
-    columns = [F.col(quote(name)) for name in sorted(shown)]
+    shown = sorted({*CUSTOMER_COLUMNS, *RISK_COLUMNS, *ATTRIBUTES, *items_needed(one.rules)})
+    columns = [F.expr(one.reserved.get(name) or quote(name)).alias(name) for name in shown]
     code = F.explode(F.expr(truth_array_sql(one.rules, one.reserved))).alias("code")
     exploded = view.select("subscription_id", F.struct(*columns).alias("row"), code)
     truth = F.expr("code % 10")

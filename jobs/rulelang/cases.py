@@ -17,6 +17,8 @@ from jobs.rulelang.load import LANGUAGES, RuleSet
 from jobs.rulelang.verdict import OUTCOMES, Truth, text_of, verdict_of, word_of
 
 FOLDER = "rules/tests"
+# Days are always known.
+_DATES = {"as_of": date(2026, 5, 31), "dispatch_date": date(2026, 6, 1)}
 
 
 class CaseFile(StrictModel):
@@ -24,6 +26,7 @@ class CaseFile(StrictModel):
 
     Attributes:
         name: What it shows.
+        as_of: Last day the cycle looks at, where it is not the file's.
         given: Values of items, besides those of the whole file; null for unknown.
         expect: fires, silent or unknown.
         met: The conditions that are true, if told.
@@ -32,6 +35,7 @@ class CaseFile(StrictModel):
     """
 
     name: str
+    as_of: date | None = None
     given: dict[str, Any] = {}
     expect: Literal["fires", "silent", "unknown"]
     met: tuple[str, ...] | None = None
@@ -61,22 +65,15 @@ class Case:
 
     Attributes:
         rule: The rule's id.
-        as_of: Last day the cycle looks at; alerts are served on the day after.
-        row: Values of items.
+        row: Values of items, and of what is reserved.
         file: What its file says.
         place: Where that stands.
     """
 
     rule: str
-    as_of: date
     row: Mapping[str, Any]
     file: CaseFile
     place: Location
-
-    @property
-    def dispatch_date(self) -> date:
-        """Day on which alerts are served."""
-        return self.as_of + timedelta(days=1)
 
 
 @dataclass
@@ -128,7 +125,9 @@ def load_cases(project: Project, rules: RuleSet, view: CustomerView) -> list[Cas
                     place = document.at("cases", index, "met")
                     issues.append(Issue("RULE_UNKNOWN_REFERENCE", message, place))
             place = document.at("cases", index)
-            found.append(Case(written.rule, written.as_of, {**shared, **row}, case, place))
+            day = case.as_of or written.as_of
+            reserved = rules.reserved(day, day + timedelta(days=1))
+            found.append(Case(written.rule, {**shared, **row, **reserved}, case, place))
     if issues:
         raise ConfigError(issues)
     return found
@@ -180,7 +179,7 @@ def run_cases(cases: list[Case], rules: RuleSet) -> Report:
     seen: dict[str, set[tuple[str, Truth]]] = {}
     for case in cases:
         rule = known[case.rule]
-        verdict = verdict_of(rule, case.row, case.as_of, case.dispatch_date)
+        verdict = verdict_of(rule, case.row)
         seen.setdefault(case.rule, set()).update(verdict.conditions.items())
         wrong = []
         if (outcome := OUTCOMES[verdict.truth]) != case.file.expect:
@@ -198,9 +197,8 @@ def run_cases(cases: list[Case], rules: RuleSet) -> Report:
         report.failures += [(case.place, f"{case.rule}, {case.file.name}: {one}") for one in wrong]
         report.passed[case.rule] = report.passed.get(case.rule, 0) + (not wrong)
     for rule_id, pairs in seen.items():
-        day = date(2026, 5, 31)
-        blank = verdict_of(known[rule_id], {}, day, day + timedelta(days=1)).conditions
-        # What has a value when nothing is known is never unknown.
+        blank = verdict_of(known[rule_id], _DATES).conditions
+        # What has a value when nothing else is known is never unknown.
         lacking = [
             f"{name} {word_of(truth)}"
             for name, nothing_known in blank.items()

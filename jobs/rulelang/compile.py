@@ -76,7 +76,7 @@ def truth_array_sql(rules: Sequence[EvaluableRule], reserved: Mapping[str, str])
 
     Args:
         rules: The rules of a pass.
-        reserved: SQL of as_of and dispatch_date.
+        reserved: SQL of what rules may name beside items.
     """
     cases = []
     for one in rules:
@@ -175,7 +175,7 @@ def again_sql(rules: Sequence[EvaluableRule], reserved: Mapping[str, str], row: 
 
     Args:
         rules: The rules of a pass.
-        reserved: SQL of as_of and dispatch_date.
+        reserved: SQL of what rules may name beside items.
         row: The column in which the items stand.
     """
 

@@ -17,6 +17,7 @@ from jobs.expressions.types import Type
 from jobs.rulelang.conditions import KINDS
 from jobs.rulelang.load import RuleSet
 from jobs.rulelang.model import Parameter, RuleFile, Steps
+from jobs.rulelang.reserved import RESERVED
 
 PATH = "rules/rule.schema.json"
 _EXPRESSION = {
@@ -40,6 +41,7 @@ def rule_schema(rules: RuleSet, types: Mapping[str, Type]) -> str:
     ):
         for name, text in _told(model).items():
             part["properties"][name]["description"] = text
+    types = {**types, **RESERVED}
     numbers = [name for name, found in types.items() if found.kind in ("integer", "decimal")]
     exempt = [rule.id for rule in rules.rules if rule.is_exempt]
     fields = schema["properties"]

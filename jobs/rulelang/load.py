@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import TypeVar
 
+from jobs.config.holidays import NO_HOLIDAYS, Holidays
 from jobs.expressions.check import ParameterType, no_parameters, type_of
-from jobs.expressions.nodes import Name, Node, parameters
+from jobs.expressions.nodes import Name, Node, Value, parameters
 from jobs.expressions.parse import ExpressionProblem, parse
 from jobs.expressions.types import Type
 from jobs.kernel.cycle import CycleKind
@@ -19,12 +21,12 @@ from jobs.kernel.project import Project
 from jobs.kernel.titles import Title
 from jobs.rulelang.conditions import Condition, leaves, read_condition
 from jobs.rulelang.model import Audience, Plan, RuleFile
+from jobs.rulelang.reserved import RESERVED, reserved_values
 from jobs.rulelang.templates import Template, labelled, placeholders, read_template
 
 AUDIENCES = "rules/audiences.yaml"
 PLANS = "rules/plans.yaml"
 FOLDERS = ("rules/moments", "rules/reminders")
-RESERVED = {"as_of": Type("date"), "dispatch_date": Type("date")}
 LANGUAGES = ("zh", "en")
 
 M = TypeVar("M", bound=StrictModel)
@@ -80,6 +82,11 @@ class RuleSet:
     rules: tuple[Rule, ...]
     audiences: Mapping[str, Audience]
     plans: Mapping[str, Plan]
+    holidays: Holidays
+
+    def reserved(self, as_of: date, dispatch_date: date) -> dict[str, Value]:
+        """Values of what rules may name beside items, in the cycle that looks at a day."""
+        return reserved_values(self.holidays, as_of, dispatch_date)
 
     def of_cycle(self, kind: CycleKind) -> tuple[Rule, ...]:
         """The rules that a cycle evaluates: active and shadow ones."""
@@ -93,7 +100,8 @@ class RuleSet:
     def fingerprint(self) -> str:
         """Changes when any rule, audience or plan does."""
         plans = {name: plan.model_dump() for name, plan in self.plans.items()}
-        return fingerprint([[rule.fingerprint for rule in self.rules], plans])
+        festivals = self.holidays.model_dump(mode="json")
+        return fingerprint([[rule.fingerprint for rule in self.rules], plans, festivals])
 
     def by_id(self, rule_id: str) -> Rule:
         """The rule of an id."""
@@ -105,6 +113,7 @@ def load_rules(
     types: Mapping[str, Type],
     overrides: Mapping[str, Mapping[str, Decimal]] | None = None,
     labels: Mapping[str, Mapping[str, Title]] | None = None,
+    holidays: Holidays = NO_HOLIDAYS,
 ) -> RuleSet:
     """Loads all rules.
 
@@ -113,11 +122,13 @@ def load_rules(
         types: Types of everything a rule may name.
         overrides: Parameter values of an operator, by rule and parameter.
         labels: What the codes of items are called in texts, by item.
+        holidays: The calendar of festivals.
 
     Raises:
         ConfigError: With all problems of all files.
     """
-    return _Loader(project, types, overrides or {}, labels or {}).load()
+    named = {**(labels or {}), "next_holiday": holidays.labels}
+    return _Loader(project, types, overrides or {}, named, holidays).load()
 
 
 class _Loader:
@@ -127,11 +138,13 @@ class _Loader:
         types: Mapping[str, Type],
         overrides: Mapping[str, Mapping[str, Decimal]],
         labels: Mapping[str, Mapping[str, Title]],
+        holidays: Holidays,
     ) -> None:
         self.project = project
         self.types = {**types, **RESERVED}
         self.overrides = overrides
         self.labels = labels
+        self.holidays = holidays
         self.issues: list[Issue] = []
         self.documents: dict[str, Document] = {}
         # Names in audiences and plans, right or wrong; none where the file as a whole cannot be read.
@@ -149,7 +162,7 @@ class _Loader:
         if self.issues:
             raise ConfigError(self.issues)
         found = sorted((rule for rule in rules if rule is not None), key=lambda rule: rule.id)
-        return RuleSet(tuple(found), audiences, plans)
+        return RuleSet(tuple(found), audiences, plans, self.holidays)
 
     def _named(self, path: str, model: type[M]) -> dict[str, M]:
         try:

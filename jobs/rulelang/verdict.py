@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -42,19 +41,16 @@ class Verdict:
         return [name for name, truth in self.conditions.items() if truth is True]
 
 
-def verdict_of(rule: Rule, row: Mapping[str, Any], as_of: date, dispatch_date: date) -> Verdict:
+def verdict_of(rule: Rule, row: Mapping[str, Any]) -> Verdict:
     """Looks at a rule for one row.
 
     Args:
         rule: The rule.
-        row: Items and scores by name; what is not there is unknown.
-        as_of: Last day the cycle looks at.
-        dispatch_date: Day on which its alerts are served.
+        row: Items, scores and what is reserved, by name; what is not there is unknown.
     """
-    known = {**row, "as_of": as_of, "dispatch_date": dispatch_date}
 
     def item(name: Name) -> Any:
-        return known.get(name.name)
+        return row.get(name.name)
 
     def parameter(name: str) -> Decimal:
         return parameter_of(rule, name, row)

@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 
 from jobs.config.dispatch import DispatchSettings, load_dispatch
 from jobs.config.exports import ExportSettings, load_exports
+from jobs.config.holidays import load_holidays
 from jobs.config.scores import HealthSettings, RiskSettings, load_health, load_risk
 from jobs.config.settings import Keys, Settings, load_keys, load_settings
 from jobs.config.sources import Source, load_source
@@ -80,12 +81,13 @@ def configure(project: Project, profile: str = "local", source: str | None = Non
     tables = gather(lambda: load_tables(project))
     dispatch = gather(lambda: load_dispatch(project))
     exports = gather(lambda: load_exports(project))
+    holidays = gather(lambda: load_holidays(project))
     gather.stop()
     view = gather(lambda: load_view(project, contracts, settings.parameter_types))
     mapped = gather(lambda: load_source(project.load_at(source), contracts)) if source else None
     gather.stop()
     overrides = mapped.mapping.rule_parameters if mapped else {}
-    rules = gather(lambda: load_rules(project, view.types, overrides, view.labels))
+    rules = gather(lambda: load_rules(project, view.types, overrides, view.labels, holidays))
     risk = gather(lambda: load_risk(project, view))
     health = gather(lambda: load_health(project, view))
     if mapped is not None:

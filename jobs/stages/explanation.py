@@ -99,17 +99,15 @@ def explain(
             row |= told
     served = as_of + timedelta(days=1)
     alerts = _alerts(configuration, warehouse, subscription_id)
-    facts = [_fact(rule, row, as_of, served) for rule in rules]
+    row |= configuration.rules.reserved(as_of, served)
+    facts = [_fact(rule, row) for rule in rules]
     return Explanation(subscription_id, as_of, cutoff, served, facts, alerts)
 
 
-def _fact(rule: Rule, row: Mapping[str, Any], as_of: date, served: date) -> RuleFact:
-    verdict = verdict_of(rule, row, as_of, served)
-    known = {**row, "as_of": as_of, "dispatch_date": served}
+def _fact(rule: Rule, row: Mapping[str, Any]) -> RuleFact:
+    verdict = verdict_of(rule, row)
     conditions = [
-        ConditionFact(
-            leaf.name, word_of(verdict.conditions[leaf.name]), leaf.text, _values(leaf, rule, known)
-        )
+        ConditionFact(leaf.name, word_of(verdict.conditions[leaf.name]), leaf.text, _values(leaf, rule, row))
         for leaf in leaves(rule.condition)
     ]
     text = {name: text_of(rule.templates[name], row, name) for name in LANGUAGES} if verdict.truth else {}

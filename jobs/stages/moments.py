@@ -14,6 +14,7 @@ from jobs.domain.moments import Pass, moment_rows, state_rows, transitions, trut
 from jobs.expressions.sql import literal
 from jobs.kernel.cycle import Cycle
 from jobs.rulelang.compile import EvaluableRule, evaluable
+from jobs.rulelang.reserved import RESERVED
 from jobs.stages.context import RunContext
 from jobs.stages.snapshot import supply_at
 from jobs.stages.view import scored_view_of
@@ -47,7 +48,8 @@ def identify_moments(context: RunContext, cycle: Cycle) -> Identified:
     previous = max((run["last"] for run in runs), default=None)
     ran = {run["moment_id"] for run in runs if run["evaluated"]}
     first_runs = frozenset(one.rule.id for one in rules if one.rule.id not in ran)
-    one = Pass(cycle, rules, first_runs, previous, configuration.view.types)
+    values = configuration.rules.reserved(cycle.as_of, cycle.dispatch_date)
+    one = Pass(cycle, rules, first_runs, previous, {**configuration.view.types, **RESERVED}, values)
     partition: Partition = {"cycle": [str(cycle.kind)], "as_of": [cycle.as_of]}
     view = scored_view_of(context, cycle)
     # A cycle of which the source can decide no rule has nobody inside.

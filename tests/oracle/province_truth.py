@@ -700,9 +700,17 @@ def contract_ending(view: View) -> bool | None:
     return all_of(at_most(days, 30), at_least(days, 0))
 
 
+# Those within a year of the province's last months.
+FESTIVALS = {date(2026, month, day) for month, day in ((1, 1), (2, 17), (5, 1), (6, 19), (9, 25), (10, 1))}
+
+
 def join_anniversary(view: View) -> bool | None:
     joined, on = view.subscription["joined_on"], view.as_of + timedelta(3)
     return birthday_in(joined, on.year) == on and on.year > joined.year
+
+
+def holiday(view: View) -> bool | None:
+    return view.as_of + timedelta(3) in FESTIVALS
 
 
 def birthday(view: View) -> bool | None:
@@ -833,6 +841,7 @@ RULES = (
     Rule("daily", active, first_data_use),
     Rule("daily", active, first_roaming_arrival, again=arrived_abroad),
     Rule("daily", mid_high, first_service_activation),
+    Rule("daily", mid_high, holiday),
     Rule("daily", active, intl_roaming_enabled),
     Rule("daily", mid_high, join_anniversary),
     Rule("daily", active, leave_signal, again=asked_to_leave),

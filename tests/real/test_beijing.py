@@ -105,6 +105,7 @@ ANNIVERSARIES = """
 EVALUATED = {
     "arrears_before_suspension": ["to_come", "within"],
     "complaint": ["open_past_limit"],
+    "holiday": [],
     "join_anniversary": [],
     "network_quality_drop": ["rises", "enough"],
     "package_overrun": [],

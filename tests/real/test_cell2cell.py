@@ -68,6 +68,7 @@ FIRED = {
 
 # Rules that the source can decide, with the conditions that it cannot.
 EVALUATED = {
+    "holiday": [],
     "network_quality_drop": ["rises", "enough"],
     "new_handset": [],
     "repeat_contact": [],

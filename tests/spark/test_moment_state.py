@@ -42,6 +42,7 @@ def run(spark: SparkSession, configuration: Configuration) -> Run:
             frozenset(first),
             previous,
             configuration.view.types,
+            configuration.rules.reserved(as_of, as_of + timedelta(days=1)),
         )
         found = spark.createDataFrame(
             [

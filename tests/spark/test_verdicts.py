@@ -14,7 +14,6 @@ from pyspark.sql import functions as F
 
 from jobs.contracts.columns import ddl_type
 from jobs.contracts.view import Item, Score
-from jobs.expressions.sql import literal
 from jobs.rulelang.cases import load_cases
 from jobs.rulelang.compile import (
     TRUE,
@@ -24,12 +23,14 @@ from jobs.rulelang.compile import (
     description_sql,
     truth_array_sql,
 )
+from jobs.rulelang.reserved import reserved_sql
 from jobs.rulelang.verdict import text_of, verdict_of
 from jobs.stages.context import Configuration
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
-AS_OF, DISPATCH = date(2026, 5, 31), date(2026, 6, 1)
+# Three days before a festival.
+AS_OF, DISPATCH = date(2026, 6, 16), date(2026, 6, 17)
 ROWS = 400
 TEXTS = {
     "subscription_status": ["active", "active", "suspended", "closed"],
@@ -73,7 +74,10 @@ def test_python_and_spark_agree_on_cases_and_random_rows(
     data = [(number, *(row.get(name) for name in items)) for number, row in enumerate(rows)]
     frame = spark.createDataFrame(data, f"n INT, {schema}")
     evaluable = [EvaluableRule(at, rule, rule.condition, ()) for at, rule in enumerate(rules.rules)]
-    reserved = {"as_of": literal(AS_OF), "dispatch_date": literal(DISPATCH)}
+    values = rules.reserved(AS_OF, DISPATCH)
+    reserved = reserved_sql(values)
+    rows = [{**row, **values} for row in rows]
+    frame = frame.select("*", *(F.expr(sql).alias(name) for name, sql in reserved.items()))
     judged = frame.withColumn("code", F.explode(F.expr(truth_array_sql(evaluable, reserved))))
     judged = judged.withColumn("ordinal", F.expr("cast(floor(code / 10) AS INT)")).select(
         "n",
@@ -86,7 +90,7 @@ def test_python_and_spark_agree_on_cases_and_random_rows(
     seen: Counter[tuple[str, bool | None]] = Counter()
     for number, row in enumerate(rows):
         for at, rule in enumerate(rules.rules):
-            ours, theirs = verdict_of(rule, row, AS_OF, DISPATCH), found.get((number, at))
+            ours, theirs = verdict_of(rule, row), found.get((number, at))
             truth = {None: False, TRUE: True, UNKNOWN: None}[theirs and theirs["truth"]]
             assert ours.truth == truth, (rule.id, row)
             seen[rule.id, truth] += 1
@@ -99,4 +103,4 @@ def test_python_and_spark_agree_on_cases_and_random_rows(
                         row,
                     )
     # Every rule was true, false and unknown for some rows.
-    assert len(seen) == 3 * len(rules.rules)
+    assert len(seen) == 3 * len(rules.rules), set(seen)

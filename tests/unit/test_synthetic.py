@@ -121,7 +121,8 @@ def test_every_rule_has_stories() -> None:
     }
     fires = Counter(story.moment for story in STORIES if story.dates)
     misses = Counter(story.moment for story in STORIES if not story.dates)
-    assert set(fires) == set(misses) == rules
+    # A festival is everybody's on its day, so nobody's story; none is near the end of the province's months.
+    assert set(fires) == set(misses) == rules - {"holiday"}
     assert min(fires.values()) >= 2 and min(misses.values()) >= 2
     assert len({story.label for story in STORIES}) == len(STORIES) < BLOCK
     assert {"南京", "苏州"} <= {story.city for story in STORIES}
