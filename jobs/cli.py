@@ -17,6 +17,7 @@ from jobs import (
     run_cycle,
     score_risk,
     sources,
+    status,
     write_docs,
 )
 from jobs.stages.command import command_group
@@ -35,6 +36,7 @@ app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(rules.app, name="rules")
 app.add_typer(items.app, name="items")
 app.add_typer(check_project.contracts, name="contracts")
+app.command("status")(status.main)
 app.command("export")(export_alerts.main)
 app.command("erase")(erase.main)
 app.command("check")(check_project.main)
