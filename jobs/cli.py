@@ -13,6 +13,7 @@ from jobs import (
     items,
     make_province,
     quarantine,
+    release_moment,
     rules,
     run_cycle,
     score_risk,
@@ -36,6 +37,7 @@ app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(rules.app, name="rules")
 app.add_typer(items.app, name="items")
 app.add_typer(check_project.contracts, name="contracts")
+app.command("release")(release_moment.main)
 app.command("status")(status.main)
 app.command("export")(export_alerts.main)
 app.command("erase")(erase.main)

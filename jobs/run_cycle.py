@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from jobs.kernel.cycle import CycleKind, parse_date
+from jobs.kernel.errors import HeldError
 from jobs.stages import command as c
 from jobs.stages.context import Configuration
 from jobs.stages.plan import plan_date, run_date
@@ -44,7 +45,12 @@ def main(
 
     with c.running(source, warehouse, project_dir, profile, extracts, max_bad_share, check) as context:
         for day in chosen:
-            run_date(context, day)
+            try:
+                run_date(context, day)
+            except HeldError:
+                # The date is written; later ones would build on alerts that nobody has let pass.
+                print_summary(context, day)
+                raise
         print_summary(context, chosen[-1])
 
 

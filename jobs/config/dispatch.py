@@ -92,6 +92,25 @@ class Cap(StrictModel):
         return f"{self.channel}: {self.contacts} in {self.days} days"
 
 
+class Breaker(StrictModel):
+    """When a moment is held because there is far more or nothing of it, against earlier dates of its cycle.
+
+    Attributes:
+        dates: How many of the newest earlier dates are looked at.
+        least_dates: With fewer, nothing is held.
+        most_times: More than so many times the usual number are too many.
+        least_alerts: Unless they are within so many of the usual number. None at all are too few where so
+            many are usual.
+        apart_from: Moments that come for all at once, and are never held.
+    """
+
+    dates: int = Field(ge=1, le=60)
+    least_dates: int = Field(ge=1, le=60)
+    most_times: float = Field(ge=1)
+    least_alerts: int = Field(ge=1)
+    apart_from: tuple[str, ...] = ()
+
+
 class DispatchSettings(StrictModel):
     """Everything of conf/dispatch.yaml."""
 
@@ -99,6 +118,7 @@ class DispatchSettings(StrictModel):
     channels: dict[str, Channel]
     teams: Teams
     control: ControlGroup
+    breaker: Breaker
     caps: tuple[Cap, ...] = ()
 
     @property

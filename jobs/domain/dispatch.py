@@ -19,14 +19,15 @@ from jobs.rulelang.compile import named
 from jobs.rulelang.load import Rule, RuleSet
 from jobs.rulelang.reserved import reserved_sql
 
-SUPPRESSED, OVERFLOW, DISPATCHED, CONTROL = "suppressed", "overflow", "dispatched", "control"
+SUPPRESSED, OVERFLOW, DISPATCHED = "suppressed", "overflow", "dispatched"
+CONTROL, HELD = "control", "held"
 # What was served, or would have been but for the control group: both cool down and count towards caps, so
 # that the two differ in nothing but the service.
 SERVED = f"status IN ('{DISPATCHED}', '{CONTROL}')"
 STATUS = ("status", "status_reason", "suppressed_by")
 DECIDING = (
     "alert_id", "moment_id", "subscription_id", "customer_id", "manager_id", "city", "value_tier",
-    "risk_probability", "severity", "channel", "valid_until", "dispatch_date", *STATUS,
+    "risk_probability", "severity", "channel", "valid_until", "carried_from", "dispatch_date", *STATUS,
 )  # fmt: skip
 
 

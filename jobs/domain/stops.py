@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.domain.dispatch import SUPPRESSED, DispatchPlan
+from jobs.domain.dispatch import HELD, SUPPRESSED, DispatchPlan
 from jobs.expressions.sql import literal
 
 
 def stop_over(rows: DataFrame) -> DataFrame:
     """Stops candidates whose time is over: a step of last month's package found on the first of the next."""
     return _suppress(rows.withColumn("by", F.lit(None).cast("string")), "valid_until < dispatch_date", "over")
+
+
+def stop_held(rows: DataFrame, held: Mapping[str, str], plan: DispatchPlan) -> DataFrame:
+    """Holds what fired now of moments that are far from usual; what has waited was usual when it fired.
+
+    Args:
+        rows: Candidates.
+        held: By moment, what is unusual.
+        plan: The plan.
+    """
+    if not held:
+        return rows
+    by = F.expr(plan.by_rule({moment: literal(text) for moment, text in held.items()}))
+    return _suppress(rows.withColumn("by", by), "by IS NOT NULL AND carried_from IS NULL", "volume", HELD)
 
 
 def stop_exempt(rows: DataFrame, exempt: DataFrame, plan: DispatchPlan) -> DataFrame:
@@ -120,13 +136,13 @@ def _stop(rows: DataFrame, hits: DataFrame, reason: str) -> DataFrame:
     return _suppress(rows.join(hits, "alert_id", "left"), "by IS NOT NULL", reason)
 
 
-def _suppress(rows: DataFrame, condition: str, reason: str) -> DataFrame:
+def _suppress(rows: DataFrame, condition: str, reason: str, status: str = SUPPRESSED) -> DataFrame:
     """Marks the rows that a condition stops, unless an earlier stage has; by, dropped, is the culprit."""
     stopped = f"status IS NULL AND {condition}"
     return rows.withColumns(
         {
             "status_reason": F.expr(f"CASE WHEN {stopped} THEN {literal(reason)} ELSE status_reason END"),
             "suppressed_by": F.expr(f"CASE WHEN {stopped} THEN by ELSE suppressed_by END"),
-            "status": F.expr(f"CASE WHEN {stopped} THEN {literal(SUPPRESSED)} ELSE status END"),
+            "status": F.expr(f"CASE WHEN {stopped} THEN {literal(status)} ELSE status END"),
         }
     ).drop("by")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 CODES: dict[str, str] = {
+    "ALERTS_HELD": "A moment has far more alerts than usual, or none; somebody has to let it pass.",
     "CONF_MISSING_FILE": "A file or folder that the configuration needs is not there.",
     "CONF_UNKNOWN_REFERENCE": "A name in the configuration refers to nothing.",
     "CONF_UNSAFE_KEY": "The development key is used outside local runs, or a key is not set.",
@@ -14,6 +15,7 @@ CODES: dict[str, str] = {
     "CUSTOMER_UNKNOWN": "A customer is named of whom no table has a row.",
     "CYCLE_BAD_DATE": "A date is not a calendar date, or the cycle is not due on it.",
     "CYCLE_NOT_COMPLETE": "A date is named that has not been dispatched.",
+    "CYCLE_NOT_HELD": "A moment is to be let pass that is not held on the date.",
     "EXPORT_DIFFERS": "Other files than those of now were exported for a date before.",
     "EXPR_BAD_LITERAL": "A literal cannot be used here.",
     "EXPR_BAD_WINDOW": "A window is not of the form Nd, Nm, mtd or ever, with an optional 'before Nd'.",
@@ -52,6 +54,7 @@ CODES: dict[str, str] = {
 }
 
 EXIT_USER_ERROR = 2
+EXIT_HELD = 3
 EXIT_LOCKED = 4
 EXIT_LATE = 5
 
@@ -126,6 +129,12 @@ class LateError(SourceError):
     """A delivery is late; run again once it is there."""
 
     exit_code = EXIT_LATE
+
+
+class HeldError(KeyMomentsError):
+    """The date was written, but moments of it are held until somebody has looked at them."""
+
+    exit_code = EXIT_HELD
 
 
 class LockedError(KeyMomentsError):

@@ -93,7 +93,7 @@ def configure(project: Project, profile: str = "local", source: str | None = Non
     if mapped is not None:
         gather.issues += _unknown_amounts(mapped, settings)
     gather.stop()
-    gather.issues += _unknown_channels(rules, dispatch)
+    gather.issues += _unknown_channels(rules, dispatch) + _unknown_moments(rules, dispatch)
     gather.stop()
     if mapped is not None and mapped.mapping.team_daily_visits is not None:
         teams = dispatch.teams.model_copy(update={"daily_visits_default": mapped.mapping.team_daily_visits})
@@ -146,6 +146,19 @@ def _unknown_channels(rules: RuleSet, dispatch: DispatchSettings) -> list[Issue]
         )
         for name, plan in rules.plans.items()
         if plan.channel not in dispatch.channels
+    ]
+
+
+def _unknown_moments(rules: RuleSet, dispatch: DispatchSettings) -> list[Issue]:
+    known = [rule.id for rule in rules.rules]
+    return [
+        Issue(
+            "CONF_UNKNOWN_REFERENCE",
+            f"breaker.apart_from: there is no rule '{name}'{did_you_mean(name, known)}",
+            Location("conf/dispatch.yaml"),
+        )
+        for name in dispatch.breaker.apart_from
+        if name not in known
     ]
 
 

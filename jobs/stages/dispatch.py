@@ -12,8 +12,9 @@ from jobs.domain import stops, visits
 from jobs.domain.view import latest_state
 from jobs.expressions.sql import literal
 from jobs.kernel.cycle import CycleKind
-from jobs.kernel.errors import CycleError, Issue
+from jobs.kernel.errors import CycleError, HeldError, Issue
 from jobs.stages.context import RunContext
+from jobs.stages.hold import held_issues, held_moments
 from jobs.stages.view import scored_view_of
 from jobs.storage.frames import frame_of
 from jobs.storage.ledger import LedgerRow
@@ -28,6 +29,7 @@ def dispatch(context: RunContext, dispatch_date: date) -> dict[str, int]:
 
     Raises:
         CycleError: When nothing is due on the date, or a due cycle's moments have not been identified.
+        HeldError: When moments are held; everything has been written then, those with the status held.
     """
     started = context.clock()
     warehouse, configuration = context.warehouse, context.configuration
@@ -46,7 +48,10 @@ def dispatch(context: RunContext, dispatch_date: date) -> dict[str, int]:
     rows = settled(chain.candidates(moments, _waiting(context, earlier, dispatch_date, plan), plan))
     exempt = moments.where("category = 'exempt' AND NOT shadow").select("subscription_id", "moment_id")
     # The chain decides on few columns; each of its later stages looks at them several times.
-    live = stops.stop_exempt(stops.stop_over(rows.select(*chain.DECIDING)), exempt, plan)
+    held = held_moments(context, moments, due)
+    live = stops.stop_over(rows.select(*chain.DECIDING))
+    live = stops.stop_held(live, {one.moment: str(one) for one in held}, plan)
+    live = stops.stop_exempt(live, exempt, plan)
     served = earlier.where(chain.SERVED)
     live = settled(stops.stop_cooling(live, served, plan))
     weighed = visits.with_priority(stops.stop_inhibited(live, plan), plan)
@@ -82,6 +87,8 @@ def dispatch(context: RunContext, dispatch_date: date) -> dict[str, int]:
                 fingerprint=configuration.dispatch.fingerprint,
             )
         )
+    if held:
+        raise HeldError(held_issues(held, dispatch_date))
     return counts
 
 

@@ -29,7 +29,7 @@ _HISTORY = (
 _CANDIDATES = (
     "alert_id STRING, moment_id STRING, subscription_id STRING, customer_id STRING, manager_id STRING, "
     "city STRING, value_tier STRING, risk_probability DOUBLE, severity STRING, channel STRING, "
-    "valid_until DATE, dispatch_date DATE, status STRING, status_reason STRING, suppressed_by STRING"
+    "valid_until DATE, carried_from DATE, dispatch_date DATE, status STRING, status_reason STRING, suppressed_by STRING"
 )
 
 
@@ -91,6 +91,7 @@ def random_candidates(
                 "severity": rule.file.severity,
                 "channel": plan.rules.plans[rule.file.plan or ""].channel,
                 "valid_until": DAY + timedelta(days=chance.choice([-1, 0, 1, 3, 3])),
+                "carried_from": None,
                 "dispatch_date": DAY,
                 "status": None,
                 "status_reason": None,

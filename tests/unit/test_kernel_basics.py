@@ -21,6 +21,7 @@ from jobs.kernel.errors import (
     CODES,
     ConfigError,
     CycleError,
+    HeldError,
     Issue,
     KeyMomentsError,
     Location,
@@ -75,7 +76,14 @@ def test_errors_carry_their_issues_in_order_of_place() -> None:
 
 def test_exit_codes() -> None:
     codes = {kind: kind.exit_code for kind in KeyMomentsError.__subclasses__()}
-    assert codes == {ConfigError: 2, SourceError: 2, CycleError: 2, StorageError: 2, LockedError: 4}
+    assert codes == {
+        ConfigError: 2,
+        SourceError: 2,
+        CycleError: 2,
+        StorageError: 2,
+        HeldError: 3,
+        LockedError: 4,
+    }
 
 
 def test_did_you_mean() -> None:
