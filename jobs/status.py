@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import date
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
@@ -38,10 +39,11 @@ def main(
 ) -> None:
     """Tell the last cycles, late sources and missed dates; exit code 5 when somebody should look."""
     with c.user_errors():
-        day = date.today() if on is None else parse_date(on)
+        day = None if on is None else parse_date(on)
         configuration = configure(Project.find(project_dir), profile, source)
+        today = datetime.now(ZoneInfo(configuration.settings.time_zone)).date()
         assert configuration.source is not None
-        status = status_of(configuration, configuration.source, warehouse, day)
+        status = status_of(configuration, configuration.source, warehouse, day or today)
         if metrics is not None:
             _write(metrics, metrics_text(status))
     if as_json:
@@ -74,7 +76,7 @@ def _print(status: Status, console: Console) -> None:
     for state in status.sources:
         cells = (str(state.until or "never"), "" if state.days_old is None else str(state.days_old))
         sources.add_row(
-            f"{state.contract} {state.title.zh}",
+            f"{state.contract} {state.zh}",
             *cells,
             str(state.may_be_old),
             "late / 迟" if state.late else "",

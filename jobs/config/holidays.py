@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from jobs.kernel.located_yaml import StrictModel, validate
 from jobs.kernel.project import Project
@@ -26,14 +27,25 @@ class Holidays(StrictModel):
 
     festivals: dict[str, Holiday]
 
+    @model_validator(mode="after")
+    def _same_years(self) -> Self:
+        years = {on.year for one in self.festivals.values() for on in one.on}
+        for name, one in self.festivals.items():
+            if lacking := sorted(years - {on.year for on in one.on}):
+                raise ValueError(f"'{name}' lacks {', '.join(map(str, lacking))}, which others have")
+        return self
+
     def next_after(self, day: date) -> tuple[date, str] | None:
-        """The first festival on or after a day, and its name; None past the end of the calendar.
+        """The first festival on or after a day, and its name; None outside the years of the calendar.
 
         Example:
             >>> spring = Holiday(zh="春节", en="Spring Festival", on=(date(2026, 2, 17),))
             >>> Holidays(festivals={"spring": spring}).next_after(date(2026, 2, 14))
             (datetime.date(2026, 2, 17), 'spring')
         """
+        years = {on.year for one in self.festivals.values() for on in one.on}
+        if day.year not in years:
+            return None
         coming = [(on, name) for name, one in self.festivals.items() for on in one.on if on >= day]
         return min(coming, default=None)
 

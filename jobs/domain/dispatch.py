@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -40,12 +40,14 @@ class DispatchPlan:
         rules: All rules.
         settings: conf/dispatch.yaml.
         control_key: Key by which customers fall into the control group.
+        as_of: Last day that the daily cycle of the date looks at.
     """
 
     dispatch_date: date
     rules: RuleSet
     settings: DispatchSettings
     control_key: bytes = field(repr=False)
+    as_of: date
 
     @property
     def served(self) -> list[Rule]:
@@ -125,8 +127,7 @@ def waiting(alerts: DataFrame, state: DataFrame, present: DataFrame, plan: Dispa
     still = still.where(F.col("moment_id").isin(known))
     needs_truth = [rule.id for rule in plan.served if rule.file.pending_while_true]
     inside = state.select("moment_id", "subscription_id").distinct().withColumn("inside", F.lit(True))
-    last_day = plan.dispatch_date - timedelta(days=1)
-    reserved = reserved_sql(plan.rules.reserved(last_day, plan.dispatch_date))
+    reserved = reserved_sql(plan.rules.reserved(plan.as_of, plan.dispatch_date))
     item = named({**reserved, "as_of": "as_of"})
     holds = {
         rule.id: f"coalesce({to_sql(rule.pending, item)}, TRUE)"

@@ -77,7 +77,9 @@ def stop_inhibited(rows: DataFrame, plan: DispatchPlan) -> DataFrame:
     return _stop(rows, hits.groupBy("alert_id").agg(F.min("by").alias("by")), "inhibited")
 
 
-def stop_capped(rows: DataFrame, served: DataFrame, plan: DispatchPlan) -> DataFrame:
+def stop_capped(
+    rows: DataFrame, served: DataFrame, plan: DispatchPlan, by_past_alone: bool = False
+) -> DataFrame:
     """Stops candidates of customers who have been contacted as often as the caps of a channel allow.
 
     What a manager brings on one date is one contact however many moments it serves; of messages, each is
@@ -87,8 +89,9 @@ def stop_capped(rows: DataFrame, served: DataFrame, plan: DispatchPlan) -> DataF
     Args:
         rows: Candidates with priority.
         served: alert_id, customer_id, subscription_id, category, channel and dispatch_date of alerts served
-            before the date.
+            before the date; the date of a contact is the one on which it was dispatched.
         plan: The plan.
+        by_past_alone: Candidates of the date do not count against each other, but for a visit that is owed.
     """
     caps = plan.settings.caps
     if not caps:
@@ -122,7 +125,7 @@ def stop_capped(rows: DataFrame, served: DataFrame, plan: DispatchPlan) -> DataF
     one = plan.by_manager
     placed = placed.withColumns(
         {
-            "_place": F.expr(f"if({one}, 1, _place)"),
+            "_place": F.expr("1" if by_past_alone else f"if({one}, 1, _place)"),
             "_owed": F.expr(f"_owed OR ({one} AND _comes_anyway)"),
         }
     )

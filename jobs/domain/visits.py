@@ -37,7 +37,7 @@ def with_visits(rows: DataFrame, managers: DataFrame, plan: DispatchPlan) -> Dat
 
     Adds control (the customer is in the control group, and the rule is not of service that is owed),
     visit_id, visit_lead, resource (whose day the visit takes) and capacity (visits that day). What control
-    keeps from a customer is a visit of its own, that is ranked and never made.
+    keeps from a customer is ranked as the visit that it would have been part of, and never made.
 
     Args:
         rows: Candidates with priority.
@@ -55,10 +55,14 @@ def with_visits(rows: DataFrame, managers: DataFrame, plan: DispatchPlan) -> Dat
             "control": withheld & in_control(whom, plan.control_key, plan.settings.control.share),
         }
     )
-    leading = Window.partitionBy("_whom", "_needs", "control").orderBy(F.desc("priority"), "alert_id")
+    order = (F.desc("priority"), F.col("alert_id"))
+    leading = Window.partitionBy("_whom", "_needs", "control").orderBy(*order)
+    # What control withholds would have shared the visit that is owed, so the strongest of both leads it.
+    whole = Window.partitionBy("_whom", "_needs").orderBy(*order)
     # A customer may hold numbers under several managers: the lead moment decides.
     lead_values = {
-        name: F.first(name).over(leading) for name in ("manager_id", "city", "priority", "alert_id")
+        name: F.when(F.col("control"), F.first(name).over(whole)).otherwise(F.first(name).over(leading))
+        for name in ("manager_id", "city", "priority", "alert_id")
     }
     visits = visiting.select(
         "*",
@@ -98,13 +102,14 @@ def with_ranks(rows: DataFrame) -> DataFrame:
     leads = rows.where("visit_lead").select(
         "visit_id",
         "resource",
-        "priority",
-        "alert_id",
+        "_lead_priority",
+        "_lead_alert_id",
         "control",
-        F.expr(f"cast(floor(priority * {RANK_BUCKETS}) AS INT)").alias("_bucket"),
+        F.expr(f"cast(floor(_lead_priority * {RANK_BUCKETS}) AS INT)").alias("_bucket"),
     )
-    order = [F.desc("priority"), F.col("alert_id")]
     made = F.expr("if(control, 0, 1)")
+    # A customer's own visit that is owed stands not above the one that it would have been part of.
+    order = [F.desc("_lead_priority"), F.col("_lead_alert_id"), made]
 
     def place_in(group: str) -> Column:
         above = Window.partitionBy(group).orderBy(*order).rowsBetween(Window.unboundedPreceding, 0)

@@ -41,6 +41,7 @@ CODES: dict[str, str] = {
     "RULE_BAD_PARAMETER": "A parameter is out of its bounds, unused or undefined.",
     "RULE_BAD_TEMPLATE": "A description has a placeholder that cannot be filled.",
     "RULE_DUPLICATE_ID": "Two rules carry the same id, or the file is not named for its rule.",
+    "RULE_INHIBITS_OWED": "A rule mutes a service that is owed, and is none itself.",
     "RULE_UNKNOWN_ITEM": "A rule uses something that is not an item of the customer view.",
     "RULE_UNKNOWN_REFERENCE": "A rule names an audience, plan or rule that does not exist.",
     "SOURCE_LATE": "A source is not as fresh as its contract says, and its mapping says to wait or to stop.",

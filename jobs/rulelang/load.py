@@ -278,6 +278,11 @@ class _Loader:
         if file.plan is not None:
             wanted.append(("plan", file.plan, self.named.get(PLANS)))
         wanted += [("inhibits", other, ids) for other in file.inhibits]
+        owed = {other.id for _, other in files if other.service_owed}
+        for name in file.inhibits:
+            if name in owed and not file.service_owed:
+                message = f"inhibits: '{name}' is owed to customers, and '{file.id}' is not"
+                self.issues.append(Issue("RULE_INHIBITS_OWED", message, document.at("inhibits")))
         wanted += [("ignores_exempt", other, exempt) for other in file.ignores_exempt]
         for key, name, known in wanted:
             # Of a file that cannot be read it is not known what it names: its own problem is enough.

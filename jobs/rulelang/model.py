@@ -75,7 +75,7 @@ class RuleFile(StrictModel):
         audience: Name of the audience that the rule looks at.
         fire: on_entry (when the condition becomes true), while_true (every cycle) or each_step.
         on_first_run: What those already inside mean when a rule runs first: baseline or fire.
-        cooldown_days: Days after a dispatched alert in which the same moment is not dispatched again.
+        cooldown_days: Days after an alert was served, or withheld by control, without the same moment.
         urgency_days: Days the moment may wait; after them it is no longer worth serving.
         plan: Name of the service plan; exempt rules have none.
         inhibits: Weaker rules that this one mutes for the same subscription.

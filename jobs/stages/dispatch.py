@@ -38,7 +38,7 @@ def dispatch(context: RunContext, dispatch_date: date) -> dict[str, int]:
         raise CycleError(Issue("CYCLE_BAD_DATE", f"no cycle is due on {dispatch_date}"))
     _check_identified(context, dispatch_date)
     plan = chain.DispatchPlan(
-        dispatch_date, configuration.rules, configuration.dispatch, context.keys.control
+        dispatch_date, configuration.rules, configuration.dispatch, context.keys.control, due[0].as_of
     )
     pairs = " OR ".join(f"(cycle = '{c.kind}' AND as_of = {literal(c.as_of)})" for c in due)
     moments = warehouse.read(context.table("moments")).where(pairs)
@@ -54,9 +54,11 @@ def dispatch(context: RunContext, dispatch_date: date) -> dict[str, int]:
     live = stops.stop_exempt(live, exempt, plan)
     served = earlier.where(chain.SERVED)
     live = settled(stops.stop_cooling(live, served, plan))
-    weighed = visits.with_priority(stops.stop_inhibited(live, plan), plan)
+    weighed = visits.with_priority(live, plan)
+    # What the past keeps from being served mutes nobody; what is muted takes no place under a cap.
+    open_ = stops.stop_inhibited(stops.stop_capped(weighed, served, plan, by_past_alone=True), plan)
     visited = visits.with_visits(
-        stops.stop_capped(weighed, served, plan), _managers(context, dispatch_date), plan
+        stops.stop_capped(open_, served, plan), _managers(context, dispatch_date), plan
     )
     decided = visits.with_capacity(visits.with_ranks(settled(visited)))
     table = context.table("alerts")

@@ -10,7 +10,7 @@ from itertools import groupby
 from operator import attrgetter
 
 from jobs.kernel.cycle import Cycle, CycleCalendar
-from jobs.kernel.errors import CycleError, Issue
+from jobs.kernel.errors import CycleError, HeldError, Issue
 from jobs.stages.context import RunContext
 from jobs.stages.dispatch import dispatch
 from jobs.stages.freshness import check_fresh
@@ -18,6 +18,7 @@ from jobs.stages.ingest import ingest
 from jobs.stages.moments import identify_moments
 from jobs.stages.scores import write_scores
 from jobs.stages.view import write_view
+from jobs.storage.ledger import LedgerRow
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,27 @@ def _run_together(context: RunContext, steps: list[Step]) -> None:
 
 def run_date(context: RunContext, dispatch_date: date) -> None:
     """Does everything that is due on a date."""
+    started = context.clock()
     try:
         plan = plan_date(context.configuration.calendar, dispatch_date)
         for _, steps in groupby(plan, attrgetter("stage")):
             _run_together(context, list(steps))
+    except HeldError:
+        raise
+    except Exception as error:
+        message = str(error).partition("\n")[0][:500] or type(error).__name__
+        context.log(
+            LedgerRow(
+                stage="run",
+                result="failed",
+                started_at=started,
+                finished_at=context.clock(),
+                source=context.source.name,
+                dispatch_date=dispatch_date,
+                message=message,
+            )
+        )
+        raise
     finally:
         # The rows of stages that were done are kept also when a later one fails.
         context.flush_log()

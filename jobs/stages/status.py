@@ -10,12 +10,13 @@ from typing import Any
 from jobs.config.sources import Source
 from jobs.contracts.supply import Supply
 from jobs.kernel.cycle import CycleKind
-from jobs.kernel.titles import Title
 from jobs.stages.context import Configuration
 from jobs.stages.coverage import delivered_at
 from jobs.storage.reader import rows_of
 
 DONE = ("complete", "unchanged")
+# Readers look for the stage date of what they may read.
+FAILED_DATE = "run"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class SourceState:
     """
 
     contract: str
-    title: Title
+    zh: str
+    en: str
     until: date | None
     days_old: int | None
     may_be_old: int
@@ -54,11 +56,11 @@ class Status:
     Attributes:
         on: The day it is asked for.
         cycles: Of each kind the last complete cycle.
-        missed: Dates up to that day on which something was due and that are not complete, since the first
+        missed: Dates before that day on which something was due and that are not complete, since the first
             complete one.
         sources: What the source's mapping promises.
         alerts: Alerts of the last complete date, by status.
-        broken: Stages of the last run that were begun or failed and never became complete.
+        broken: What was begun or failed, in whatever run, and has not become complete since.
         seconds: Seconds that each stage of the last complete date took.
     """
 
@@ -77,8 +79,9 @@ class Status:
 
     @property
     def is_well(self) -> bool:
-        """Whether nobody need look."""
-        return not (self.late or self.missed or self.broken)
+        """Whether nobody need look: something was completed, and nothing is late, missed or broken."""
+        ever = any(one.dispatch_date is not None for one in self.cycles)
+        return ever and not (self.late or self.missed or self.broken)
 
 
 def status_of(configuration: Configuration, source: Source, warehouse: str, on: date) -> Status:
@@ -107,7 +110,7 @@ def status_of(configuration: Configuration, source: Source, warehouse: str, on: 
         _sources(configuration, source, warehouse, on),
         {} if last is None else _alerts(configuration, warehouse, last),
         _broken(ledger),
-        {} if last is None else _seconds(ledger, ended[last]["run_id"]),
+        {} if last is None else _seconds(ledger, ended[last]),
     )
 
 
@@ -127,23 +130,25 @@ def _missed(configuration: Configuration, ended: set[date], on: date) -> list[da
     if not ended:
         return []
     first = min(ended)
-    days = [first + timedelta(days=number) for number in range((on - first).days + 1)]
+    # The day itself may still be at work.
+    days = [first + timedelta(days=number) for number in range((on - first).days)]
     return [day for day in days if day not in ended and configuration.calendar.due(day)]
 
 
 def _sources(configuration: Configuration, source: Source, warehouse: str, on: date) -> list[SourceState]:
     deliveries = _rows(configuration, warehouse, "deliveries")
     # A source that delivers once is looked at on the day of its snapshot, however long ago that was.
-    day = source.mapping.snapshot or on - timedelta(days=1)
-    cycle = configuration.calendar.cycle(CycleKind.daily, day)
+    calendar = configuration.calendar
+    day = source.mapping.snapshot or on - timedelta(days=calendar.grace_days[CycleKind.daily])
+    cycle = calendar.cycle(CycleKind.daily, day)
     delivered = delivered_at(deliveries, source, source.contracts, cycle)
     supply = Supply(configuration.view, configuration.contracts, delivered, cycle.as_of)
     found = []
     for name, contract in sorted(source.contracts.items()):
         until = delivered[name].data_until
         old = None if until is None else max((cycle.as_of - until).days, 0)
-        title = Title(zh=contract.zh, en=contract.en)
-        found.append(SourceState(name, title, until, old, contract.freshness_days, supply.is_stale(name)))
+        late, allowed = supply.is_stale(name), contract.freshness_days
+        found.append(SourceState(name, contract.zh, contract.en, until, old, allowed, late))
     return found
 
 
@@ -154,25 +159,27 @@ def _alerts(configuration: Configuration, warehouse: str, day: date) -> dict[str
 
 
 def _broken(ledger: list[dict[str, Any]]) -> list[str]:
-    """Stages of the run that wrote last."""
-    if not ledger:
-        return []
-    run = max(ledger, key=lambda row: row["finished_at"])["run_id"]
-    state: dict[tuple[Any, ...], str] = {}
+    """A date that failed is mended when it is complete; a stage that was begun, when it is."""
+    newest: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in sorted(ledger, key=lambda row: row["finished_at"]):
-        if row["run_id"] == run:
-            state[row["stage"], row["cycle"], row["as_of"], row["dispatch_date"]] = row["result"]
+        stage = "date" if row["stage"] == FAILED_DATE else row["stage"]
+        newest[stage, row["cycle"], row["as_of"], row["dispatch_date"]] = row
     return [
-        " ".join(str(part) for part in (*stage, result) if part is not None)
-        for stage, result in state.items()
-        if result not in DONE
+        " ".join(str(part) for part in (*what, row["result"], row["message"]) if part is not None)
+        for what, row in newest.items()
+        if row["result"] not in DONE
     ]
 
 
-def _seconds(ledger: list[dict[str, Any]], run: str) -> dict[str, float]:
+def _seconds(ledger: list[dict[str, Any]], date_row: dict[str, Any]) -> dict[str, float]:
+    """Seconds by stage of the run and date of a row of the ledger."""
     found: Counter[str] = Counter()
     for row in ledger:
-        if row["run_id"] == run and row["stage"] != "date":
+        here = row["run_id"] == date_row["run_id"] and row["dispatch_date"] in (
+            None,
+            date_row["dispatch_date"],
+        )
+        if here and row["stage"] != "date" and row["result"] in DONE:
             found[row["stage"]] += (row["finished_at"] - row["started_at"]).total_seconds()
     return dict(sorted(found.items()))
 
@@ -184,7 +191,7 @@ def metrics_text(status: Status) -> str:
     def metric(name: str, text: str, samples: list[tuple[str, float]]) -> None:
         lines.append(f"# HELP keymoments_{name} {text}")
         lines.append(f"# TYPE keymoments_{name} gauge")
-        lines.extend(f"keymoments_{name}{labels} {value:g}" for labels, value in samples)
+        lines.extend(f"keymoments_{name}{labels} {value!r}" for labels, value in samples)
 
     metric(
         "last_cycle_days",

@@ -18,7 +18,7 @@ class LedgerRow:
 
     Attributes:
         stage: ingest, build_view, score_risk, identify_moments, dispatch, or date for a whole date.
-        result: complete or unchanged.
+        result: complete, unchanged, started or failed.
     """
 
     stage: str

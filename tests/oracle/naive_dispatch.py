@@ -65,9 +65,10 @@ class Dispatcher:
             ):
                 if decision.status is None and by is not None:
                     decision.status, decision.reason, decision.by = "suppressed", reason, by or None
-        self._inhibit(rows, decisions)
         for row in rows:
             decisions[row["alert_id"]].priority = self.priority(row)
+        self._cap_by_past(rows, history, decisions)
+        self._inhibit(rows, decisions)
         self._cap(rows, history, decisions)
         self._visit(rows, managers, decisions)
         return decisions
@@ -149,6 +150,30 @@ class Dispatcher:
                 decision = decisions[row["alert_id"]]
                 decision.status, decision.reason, decision.by = "suppressed", "cap", full
 
+    def _cap_by_past(
+        self, rows: Sequence[Row], history: Sequence[Row], decisions: dict[str, Decision]
+    ) -> None:
+        """What could not be contacted if nothing else were there on the date, but a visit that is owed."""
+        live = [row for row in rows if decisions[row["alert_id"]].status is None]
+        owed = {self._slot(row) for row in live if self._rule(row).file.service_owed}
+        for row in live:
+            rule = self._rule(row)
+            visit = self.settings.channels[row["channel"]].uses_manager
+            if rule.is_reminder or rule.file.service_owed or (visit and self._slot(row) in owed):
+                continue
+            made = [
+                self._contact(old, old["dispatch_date"])
+                for old in history
+                if not self._rule(old).is_reminder and self._slot(old) == self._slot(row)
+            ]
+            full = next((cap.name for cap in self.settings.caps if self._is_full(cap, row, made)), None)
+            if full is not None:
+                decision = decisions[row["alert_id"]]
+                decision.status, decision.reason, decision.by = "suppressed", "cap", full
+
+    def _slot(self, row: Row) -> tuple[str, str]:
+        return _whom(row), row["channel"]
+
     def _is_full(self, cap: Any, row: Row, made: list[tuple[date, str]]) -> bool:
         since = self.day - timedelta(days=cap.days)
         return cap.channel == row["channel"] and len({one for one in made if one[0] > since}) >= cap.contacts
@@ -169,15 +194,21 @@ class Dispatcher:
                 visits[_whom(row), withheld].append(row)
             else:
                 decision.status = "control" if withheld else "dispatched"
+
+        def order(row: Row) -> tuple[Any, ...]:
+            priority = decisions[row["alert_id"]].priority
+            assert priority is not None
+            return -priority, row["alert_id"]
+
         leads = []
-        for (_, withheld), moments in visits.items():
-            moments.sort(key=lambda row: (-decisions[row["alert_id"]].priority, row["alert_id"]))
-            leads.append(
-                (-decisions[moments[0]["alert_id"]].priority, moments[0]["alert_id"], withheld, moments)
-            )
+        for (whom, withheld), moments in visits.items():
+            moments.sort(key=order)
+            # Had it not been withheld, it would have shared the customer's other visit.
+            shared = [*moments, *visits.get((whom, False), [])] if withheld else moments
+            leads.append((order(min(shared, key=order)), not withheld, min(shared, key=order), moments))
         made: Counter[str] = Counter()
-        for _, _, withheld, moments in sorted(leads, key=lambda lead: lead[:2]):
-            lead = moments[0]
+        for _, is_made, lead, moments in sorted(leads, key=lambda one: one[:2]):
+            withheld = not is_made
             manager = lead["manager_id"]
             if manager in managers:
                 resource, capacity = f"manager:{manager}", managers[manager]
@@ -190,7 +221,7 @@ class Dispatcher:
             fits = taken < capacity
             for row in moments:
                 decision = decisions[row["alert_id"]]
-                decision.lead, decision.resource = row is lead, resource
+                decision.lead, decision.resource = row is moments[0], resource
                 decision.rank_province, decision.rank_manager = made["province"] + 1, made[resource] + 1
                 if fits:
                     decision.status = "control" if withheld else "dispatched"

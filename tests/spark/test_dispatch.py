@@ -23,7 +23,7 @@ BEFORE = date(2026, 5, 31)
 
 @pytest.fixture(scope="module")
 def plan(configuration: Configuration) -> DispatchPlan:
-    return DispatchPlan(DAY, configuration.rules, configuration.dispatch, b"a key of the tests")
+    return DispatchPlan(DAY, configuration.rules, configuration.dispatch, b"a key of the tests", BEFORE)
 
 
 def test_alerts_wait_while_valid_and_while_true_where_the_rule_says_so(

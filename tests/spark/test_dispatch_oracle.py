@@ -45,7 +45,7 @@ def plan(configuration: Configuration) -> DispatchPlan:
             Cap(channel="sms", contacts=2, days=7),
         ),
     }
-    return DispatchPlan(DAY, configuration.rules, settings.model_copy(update=changed), b"key")
+    return DispatchPlan(DAY, configuration.rules, settings.model_copy(update=changed), b"key", DAY)
 
 
 def random_past(chance: random.Random, plan: DispatchPlan, subscriptions: list[Row]) -> list[Row]:
@@ -120,8 +120,8 @@ def decided(
     exempting = spark.createDataFrame(exempt, "subscription_id STRING, moment_id STRING")
     known = spark.createDataFrame(list(managers.items()), "manager_id STRING, daily_visits BIGINT")
     live = settled(stop_cooling(stop_exempt(stop_over(frame), exempting, plan), served, plan))
-    weighed = with_priority(stop_inhibited(live, plan), plan)
-    visited = with_visits(stop_capped(weighed, served, plan), known, plan)
+    capped = stop_capped(with_priority(live, plan), served, plan, by_past_alone=True)
+    visited = with_visits(stop_capped(stop_inhibited(capped, plan), served, plan), known, plan)
     return with_capacity(with_ranks(settled(visited)))
 
 

@@ -83,7 +83,7 @@ def test_what_is_unusual_is_held_until_somebody_lets_it_pass(context: RunContext
 
 def test_what_fired_now_is_held_and_what_has_waited_is_not(context: RunContext) -> None:
     configuration = context.configuration
-    plan = DispatchPlan(DAY, configuration.rules, configuration.dispatch, b"key")
+    plan = DispatchPlan(DAY, configuration.rules, configuration.dispatch, b"key", AS_OF)
     rows = [("new", "complaint", None), ("waited", "complaint", AS_OF), ("other", "low_balance", None)]
     frame = context.spark.createDataFrame(rows, "alert_id STRING, moment_id STRING, carried_from DATE")
     empty = F.lit(None).cast("string")

@@ -101,6 +101,8 @@ def test_the_base_of_the_bad_rules_is_good(rule_project: ProjectCopy) -> None:
          ["1:1 YAML_BAD_VALUE 'document': reminders are for all customers: 'service_owed' and 'control' have no use"]),
         ("severity: low", "severity: low\nservice_owed: true\ncontrol: false",
          ["1:1 YAML_BAD_VALUE 'document': service that is owed is withheld from nobody: 'control' has no use"]),
+        ("plan: recharge", "plan: recharge\ninhibits: [complaint]",
+         ["15:1 RULE_INHIBITS_OWED inhibits: 'complaint' is owed to customers, and 'bad_rule' is not"]),
         ("audience: everyone", "audience: everybody",
          ["6:1 RULE_UNKNOWN_REFERENCE audience: there is no 'everybody' (did you mean 'everyone'?)"]),
         ("audience: everyone", "audience: mid_hihg",

@@ -20,7 +20,7 @@ LAST = date(2026, 6, 1)
 LEDGER = pa.schema(
     [("run_id", pa.string()), ("stage", pa.string()), ("cycle", pa.string()), ("as_of", pa.date32()),
      ("dispatch_date", pa.date32()), ("result", pa.string()), ("started_at", pa.timestamp("us", tz="UTC")),
-     ("finished_at", pa.timestamp("us", tz="UTC"))]
+     ("finished_at", pa.timestamp("us", tz="UTC")), ("message", pa.string())]
 )  # fmt: skip
 DELIVERIES = pa.schema(
     [("source", pa.string()), ("contract", pa.string()), ("period", pa.string()), ("status", pa.string()),
@@ -111,9 +111,9 @@ def test_all_is_well_when_nothing_is_late_or_missed(tables: Tables) -> None:
 
 
 def test_dates_that_were_due_and_are_not_complete_are_missed(tables: Tables) -> None:
-    tables.ledger.append(stage("r3", "date", 9, "failed", dispatch_date=date(2026, 6, 2)))
     status = told(tables, "2026-06-03")
-    assert status["missed"] == ["2026-05-31", "2026-06-02", "2026-06-03"]
+    # The day itself may still be at work.
+    assert status["missed"] == ["2026-05-31", "2026-06-02"]
     assert [one["dispatch_date"] for one in status["cycles"]] == ["2026-06-01"] * 3
     done = run(tables, "--on", "2026-06-03")
     assert done.exit_code == 5 and "missed dates" in done.stdout
@@ -130,14 +130,38 @@ def test_a_source_is_late_past_what_its_contract_allows(tables: Tables) -> None:
     assert (sources["balances"]["until"], sources["balances"]["days_old"]) == ("2026-05-20", 11)
     assert (sources["surveys"]["until"], sources["surveys"]["days_old"]) == (None, None)
     assert sources["bills"]["days_old"] == 0
+    assert (sources["bills"]["zh"], sources["bills"]["en"]) == ("月账单", "Monthly bills")
 
 
-def test_stages_of_the_last_run_that_did_not_end_well_are_told(tables: Tables) -> None:
+def test_what_failed_or_was_begun_is_told_until_it_is_complete(tables: Tables) -> None:
     view = {"cycle": "daily", "as_of": date(2026, 6, 1)}
-    tables.ledger += [stage("r3", "build_view", 9, "started", **view)]
-    assert told(tables, "2026-06-01")["broken"] == ["build_view daily 2026-06-01 started"]
-    tables.ledger += [stage("r3", "build_view", 11, **view)]
+    tables.ledger += [
+        stage("r3", "build_view", 9, "started", **view),
+        stage("r3", "run", 10, "failed", dispatch_date=date(2026, 6, 2), message="no space left"),
+        # What another command does has nothing to do with it.
+        stage("r4", "erase", 12),
+    ]
+    assert told(tables, "2026-06-01")["broken"] == [
+        "build_view daily 2026-06-01 started",
+        "date 2026-06-02 failed no space left",
+    ]
+    tables.ledger += [
+        stage("r5", "build_view", 13, **view),
+        stage("r5", "date", 14, dispatch_date=date(2026, 6, 2)),
+    ]
     assert told(tables, "2026-06-01")["broken"] == []
+
+
+def test_a_pipeline_that_never_completed_a_date_is_not_well(tables: Tables) -> None:
+    tables.ledger = [stage("r1", "ingest", 1)]
+    assert run(tables, "--on", "2026-06-01").exit_code == 5
+    status = told(tables, "2026-06-01")
+    assert (status["is_well"], status["missed"], status["alerts"]) == (False, [], {})
+
+
+def test_seconds_are_those_of_the_last_date_alone(tables: Tables) -> None:
+    tables.ledger += [stage("r2", "dispatch", 2, dispatch_date=date(2026, 5, 31))]
+    assert told(tables, "2026-06-01")["seconds"] == {"dispatch": 30.0, "ingest": 30.0}
 
 
 def test_metrics_are_the_same_for_prometheus(tables: Tables, tmp_path: Path) -> None:
@@ -145,10 +169,10 @@ def test_metrics_are_the_same_for_prometheus(tables: Tables, tmp_path: Path) -> 
     run(tables, "--on", "2026-06-03", "--metrics", str(path))
     lines = path.read_text().splitlines()
     assert 'keymoments_last_cycle_days{cycle="daily"} 2' in lines
-    assert "keymoments_missed_dates 3" in lines
+    assert "keymoments_missed_dates 2" in lines
     assert 'keymoments_alerts{status="dispatched"} 2' in lines
     assert 'keymoments_source_late{contract="bills"} 0' in lines
-    assert 'keymoments_stage_seconds{stage="ingest"} 30' in lines
+    assert 'keymoments_stage_seconds{stage="ingest"} 30.0' in lines
     names = [line.split(" ")[2] for line in lines if line.startswith("# TYPE")]
     assert len(names) == len(set(names)) == 7
     assert [one.name for one in path.parent.iterdir()] == [path.name]
