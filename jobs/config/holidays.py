@@ -29,9 +29,8 @@ class Holidays(StrictModel):
 
     @model_validator(mode="after")
     def _same_years(self) -> Self:
-        years = {on.year for one in self.festivals.values() for on in one.on}
         for name, one in self.festivals.items():
-            if lacking := sorted(years - {on.year for on in one.on}):
+            if lacking := sorted(self.years - {on.year for on in one.on}):
                 raise ValueError(f"'{name}' lacks {', '.join(map(str, lacking))}, which others have")
         return self
 
@@ -43,11 +42,15 @@ class Holidays(StrictModel):
             >>> Holidays(festivals={"spring": spring}).next_after(date(2026, 2, 14))
             (datetime.date(2026, 2, 17), 'spring')
         """
-        years = {on.year for one in self.festivals.values() for on in one.on}
-        if day.year not in years:
+        if day.year not in self.years:
             return None
         coming = [(on, name) for name, one in self.festivals.items() for on in one.on if on >= day]
         return min(coming, default=None)
+
+    @property
+    def years(self) -> set[int]:
+        """The years of which the calendar knows."""
+        return {on.year for one in self.festivals.values() for on in one.on}
 
     @property
     def labels(self) -> dict[str, Title]:

@@ -21,6 +21,8 @@ from jobs.rulelang.reserved import reserved_sql
 
 SUPPRESSED, OVERFLOW, DISPATCHED = "suppressed", "overflow", "dispatched"
 CONTROL, HELD = "control", "held"
+# Whom caps, visits and the control group are about.
+WHOM = "coalesce(customer_id, subscription_id)"
 # What was served, or would have been but for the control group: both cool down and count towards caps, so
 # that the two differ in nothing but the service.
 SERVED = f"status IN ('{DISPATCHED}', '{CONTROL}')"

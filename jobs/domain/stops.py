@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.domain.dispatch import HELD, SUPPRESSED, DispatchPlan
+from jobs.domain.dispatch import HELD, SUPPRESSED, WHOM, DispatchPlan
 from jobs.expressions.sql import literal
 
 
@@ -77,8 +77,31 @@ def stop_inhibited(rows: DataFrame, plan: DispatchPlan) -> DataFrame:
     return _stop(rows, hits.groupBy("alert_id").agg(F.min("by").alias("by")), "inhibited")
 
 
+def contacts_made(served: DataFrame, plan: DispatchPlan) -> DataFrame:
+    """_whom, channel, and of each cap how many contacts of its days are made already (_used_0 and so on).
+
+    Args:
+        served: alert_id, customer_id, subscription_id, category, channel and dispatch_date of alerts served
+            before the date; the date of a contact is the one on which it was dispatched.
+        plan: The plan.
+    """
+    caps, whom = plan.settings.caps, F.expr(WHOM).alias("_whom")
+    if not caps:
+        return served.where("FALSE").select(whom, "channel")
+    day = literal(plan.dispatch_date)
+    longest = max(cap.days for cap in caps)
+    recent = served.where(f"category <> 'reminder' AND dispatch_date > date_sub({day}, {longest})")
+    contacts = F.expr(f"CASE WHEN {plan.by_manager} THEN 1 ELSE count(*) END").alias("contacts")
+    days = recent.groupBy(whom, "channel", "dispatch_date").agg(contacts)
+    used = [
+        F.expr(f"sum(if(dispatch_date > date_sub({day}, {cap.days}), contacts, 0))").alias(f"_used_{i}")
+        for i, cap in enumerate(caps)
+    ]
+    return days.groupBy("_whom", "channel").agg(*used)
+
+
 def stop_capped(
-    rows: DataFrame, served: DataFrame, plan: DispatchPlan, by_past_alone: bool = False
+    rows: DataFrame, used: DataFrame, plan: DispatchPlan, by_past_alone: bool = False
 ) -> DataFrame:
     """Stops candidates of customers who have been contacted as often as the caps of a channel allow.
 
@@ -88,26 +111,13 @@ def stop_capped(
 
     Args:
         rows: Candidates with priority.
-        served: alert_id, customer_id, subscription_id, category, channel and dispatch_date of alerts served
-            before the date; the date of a contact is the one on which it was dispatched.
+        used: The result of contacts_made.
         plan: The plan.
         by_past_alone: Candidates of the date do not count against each other, but for a visit that is owed.
     """
-    caps = plan.settings.caps
+    caps, whom = plan.settings.caps, F.expr(WHOM).alias("_whom")
     if not caps:
         return rows
-    whom = F.expr("coalesce(customer_id, subscription_id)").alias("_whom")
-    day = literal(plan.dispatch_date)
-    longest = max(cap.days for cap in caps)
-    recent = served.where(f"category <> 'reminder' AND dispatch_date > date_sub({day}, {longest})")
-    contacts = F.expr(f"CASE WHEN {plan.by_manager} THEN 1 ELSE count(*) END").alias("contacts")
-    days = recent.groupBy(whom, "channel", "dispatch_date").agg(contacts)
-    used = days.groupBy("_whom", "channel").agg(
-        *(
-            F.expr(f"sum(if(dispatch_date > date_sub({day}, {cap.days}), contacts, 0))").alias(f"_used_{i}")
-            for i, cap in enumerate(caps)
-        )
-    )
     live = rows.where("status IS NULL").where(f"NOT {plan.among(r for r in plan.served if r.is_reminder)}")
     owed = F.expr(plan.among(r for r in plan.served if r.file.service_owed))
     here = Window.partitionBy("_whom", "channel")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.domain.dispatch import CONTROL, DISPATCHED, OVERFLOW, DispatchPlan
+from jobs.domain.dispatch import CONTROL, DISPATCHED, OVERFLOW, WHOM, DispatchPlan
 from jobs.domain.moments import hash_of
 from jobs.domain.priority import factors_sql, priority_sql
 from jobs.domain.privacy import pseudonym
@@ -45,7 +45,7 @@ def with_visits(rows: DataFrame, managers: DataFrame, plan: DispatchPlan) -> Dat
         plan: The plan.
     """
     needs = f"(status IS NULL AND {plan.by_manager})"
-    whom = F.coalesce("customer_id", "subscription_id")
+    whom = F.expr(WHOM)
     withheld = F.expr(f"status IS NULL AND {plan.among(r for r in plan.served if r.in_control)}")
     visiting = rows.withColumns(
         {

@@ -15,6 +15,7 @@ from jobs.kernel.cycle import CycleKind
 from jobs.kernel.errors import CycleError, HeldError, Issue
 from jobs.stages.context import RunContext
 from jobs.stages.hold import held_issues, held_moments
+from jobs.stages.moments import in_cycles
 from jobs.stages.view import scored_view_of
 from jobs.storage.frames import frame_of
 from jobs.storage.ledger import LedgerRow
@@ -40,8 +41,7 @@ def dispatch(context: RunContext, dispatch_date: date) -> dict[str, int]:
     plan = chain.DispatchPlan(
         dispatch_date, configuration.rules, configuration.dispatch, context.keys.control, due[0].as_of
     )
-    pairs = " OR ".join(f"(cycle = '{c.kind}' AND as_of = {literal(c.as_of)})" for c in due)
-    moments = warehouse.read(context.table("moments")).where(pairs)
+    moments = warehouse.read(context.table("moments")).where(in_cycles((c.kind, c.as_of) for c in due))
     earlier = warehouse.read_or_empty(context.table("alerts")).where(
         f"dispatch_date < {literal(dispatch_date)}"
     )
@@ -54,11 +54,12 @@ def dispatch(context: RunContext, dispatch_date: date) -> dict[str, int]:
     live = stops.stop_exempt(live, exempt, plan)
     served = earlier.where(chain.SERVED)
     live = settled(stops.stop_cooling(live, served, plan))
+    used = settled(stops.contacts_made(served, plan))
     weighed = visits.with_priority(live, plan)
     # What the past keeps from being served mutes nobody; what is muted takes no place under a cap.
-    open_ = stops.stop_inhibited(stops.stop_capped(weighed, served, plan, by_past_alone=True), plan)
+    open_ = stops.stop_inhibited(stops.stop_capped(weighed, used, plan, by_past_alone=True), plan)
     visited = visits.with_visits(
-        stops.stop_capped(open_, served, plan), _managers(context, dispatch_date), plan
+        stops.stop_capped(open_, used, plan), _managers(context, dispatch_date), plan
     )
     decided = visits.with_capacity(visits.with_ranks(settled(visited)))
     table = context.table("alerts")
@@ -121,9 +122,8 @@ def _waiting(
     newest = state.where(f"as_of < {literal(dispatch_date)}").groupBy("cycle").agg(F.max("as_of")).collect()
     for cycle, as_of in newest:
         until.setdefault(CycleKind(cycle), as_of)
-    here = " OR ".join(f"(cycle = '{kind}' AND as_of = {literal(day)})" for kind, day in until.items())
     present = scored_view_of(context, context.configuration.calendar.due(dispatch_date)[0])
-    return chain.waiting(alerts, state.where(here or "FALSE"), present, plan)
+    return chain.waiting(alerts, state.where(in_cycles(until.items())), present, plan)
 
 
 def _managers(context: RunContext, dispatch_date: date) -> DataFrame:

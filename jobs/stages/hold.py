@@ -13,6 +13,7 @@ from jobs.expressions.sql import literal
 from jobs.kernel.cycle import Cycle
 from jobs.kernel.errors import CycleError, Issue, did_you_mean
 from jobs.stages.context import RunContext
+from jobs.stages.moments import in_cycles
 from jobs.storage.frames import frame_of
 
 # Eight monthly cycles lie within it.
@@ -43,8 +44,7 @@ def held_moments(context: RunContext, moments: DataFrame, due: Sequence[Cycle]) 
     if not compared:
         return []
     pairs = sorted({pair for past in compared.values() for pair in past})
-    there = " OR ".join(f"(cycle = '{kind}' AND as_of = {literal(day)})" for kind, day in pairs)
-    history = context.warehouse.read(context.table("moments")).where(there)
+    history = context.warehouse.read(context.table("moments")).where(in_cycles(pairs))
     known = {rule.id for rule in context.configuration.rules.rules if not rule.is_exempt}
     on: dict[date, dict[tuple[str, str | None], int]] = defaultdict(dict)
     for day, moment, city, count in _counted(history, "as_of"):
@@ -87,10 +87,10 @@ def release_moment(context: RunContext, moment: str, dispatch_date: date, by: st
     Raises:
         CycleError: When nothing of it is held on the date.
     """
-    moments = context.warehouse.read_or_empty(context.table("moments"))
     due = context.configuration.calendar.due(dispatch_date)
-    here = " OR ".join(f"(cycle = '{c.kind}' AND as_of = {literal(c.as_of)})" for c in due)
-    held = [one.moment for one in held_moments(context, moments.where(here or "FALSE"), due)] if due else []
+    moments = context.warehouse.read_or_empty(context.table("moments"))
+    moments = moments.where(in_cycles((c.kind, c.as_of) for c in due))
+    held = [one.moment for one in held_moments(context, moments, due)]
     if moment not in held:
         hint = did_you_mean(moment, held) or (
             f"; held are {', '.join(held)}" if held else "; nothing is held"

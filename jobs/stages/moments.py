@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -33,6 +34,15 @@ class Identified:
 
     fired: dict[str, int]
     not_supplied: dict[str, tuple[str, ...]]
+
+
+def in_cycles(cycles: Iterable[tuple[str, date]]) -> str:
+    """SQL that is true for rows of some cycles.
+
+    Args:
+        cycles: Kind and as_of of each.
+    """
+    return " OR ".join(f"(cycle = '{kind}' AND as_of = {literal(day)})" for kind, day in cycles) or "FALSE"
 
 
 def identify_moments(context: RunContext, cycle: Cycle) -> Identified:

@@ -18,7 +18,7 @@ from jobs.stages.ingest import ingest
 from jobs.stages.moments import identify_moments
 from jobs.stages.scores import write_scores
 from jobs.stages.view import write_view
-from jobs.storage.ledger import LedgerRow
+from jobs.storage.ledger import FAILED_DATE, LedgerRow
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def run_date(context: RunContext, dispatch_date: date) -> None:
         message = str(error).partition("\n")[0][:500] or type(error).__name__
         context.log(
             LedgerRow(
-                stage="run",
+                stage=FAILED_DATE,
                 result="failed",
                 started_at=started,
                 finished_at=context.clock(),

@@ -12,11 +12,10 @@ from jobs.contracts.supply import Supply
 from jobs.kernel.cycle import CycleKind
 from jobs.stages.context import Configuration
 from jobs.stages.coverage import delivered_at
+from jobs.storage.ledger import FAILED_DATE
 from jobs.storage.reader import rows_of
 
 DONE = ("complete", "unchanged")
-# Readers look for the stage date of what they may read.
-FAILED_DATE = "run"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,9 @@ from jobs.contracts.columns import Table
 from jobs.storage.frames import frame_of
 from jobs.storage.warehouse import Warehouse
 
+# The stage of a date that failed: readers take the stage date for what they may read.
+FAILED_DATE = "run"
+
 
 @dataclass(frozen=True)
 class LedgerRow:

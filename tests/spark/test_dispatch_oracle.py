@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from jobs.config.dispatch import Cap, ControlGroup, DispatchSettings
 from jobs.domain.dispatch import DECIDING, DispatchPlan
-from jobs.domain.stops import stop_capped, stop_cooling, stop_exempt, stop_inhibited, stop_over
+from jobs.domain.stops import contacts_made, stop_capped, stop_cooling, stop_exempt, stop_inhibited, stop_over
 from jobs.domain.visits import with_capacity, with_priority, with_ranks, with_visits
 from jobs.stages.context import Configuration
 from jobs.storage.warehouse import settled
@@ -120,8 +120,9 @@ def decided(
     exempting = spark.createDataFrame(exempt, "subscription_id STRING, moment_id STRING")
     known = spark.createDataFrame(list(managers.items()), "manager_id STRING, daily_visits BIGINT")
     live = settled(stop_cooling(stop_exempt(stop_over(frame), exempting, plan), served, plan))
-    capped = stop_capped(with_priority(live, plan), served, plan, by_past_alone=True)
-    visited = with_visits(stop_capped(stop_inhibited(capped, plan), served, plan), known, plan)
+    used = contacts_made(served, plan)
+    capped = stop_capped(with_priority(live, plan), used, plan, by_past_alone=True)
+    visited = with_visits(stop_capped(stop_inhibited(capped, plan), used, plan), known, plan)
     return with_capacity(with_ranks(settled(visited)))
 
 
