@@ -46,7 +46,8 @@ def _sources(context: RunContext) -> Grid:
         mine = [row for row in rows if row["contract"] == contract]
         sums = [sum(row[f"rows_{n}"] for row in mine) for n in ("read", "loaded", "quarantined", "duplicate")]
         title = context.source.contracts[contract].zh
-        until = max(row["covers_to"] for row in mine)
+        # A delivery without rows reaches no day.
+        until = max((row["covers_to"] for row in mine if row["covers_to"]), default="")
         counts = (f"{count:,}" for count in sums)
         grid.add_row(f"{contract} {title}", str(len(mine)), str(until), *counts)
     if any(row["rows_quarantined"] for row in rows):
