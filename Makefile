@@ -21,7 +21,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run run-beijing run-cell2cell test test-slow bench check format docs schemas notebooks lock package clean clean-data
+.PHONY: help setup run run-beijing run-cell2cell test test-slow bench bench-model check format docs schemas notebooks lock package clean clean-data
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ test: setup ## the quick tests: first those without a JVM, then those on Spark
 
 bench: setup ## ingest beside a plain CSV reader (ROWS=1000000)
 	$(BIN)/python -m tests.bench.ingest --rows $(ROWS)
+
+bench-model: $(DATA)/cell2cell setup ## the churn model beside LightGBM on Cell2Cell
+	$(BIN)/python -m tests.bench.cell2cell_model --data $(DATA)
 
 # pytest's exit code 5 says that it found no such test.
 test-slow: setup ## the slow tests

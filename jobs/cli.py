@@ -14,6 +14,7 @@ from jobs import (
     make_province,
     quarantine,
     release_moment,
+    risk,
     rules,
     run_cycle,
     score_risk,
@@ -35,6 +36,7 @@ app.command("dispatch")(dispatch_alerts.main)
 app.add_typer(sources.app, name="sources")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(rules.app, name="rules")
+app.add_typer(risk.app, name="risk")
 app.add_typer(items.app, name="items")
 app.add_typer(check_project.contracts, name="contracts")
 app.command("release")(release_moment.main)

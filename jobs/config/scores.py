@@ -114,6 +114,22 @@ def load_health(project: Project, view: CustomerView) -> HealthSettings:
 
 
 def _check(document: Document, texts: Mapping[tuple[str, ...], str], view: CustomerView, kind: str) -> None:
+    if issues := expression_issues(document, texts, view, kind):
+        raise ConfigError(issues)
+
+
+def expression_issues(
+    document: Document, texts: Mapping[tuple[str, ...], str], view: CustomerView, kind: str
+) -> list[Issue]:
+    """What is wrong with expressions over the items of the view.
+
+    Args:
+        document: The file they stand in.
+        texts: Them, by their places in it.
+        view: The items.
+        kind: The type each has to have.
+    """
+
     def item(name: Name) -> Type:
         if name.table is not None or name.name not in view.items:
             hint = did_you_mean(name.name, view.items)
@@ -131,5 +147,4 @@ def _check(document: Document, texts: Mapping[tuple[str, ...], str], view: Custo
             continue
         if found.kind != kind:
             issues.append(Issue("EXPR_TYPE", f"is {found.kind}, not {kind}", document.at(*place)))
-    if issues:
-        raise ConfigError(issues)
+    return issues

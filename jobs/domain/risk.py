@@ -1,4 +1,7 @@
-"""The churn-risk formula: score = the sum over terms of the customer's group's churn rate, x 100."""
+"""Churn risk. The formula: score = the sum over terms of the customer's group's churn rate, x 100.
+
+A trained model may stand in for the probability that the formula's score is calibrated to.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,20 @@ from collections.abc import Mapping, Sequence
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.config.scores import RiskSettings, Term
+from jobs.config.scores import Bands, RiskSettings, Term
 from jobs.contracts.supply import ItemStatus
-from jobs.domain.rates import UNKNOWN_GROUP, Rate
 from jobs.expressions.nodes import is_supplied
 from jobs.expressions.parse import parse
 from jobs.expressions.sql import literal, quote, to_sql
 from jobs.kernel.cycle import Cycle
+from jobs.modelling.rates import UNKNOWN_GROUP, Rate
 
 TOP_REASONS = 3
 REASON_RATIO = "1.5"
 _TERMS = (
     "ARRAY<STRUCT<term: STRING, dimension: STRING, group: STRING, rate: DECIMAL(18,8), group_size: BIGINT>>"
 )
+DRIVERS = "ARRAY<STRUCT<item: STRING, dimension: STRING, log_odds: DECIMAL(18,6)>>"
 
 
 def usable_terms(settings: RiskSettings, statuses: Mapping[str, ItemStatus]) -> dict[str, Term]:
@@ -115,11 +119,6 @@ def risk_scores(
     branches = " ".join(f"WHEN risk_score >= {step.group}BD THEN {step.rate}BD" for step in reversed(steps))
     lowest = f"{steps[0].rate}BD" if steps else "NULL"
     probability = f"CASE {branches} ELSE {lowest} END" if steps else "NULL"
-    bands = settings.bands
-    band = (
-        f"CASE WHEN risk_probability >= {bands.high} THEN 'high' "
-        f"WHEN risk_probability >= {bands.mid} THEN 'mid' WHEN risk_probability >= 0 THEN 'low' END"
-    )
     with_probability = rows.select(
         "*", F.expr(f"cast({probability} AS DECIMAL(18,6))").alias("risk_probability")
     )
@@ -129,12 +128,55 @@ def risk_scores(
         "subscription_id",
         "risk_score",
         "risk_probability",
-        F.expr(band).alias("risk_band"),
+        _band(settings.bands),
         "terms",
         _reasons(terms, rates, "zh"),
         _reasons(terms, rates, "en"),
+        F.lit(None).cast(DRIVERS).alias("drivers"),
         F.lit(model_version).alias("model_version"),
+        F.lit(None).cast("string").alias("fallback"),
     )
+
+
+def by_model(
+    rows: DataFrame, scores: DataFrame, bands: Bands, cycle: Cycle, model_version: str | None
+) -> DataFrame:
+    """Rows of the table risk_scores with the probability and the reasons of a model.
+
+    Args:
+        rows: The result of risk_scores, of which score and terms stay; or the view, where no formula can be.
+        scores: subscription_id, risk_probability, drivers, reasons_zh and reasons_en by the model.
+        bands: Bands of the probability.
+        cycle: as_of and cutoff of the rows.
+        model_version: The model.
+    """
+    of_formula = {"risk_score": "DECIMAL(18,4)", "terms": _TERMS}
+    kept = [
+        F.col(name) if name in rows.columns else F.lit(None).cast(kind).alias(name)
+        for name, kind in of_formula.items()
+    ]
+    joined = rows.select("subscription_id", *kept).join(scores, "subscription_id")
+    return joined.select(
+        F.lit(cycle.as_of).alias("as_of"),
+        F.lit(cycle.cutoff).alias("cutoff"),
+        "subscription_id",
+        "risk_score",
+        "risk_probability",
+        _band(bands),
+        "terms",
+        "reasons_zh",
+        "reasons_en",
+        "drivers",
+        F.lit(model_version).alias("model_version"),
+        F.lit(None).cast("string").alias("fallback"),
+    )
+
+
+def _band(bands: Bands) -> Column:
+    return F.expr(
+        f"CASE WHEN risk_probability >= {bands.high} THEN 'high' "
+        f"WHEN risk_probability >= {bands.mid} THEN 'mid' WHEN risk_probability >= 0 THEN 'low' END"
+    ).alias("risk_band")
 
 
 def _reasons(terms: Mapping[str, Term], rates: Sequence[Rate], language: str) -> Column:

@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 from jobs.config.dispatch import DispatchSettings, load_dispatch
 from jobs.config.exports import ExportSettings, load_exports
 from jobs.config.holidays import load_holidays
+from jobs.config.models import ModelSettings, load_models
 from jobs.config.scores import HealthSettings, RiskSettings, load_health, load_risk
 from jobs.config.settings import Keys, Settings, load_keys, load_settings
 from jobs.config.sources import Source, load_source
@@ -48,6 +49,7 @@ class Configuration:
     exports: ExportSettings
     risk: RiskSettings
     health: HealthSettings
+    models: ModelSettings
     source: Source | None
 
     @property
@@ -90,6 +92,7 @@ def configure(project: Project, profile: str = "local", source: str | None = Non
     rules = gather(lambda: load_rules(project, view.types, overrides, view.labels, holidays))
     risk = gather(lambda: load_risk(project, view))
     health = gather(lambda: load_health(project, view))
+    models = gather(lambda: load_models(project, view, contracts))
     if mapped is not None:
         gather.issues += _unknown_amounts(mapped, settings)
     gather.stop()
@@ -99,7 +102,19 @@ def configure(project: Project, profile: str = "local", source: str | None = Non
         teams = dispatch.teams.model_copy(update={"daily_visits_default": mapped.mapping.team_daily_visits})
         dispatch = dispatch.model_copy(update={"teams": teams})
     return Configuration(
-        project, profile, settings, contracts, view, tables, rules, dispatch, exports, risk, health, mapped
+        project,
+        profile,
+        settings,
+        contracts,
+        view,
+        tables,
+        rules,
+        dispatch,
+        exports,
+        risk,
+        health,
+        models,
+        mapped,
     )
 
 

@@ -1,8 +1,9 @@
-"""Scores a view: churn risk by the formula, and health."""
+"""Scores a view: churn risk by the model in use or the formula, and health."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import timedelta
 
 from pyspark.sql import DataFrame
@@ -11,11 +12,13 @@ from pyspark.sql import functions as F
 from jobs.config.scores import Term
 from jobs.contracts.supply import Supply
 from jobs.domain.health import health_scores
-from jobs.domain.rates import Rate, calibration, group_rates
-from jobs.domain.risk import group_counts, grouped, labelled, risk_scores, scored, usable_terms
+from jobs.domain.risk import by_model, group_counts, grouped, labelled, risk_scores, scored, usable_terms
 from jobs.domain.view import known_at
 from jobs.expressions.sql import literal
 from jobs.kernel.cycle import Cycle, last_complete_month, month_end
+from jobs.kernel.ids import fingerprint
+from jobs.modelling.rates import Rate, calibration, group_rates
+from jobs.stages.apply_model import apply_model
 from jobs.stages.context import RunContext
 from jobs.stages.snapshot import supply_at
 from jobs.stages.view import view_of, write_view
@@ -60,20 +63,51 @@ def _write_health(context: RunContext, cycle: Cycle, supply: Supply) -> None:
 
 
 def _write_risk(context: RunContext, cycle: Cycle, supply: Supply) -> None:
+    """Writes the risk: of the model in use where it can be trusted, else of the formula."""
     started = context.clock()
     settings, warehouse = context.configuration.risk, context.warehouse
     partition = {"as_of": [cycle.as_of], "cutoff": [cycle.cutoff]}
     reason = _why_not(context, cycle, supply)
+    formula = None if reason else _by_formula(context, cycle, supply)
+    applied = apply_model(context, cycle, supply)
     scores, rates_table = context.table("risk_scores"), context.table("risk_rates")
-    if reason is not None:
-        cleared = [
-            warehouse.replace(warehouse.none_of(table), table, partition).changed
-            for table in (scores, rates_table)
-        ]
-        context.progress(f"risk of {cycle.as_of}: none, {reason}")
-        result = "complete" if any(cleared) else "unchanged"
-        context.log_cycle("score_risk", cycle, started, result, 0, settings.fingerprint, f"no risk: {reason}")
-        return
+    rates = warehouse.none_of(rates_table) if formula is None else formula.rates
+    changed = warehouse.replace(rates, rates_table, partition).changed
+    if applied.scores is not None:
+        base = view_of(context, cycle) if formula is None else formula.scores
+        rows = by_model(base, applied.scores, settings.bands, cycle, applied.model_id)
+        said = f"scored by {applied.model_id}"
+    elif formula is not None:
+        rows = formula.scores.withColumn("fallback", F.lit(applied.fallback))
+        said = f"scored from churn since {formula.base.as_of}"
+    else:
+        rows = warehouse.none_of(scores)
+        said = f"none, {reason}"
+    written = warehouse.replace(rows, scores, partition)
+    known = formula is not None or applied.scores is not None
+    context.progress(f"risk of {cycle.as_of}: {f'{written.rows:,} ' if known else ''}{said}")
+    notes = [] if known else [f"no risk: {reason}"]
+    notes += [f"terms left out: {', '.join(formula.left_out)}"] if formula and formula.left_out else []
+    if applied.fallback:
+        context.progress(f"risk of {cycle.as_of}: {applied.fallback}")
+        notes.append(applied.fallback)
+    result = "complete" if written.changed or changed else "unchanged"
+    mark = fingerprint([settings.fingerprint, applied.model_id])
+    context.log_cycle("score_risk", cycle, started, result, written.rows, mark, "; ".join(notes) or None)
+
+
+@dataclass(frozen=True)
+class _Formula:
+    """What the formula gives: rows of risk_scores and risk_rates, their base, and terms that lack data."""
+
+    scores: DataFrame
+    rates: DataFrame
+    base: Cycle
+    left_out: list[str]
+
+
+def _by_formula(context: RunContext, cycle: Cycle, supply: Supply) -> _Formula:
+    settings, warehouse = context.configuration.risk, context.warehouse
     base = base_of(context, cycle)
     write_view(context, base)
     terms = _terms(context, base, supply)
@@ -94,13 +128,8 @@ def _write_risk(context: RunContext, cycle: Cycle, supply: Supply) -> None:
     version = f"formula@{base.as_of}"
     rows = scored(grouped(view_of(context, cycle), terms), terms, rates)
     final = risk_scores(rows, terms, rates, settings, cycle, version)
-    warehouse.replace(_rate_rows(context, cycle, base, rates), rates_table, partition)
-    written = warehouse.replace(final, scores, partition)
     left_out = sorted(set(settings.terms) - set(terms))
-    note = f"terms left out: {', '.join(left_out)}" if left_out else None
-    context.progress(f"risk of {cycle.as_of}: {written.rows:,} scored from churn since {base.as_of}")
-    result = "complete" if written.changed else "unchanged"
-    context.log_cycle("score_risk", cycle, started, result, written.rows, settings.fingerprint, note)
+    return _Formula(final, _rate_rows(context, cycle, base, rates), base, left_out)
 
 
 def _terms(context: RunContext, base: Cycle, supply: Supply) -> dict[str, Term]:

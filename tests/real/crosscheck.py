@@ -35,7 +35,8 @@ class CrossCheck:
         configuration = configure(Project(ROOT), "local", f"conf/sources/{source}.yaml")
         snapshot = configuration.calendar.snapshot
         assert snapshot is not None
-        run_date(open_run(configuration, str(warehouse), str(folder)), snapshot + timedelta(days=1))
+        self.context = open_run(configuration, str(warehouse), str(folder))
+        run_date(self.context, snapshot + timedelta(days=1))
         self._register(warehouse)
         self.connection.execute(
             "create view items as select subscription_id as id, * from customer_view "
@@ -57,7 +58,7 @@ class CrossCheck:
         configuration = configure(Project(ROOT), "local", f"conf/sources/{source}.yaml")
         snapshot = configuration.calendar.snapshot
         assert snapshot is not None
-        context = open_run(configuration, str(warehouse), str(folder))
+        self.context = context = open_run(configuration, str(warehouse), str(folder))
         ingest(context)
         write_view(context, configuration.calendar.cycle(CycleKind.daily, snapshot))
         self._register(warehouse)

@@ -34,6 +34,7 @@ select
     case when TotalRecurringCharge::double >= 0 then TotalRecurringCharge::decimal(18, 2) end
         as plan_monthly_fee,
     round(MonthsInService::int * 30.4375 + 15)::bigint as tenure_days,
+    substr('ABBCCDD', CreditRating[1]::int, 1) as credit_class,
     case when bill >= -0.055 then greatest(bill, 0) end as bill_total_1m,
     case when bill_before >= 0 then bill_before end as bill_total_prev_1m,
     case when MonthlyRevenue::double >= 0 then MonthlyRevenue::decimal(18, 2) end as bill_total_mean_3m,
@@ -108,11 +109,12 @@ ITEMS = [
     "city", "age_years", "plan_monthly_fee", "tenure_days", "bill_total_1m", "bill_total_prev_1m",
     "bill_total_mean_3m", "value_tier", "voice_minutes_1m", "voice_minutes_prev_1m", "calls_1m",
     "dropped_calls_30d", "poor_network_events_30d", "service_contacts_30d", "terminal_age_days",
-    "terminal_models_used",
+    "terminal_models_used", "credit_class",
 ]  # fmt: skip
 
 # Where rows of the file are rows of a contract, and which of those it cannot hold.
 DELIVERED = {
+    ("accounts", "200401"): ("true", "false"),
     ("bills", "200312"): ("bill_known", "bill_before < 0"),
     ("bills", "200401"): ("bill_known", "bill < -0.055"),
     ("churn_labels", "200402"): ("Churn = 'Yes'", "false"),
@@ -236,3 +238,13 @@ def test_unknown_is_counted(check: CrossCheck) -> None:
         # The snapshot lies outside the calendar of festivals.
         "holiday": check.one("select count(*) from expected where coalesce(value_tier, 'mid') <> 'low'"),
     }
+
+
+def test_the_churn_model_is_no_worse_than_lightgbm_on_the_raw_columns(check: CrossCheck) -> None:
+    """One seed; tests/bench/cell2cell_model.py takes five, with intervals."""
+    from tests.bench.cell2cell_model import beside
+
+    found = beside(check.context, FOLDER / "cell2cell.csv", range(1))
+    (auc, lift), (rival_auc, rival_lift) = found["model"][0], found["lightgbm"][0]
+    assert rival_auc > 0.675 and rival_lift > 1.85
+    assert auc >= rival_auc - 0.005 and lift >= rival_lift - 0.05

@@ -1,5 +1,6 @@
 """Settings, keys and source mappings, and the exact words about what is wrong with them."""
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -9,10 +10,11 @@ from pydantic import ValidationError
 
 from jobs.config.dispatch import load_dispatch
 from jobs.config.formats import Format
+from jobs.config.models import load_models
 from jobs.config.scores import load_health, load_risk
 from jobs.config.settings import Keys, Settings, load_keys, load_settings
 from jobs.config.sources import Source, columns_used, field_expressions, load_source
-from jobs.contracts.extracts import ExtractContract
+from jobs.contracts.extracts import ExtractContract, load_contracts
 from jobs.contracts.view import CustomerView
 from jobs.expressions.nodes import Name
 from jobs.expressions.parse import parse as expression
@@ -457,3 +459,50 @@ def test_a_wrong_term_is_found(project_copy: ProjectCopy, view: CustomerView, is
         "(did you mean 'bill_total_1m'?)",
         "conf/risk.yaml:6:44 EXPR_TYPE is decimal, not string",
     ]
+
+
+def test_the_models_of_the_project_load(project: Project, view: CustomerView) -> None:
+    found = load_models(project, view, load_contracts(project))
+    assert {"churn", "complaint", "downgrade", "collapse", "loss"} <= set(found.models)
+    assert found.models["loss"].target[1].items == ({"plan_monthly_fee"}, {"plan_monthly_fee"})
+    assert found.fingerprint_of("churn") != found.fingerprint_of("complaint")
+
+
+def test_wrong_names_and_targets_of_models_are_all_found(
+    project_copy: ProjectCopy, view: CustomerView, issues_of: Issues
+) -> None:
+    for old, new in (
+        ("spend: bill_total_mean_3m", "spend: bill_total_mean_3"),
+        ("  voice: business", "  voices: business"),
+        ("falling: [tenure_days]", "falling: [tenure_day]"),
+        ("kind = 'disconnected'", "kinds = 'disconnected'"),
+        ("contract: complaints", "contract: complaint"),
+        ("later.plan_monthly_fee <", "later.plan_monthly_fees <"),
+        ("later.bill_total_1m < 0.5 * bill_total_mean_3m", "later.bill_total_1m"),
+        ("value_tier in ('high', 'mid')", "value_tier"),
+    ):
+        project_copy.replace("conf/models.yaml", old, new)
+    found = issues_of(lambda: load_models(project_copy.project, view, load_contracts(project_copy.project)))
+    assert [re.sub(r"^conf/models.yaml:[0-9]+:[0-9]+ ", "", one) for one in found] == [
+        "EXPR_TYPE is string, not boolean",
+        "CONF_UNKNOWN_REFERENCE 'bill_total_mean_3' is not an item of the customer view "
+        "(did you mean 'bill_total_mean_3m'?)",
+        "YAML_MISSING_KEY lacks the classes voice",
+        "CONF_UNKNOWN_REFERENCE there is no class 'voices' (did you mean 'voice'?)",
+        "EXPR_UNKNOWN_NAME 'kinds' is not a field of churn_labels (did you mean 'kind'?)",
+        "CONF_UNKNOWN_REFERENCE 'tenure_day' is not an item of the customer view (did you mean 'tenure_days'?)",
+        "CONF_UNKNOWN_REFERENCE 'complaint' is not a contract of events (did you mean 'complaints'?)",
+        "EXPR_UNKNOWN_NAME 'later.plan_monthly_fees' is not an item of the customer view "
+        "(did you mean 'plan_monthly_fee'?)",
+        "EXPR_TYPE is decimal, not boolean",
+    ]
+
+
+def test_an_outcome_comes_to_pass_in_one_way(
+    project_copy: ProjectCopy, view: CustomerView, issues_of: Issues
+) -> None:
+    project_copy.replace(
+        "conf/models.yaml", "- {later: later.plan", "- {contract: complaints, later: later.plan"
+    )
+    found = issues_of(lambda: load_models(project_copy.project, view, load_contracts(project_copy.project)))
+    assert len(found) == 1 and "needs either contract and where, or later" in found[0]

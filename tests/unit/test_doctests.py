@@ -23,5 +23,5 @@ def test_examples(name: str) -> None:
 
 def test_there_are_examples() -> None:
     """Those who write rules and mappings are shown what dates, expressions and windows mean."""
-    shown = {"kernel.cycle", "expressions.parse", "expressions.sql", "contracts.windows", "domain.rates"}
+    shown = {"kernel.cycle", "expressions.parse", "expressions.sql", "contracts.windows", "modelling.rates"}
     assert {f"jobs.{name}" for name in shown} <= set(WITH_EXAMPLES)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.domain.rates import CALIBRATION_BINS, GAP, Rate, calibration, group_rates, smoothed
 from jobs.kernel.cycle import CycleCalendar, CycleKind
 from jobs.kernel.errors import CycleError
+from jobs.modelling.rates import CALIBRATION_BINS, GAP, Rate, calibration, group_rates, smoothed
 from jobs.stages.plan import plan_date
 
 EVERY = dict.fromkeys(CycleKind, 1)

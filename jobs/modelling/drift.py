@@ -1,0 +1,64 @@
+"""Whether customers of today are like those a model has learned from: the population stability index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating[Any]]
+
+BINS = 10
+# An empty bin would make the index infinite.
+LEAST_SHARE = 1e-4
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How values were spread.
+
+    Attributes:
+        edges: Least values of all bins but the first.
+        shares: Of the bins, and last of unknown values.
+    """
+
+    edges: tuple[float, ...]
+    shares: tuple[float, ...]
+
+
+def spread_of(values: Floats) -> Spread:
+    """The spread of values over bins that hold about as many each.
+
+    Example:
+        >>> spread_of(np.array([0.0, 0.0, 0.0, 1.0]))
+        Spread(edges=(1.0,), shares=(0.75, 0.25, 0.0))
+    """
+    known = values[~np.isnan(values)]
+    edges: tuple[float, ...] = ()
+    if known.size:
+        cuts = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:], method="lower"))
+        edges = tuple(float(cut) for cut in cuts if cut > known.min())
+    return Spread(edges, _shares(values, edges))
+
+
+def _shares(values: Floats, edges: Sequence[float]) -> tuple[float, ...]:
+    unknown = np.isnan(values)
+    bins = np.searchsorted(np.asarray(edges), values[~unknown], side="right")
+    counts = np.append(np.bincount(bins, minlength=len(edges) + 1), unknown.sum())
+    return tuple(float(count) for count in counts / max(1, values.size))
+
+
+def stability(before: Spread, values: Floats) -> float:
+    """Population stability index of values against a spread: 0 when alike, above 0.25 a clear shift.
+
+    Example:
+        >>> before = spread_of(np.array([0.0, 0.0, 1.0, 1.0]))
+        >>> round(stability(before, np.array([0.0, 1.0, 1.0, 1.0])), 4)
+        0.2747
+    """
+    then = np.maximum(before.shares, LEAST_SHARE)
+    now = np.maximum(_shares(values, before.edges), LEAST_SHARE)
+    return float(np.sum((now - then) * np.log(now / then)))

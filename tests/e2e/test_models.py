@@ -1,0 +1,305 @@
+"""Models on the province: what they learn from, that they are repeatable, and when they are trusted."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import xgboost
+from pyspark.sql import functions as F
+from typer.testing import CliRunner
+
+from jobs.cli import app
+from jobs.kernel.cycle import CycleKind
+from jobs.kernel.errors import CycleError
+from jobs.stages.context import RunContext, open_run
+from jobs.stages.evaluation import compare, evaluate
+from jobs.stages.registry import in_use, promote, rollback
+from jobs.stages.samples import at_date, matrix_of, samples_of
+from jobs.stages.scores import write_scores
+from jobs.stages.training import train_model
+from jobs.stages.view import view_of
+from tests.e2e.conftest import Province
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
+
+AS_OF, BASE = date(2026, 5, 31), date(2026, 4, 30)
+FEW = {"least_positive": 5}
+
+
+@dataclass
+class Lab:
+    """A copy of the province's tables that models may change, and who says what."""
+
+    folder: Path
+    context: RunContext
+    said: list[str]
+
+    def table(self, name: str) -> pl.DataFrame:
+        return pl.read_delta(str(self.folder / name))
+
+    def scores(self, as_of: date = AS_OF) -> pl.DataFrame:
+        found = self.table("risk_scores").filter(pl.col("as_of") == as_of)
+        return found.sort("subscription_id")
+
+    def with_models(self, **changes: dict[str, object]) -> RunContext:
+        """Another run in which parts of conf/models.yaml are set otherwise."""
+        models = self.context.configuration.models
+        parts = {name: getattr(models, name).model_copy(update=values) for name, values in changes.items()}
+        changed = replace(self.context.configuration, models=models.model_copy(update=parts))
+        return open_run(changed, str(self.folder), progress=self.said.append)
+
+
+@pytest.fixture(scope="module")
+def lab(province: Province, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("models") / "warehouse"
+    shutil.copytree(province.warehouse, folder)
+    said: list[str] = []
+    first = Lab(folder, open_run(province.configuration, str(folder)), said)
+    parameters = province.configuration.models.training.parameters.model_copy(
+        update={"n_estimators": 20, "min_child_weight": 1.0}
+    )
+    yield replace(first, context=first.with_models(training={**FEW, "parameters": parameters}))
+
+
+@pytest.fixture(scope="module")
+def trained(lab: Lab) -> str:
+    return train_model(lab.context, "churn", AS_OF).model_id
+
+
+def _leavers(province: Province, after: str, until: str) -> dict[str, set[str]]:
+    """Who left within a time, by kind, from the extracts."""
+    left: dict[str, set[str]] = {"left": set(), "disconnected": set()}
+    for path in (province.folder / "extracts").glob("churn_labels_*.csv"):
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                if after < row["churned_on"] <= until:
+                    left[row["kind"]].add(row["subscription_id"])
+    return left
+
+
+def test_a_customer_is_positive_who_left_by_choice_within_the_days(lab: Lab, province: Province) -> None:
+    """Base, window and who is set apart, counted from the extracts."""
+    left = _leavers(province, "2026-04-30", "2026-05-30")
+    view = lab.table("customer_view").filter(pl.col("as_of") == BASE)
+    active = set(view.filter(pl.col("subscription_status") == "active")["subscription_id"])
+    samples = samples_of(lab.context, "churn", AS_OF)
+    found = dict(zip(samples.table["subscription_id"].to_pylist(), samples.labels.tolist(), strict=True))
+    assert samples.bases == (BASE,)
+    assert set(found) == active - left["disconnected"]
+    assert {one for one, label in found.items() if label} == (active & left["left"]) - left["disconnected"]
+    assert 5 <= sum(found.values()) < 40
+
+
+def test_a_loss_is_leaving_a_cheaper_plan_or_half_the_bill(lab: Lab, province: Province) -> None:
+    """The target from two views and the extracts; who is neither known to be lost nor to be kept is left out."""
+    samples = samples_of(lab.context, "loss", AS_OF)
+    found = dict(zip(samples.table["subscription_id"].to_pylist(), samples.labels.tolist(), strict=True))
+    gone = _leavers(province, "2026-04-30", "2026-05-31")
+    views = lab.table("customer_view")
+    end = {row["subscription_id"]: row for row in views.filter(pl.col("as_of") == AS_OF).to_dicts()}
+    expected = {}
+    for row in views.filter(pl.col("as_of") == BASE, subscription_status="active").to_dicts():
+        one = row["subscription_id"]
+        after = end.get(one, {})
+        if one in gone["disconnected"]:
+            continue
+        pairs = [
+            (after.get("plan_monthly_fee"), row["plan_monthly_fee"]),
+            (after.get("bill_total_1m"), row["bill_total_mean_3m"] and row["bill_total_mean_3m"] / 2),
+        ]
+        hits = [one in gone["left"]]
+        hits += [None if a is None or b is None else a < b for a, b in pairs]
+        if any(hits):
+            expected[one] = 1
+        elif None not in hits:
+            expected[one] = 0
+    assert found == expected
+    assert sum(found.values()) > len(gone["left"]) and len(found) > 800
+
+
+def test_training_again_gives_the_same_bytes_whatever_the_order_and_the_files(lab: Lab, trained: str) -> None:
+    bytes_before = lab.table("models").filter(pl.col("model_id") == trained)["booster"][0]
+    context = lab.context
+    base = at_date(context, BASE)
+    rows = (
+        view_of(context, base)
+        .orderBy("voice_minutes_28d", "subscription_id")
+        .repartition(5)
+        .localCheckpoint()
+    )
+    where = f"as_of = DATE'{base.as_of}' AND cutoff = DATE'{base.cutoff}'"
+    writer = rows.write.format("delta").mode("overwrite").option("replaceWhere", where)
+    writer.save(context.warehouse.location(context.view_table))
+    assert train_model(context, "churn", AS_OF).model_id == trained
+    models = lab.table("models")
+    assert models["model_id"].to_list() == [trained]
+    assert models["booster"][0] == bytes_before
+
+
+def test_scores_are_what_the_trees_say_of_the_view(lab: Lab, trained: str) -> None:
+    """Features, trees, calibration and reasons from the tables alone, by Polars and xgboost."""
+    before = lab.scores()
+    promote(lab.context, trained, "test", "to see")
+    write_scores(lab.context, at_date(lab.context, AS_OF))
+    rows = lab.scores()
+    model = lab.table("models").filter(pl.col("model_id") == trained).to_dicts()[0]
+    view = lab.table("customer_view").filter(pl.col("as_of") == AS_OF).sort("subscription_id")
+    columns = [
+        view[one["item"]].cast(pl.Float32).to_numpy()
+        if one["value"] is None
+        else (view[one["item"]] == one["value"]).cast(pl.Float32).to_numpy()
+        for one in model["features"]
+    ]
+    matrix = np.column_stack(columns)
+    trees = xgboost.Booster()
+    trees.load_model(bytearray(model["booster"]))
+    raw = trees.predict(xgboost.DMatrix(matrix))
+    added = trees.predict(xgboost.DMatrix(matrix), pred_contribs=True)[:, :-1]
+    assert rows["subscription_id"].to_list() == view["subscription_id"].to_list()
+    assert rows["risk_score"].to_list() == before["risk_score"].to_list()
+    assert rows["terms"].to_list() == before["terms"].to_list()
+    steps = model["steps"]
+    close = 0
+    for place, row in enumerate(rows.to_dicts()):
+        assert row["model_version"] == trained and row["fallback"] is None
+        # At the edge of a step the last bits decide.
+        near = {max(k for k, step in enumerate(steps) if k == 0 or step["raw"] <= raw[place] + e)
+                for e in (-2e-6, 2e-6)}  # fmt: skip
+        assert float(row["risk_probability"]) in {round(steps[k]["probability"], 6) for k in near}
+        by_item: dict[str, float] = {}
+        for feature, value in zip(model["features"], added[place], strict=True):
+            by_item[feature["item"]] = by_item.get(feature["item"], 0.0) + float(value)
+        best = sorted(by_item.values(), reverse=True)[:3]
+        told = [float(one["log_odds"]) for one in row["drivers"]]
+        assert told == pytest.approx([value for value in best if value > 5e-7], abs=2e-5)
+        for one in row["drivers"]:
+            assert by_item[one["item"]] == pytest.approx(float(one["log_odds"]), abs=2e-5)
+        assert len(row["reasons_zh"]) == len(row["reasons_en"]) == len(row["drivers"])
+        close += bool(row["drivers"])
+    assert close > 500
+    drift = lab.table("model_drift").filter(pl.col("as_of") == AS_OF)
+    assert drift.height == len(model["features"]) + 1
+    assert (drift["psi"].cast(float) >= 0).all()
+    # A second time nothing is written.
+    versions = lab.context.warehouse.version("risk_scores")
+    write_scores(lab.context, at_date(lab.context, AS_OF))
+    assert lab.context.warehouse.version("risk_scores") == versions
+
+
+@pytest.mark.parametrize(
+    ("day", "changes", "reason"),
+    [
+        (date(2026, 5, 30), {}, "knows what came after 2026-05-30"),
+        (AS_OF, {"use": {"psi_stop": 1e-9}}, "has drifted: the stability index of its score is"),
+    ],
+)
+def test_a_model_that_is_not_to_be_trusted_gives_way_to_the_formula(
+    lab: Lab, trained: str, day: date, changes: dict[str, dict[str, object]], reason: str
+) -> None:
+    promote(lab.context, trained, "test", "to see")
+    context = lab.with_models(**changes)
+    write_scores(context, at_date(context, day))
+    rows = lab.scores(day)
+    assert set(rows["model_version"]) == {"formula@2026-04-30"}
+    assert all(reason in text for text in rows["fallback"]) and rows.height > 900
+    assert any(reason in line for line in lab.said)
+    assert all(row["drivers"] is None and row["risk_score"] is not None for row in rows.to_dicts())
+
+
+def test_rolling_back_gives_the_scores_of_before(lab: Lab, province: Province, trained: str) -> None:
+    promote(lab.context, trained, "test", "to see")
+    while in_use(lab.context, "churn") is not None:
+        before = rollback(lab.context, "churn", "test", "enough seen")
+    assert before is None
+    with pytest.raises(CycleError, match="nothing to go back from"):
+        rollback(lab.context, "churn", "test", "once more")
+    write_scores(lab.context, at_date(lab.context, AS_OF))
+    was = pl.read_delta(str(province.warehouse / "risk_scores")).filter(pl.col("as_of") == AS_OF)
+    assert lab.scores().equals(was.sort("subscription_id"))
+    assert lab.table("model_drift").filter(pl.col("as_of") == AS_OF).is_empty()
+
+
+def test_with_several_dates_the_last_one_calibrates(lab: Lab) -> None:
+    context = lab.with_models(training={**FEW, "least_items": 0.0, "bases": 2})
+    found = train_model(context, "churn", AS_OF)
+    assert found.bases == (date(2026, 3, 31), BASE)
+    row = lab.table("models").filter(pl.col("model_id") == found.model_id).to_dicts()[0]
+    assert row["calibrated_on"] == BASE
+    # Items that the earlier date lacks are not used: that they are unknown would tell the date.
+    assert not any(one.item == "data_mb_7d" for one in found.features)
+    samples = samples_of(context, "churn", AS_OF)
+    later = samples.base_of_row == 1
+    raw = found.scorer(context.configuration.models).by_item(samples.matrix[later])[0]
+    told = found.scorer(context.configuration.models).calibrated(raw)
+    assert told.mean() == pytest.approx(samples.labels[later].mean(), rel=0.05)
+    assert row["customers"] == len(samples.labels) and row["positive"] == samples.labels.sum()
+
+
+def test_a_second_model_can_be_evaluated_and_compared(lab: Lab, trained: str) -> None:
+    found = evaluate(lab.with_models(training=FEW, evaluation={"resamples": 20}), "complaint", AS_OF)
+    assert found.bases == (BASE,) and found.judged.positive > 5
+    assert {"random", "formula", "model"} <= set(found.judged.figures["all"])
+    compared = compare(lab.context, trained, trained, AS_OF)
+    assert compared.has_learned == (trained, trained)
+    assert [compared.gain[name].value for name in ("auc", "lift")] == [0, 0]
+    assert compared.customers > 900 and compared.figures[trained]["auc"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("name", "day", "code", "text"),
+    [
+        ("churn", date(2025, 12, 20), "MODEL_NO_DATA", "are needed"),
+        ("churn", date(2026, 5, 1), "MODEL_NO_DATA", "positive cases since"),
+    ],
+)
+def test_without_ground_nothing_is_learned(lab: Lab, name: str, day: date, code: str, text: str) -> None:
+    context = lab.with_models(training={"least_positive": 900})
+    with pytest.raises(CycleError) as found:
+        train_model(context, name, day)
+    assert found.value.codes == [code] and text in str(found.value)
+
+
+def test_an_item_that_knows_the_future_is_refused(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The base's view is written with an item that the outcome has leaked into."""
+    context = lab.context
+    base = at_date(context, BASE)
+    honest = samples_of(context, "churn", AS_OF)
+    left = [one for one, label in zip(honest.table["subscription_id"].to_pylist(), honest.labels, strict=True)
+            if label]  # fmt: skip
+    view = view_of(context, base).localCheckpoint()
+    age = F.coalesce(view.age_years, F.lit(0)) + 500 * view.subscription_id.isin(left).cast("int")
+    leaked = view.withColumn("age_years", age)
+    monkeypatch.setattr("jobs.stages.samples.view_of", lambda *_: leaked)
+    with pytest.raises(CycleError) as found:
+        train_model(context, "churn", AS_OF)
+    assert found.value.codes == ["MODEL_LEAK"] and "'age_years' alone tells" in str(found.value)
+
+
+def test_the_features_of_a_batch_are_those_of_the_table(lab: Lab) -> None:
+    samples = samples_of(lab.context, "churn", AS_OF)
+    count = len(samples.features)
+    batches = samples.table.to_batches(max_chunksize=100)
+    parts = np.concatenate([matrix_of(batch, count) for batch in batches])
+    assert np.array_equal(parts, samples.matrix, equal_nan=True)
+
+
+def test_people_can_look_at_models_and_at_the_risk_of_a_customer(lab: Lab, trained: str) -> None:
+    promote(lab.context, trained, "test", "to see")
+    write_scores(lab.context, lab.context.configuration.calendar.cycle(CycleKind.daily, AS_OF))
+    where = ["--source", "conf/sources/synthetic.yaml", "--warehouse", str(lab.folder)]
+    row: dict[str, Any] = lab.scores().filter(pl.col("drivers").list.len() > 0).to_dicts()[0]
+    told = CliRunner().invoke(app, ["risk", "explain", row["subscription_id"], *where, "--as-of", str(AS_OF)])
+    assert told.exit_code == 0, told.output
+    assert f"by {trained}" in told.output and row["reasons_zh"][0] in told.output
+    assert str(row["risk_score"]) in told.output
+    nobody = CliRunner().invoke(app, ["risk", "explain", "S-none", *where, "--as-of", str(AS_OF)])
+    assert nobody.exit_code == 2 and "CUSTOMER_UNKNOWN" in nobody.output
