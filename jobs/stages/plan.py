@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from itertools import groupby
 from operator import attrgetter
 
@@ -19,6 +19,22 @@ from jobs.stages.moments import identify_moments
 from jobs.stages.scores import write_scores
 from jobs.stages.view import write_view
 from jobs.storage.ledger import FAILED_DATE, LedgerRow
+
+INGEST, DISPATCH = "ingest", "dispatch"
+STAGES = (INGEST, "build_view", "score_risk", "identify_moments", DISPATCH)
+_BY_DELIVERY = {
+    "raw_*": "period=*/part=*",
+    "clean_*": "row_day=*",
+    "tiles_*": "row_day=*",
+    "quarantine": "contract=*/period=*/part=*",
+    "identity": "contract=*/period=*/part=*",
+    "deliveries": "",
+}
+_BY_CYCLE = {
+    "build_view": {"customer_view": "view"},
+    "score_risk": dict.fromkeys(("risk_rates", "risk_scores", "model_drift", "health_scores"), "view"),
+    "identify_moments": dict.fromkeys(("moment_state", "moments", "rule_evaluations"), "kind"),
+}
 
 
 @dataclass(frozen=True)
@@ -40,9 +56,22 @@ class Step:
             return f"{self.stage} {self.dispatch_date}"
         return f"{self.stage} {self.cycle.kind} as_of={self.cycle.as_of} cutoff={self.cycle.cutoff}"
 
+    @property
+    def replaces(self) -> list[str]:
+        """The partitions it puts anew, as folders of the warehouse; * stands for what the inputs decide."""
+        if self.cycle is None:
+            if self.stage == DISPATCH:
+                return [f"alerts/dispatch_cycle=*/dispatch_date={self.dispatch_date}"]
+            return [f"{table}/{place}" for table, place in _BY_DELIVERY.items()]
+        at = {
+            "kind": f"cycle={self.cycle.kind}/as_of={self.cycle.as_of}",
+            "view": f"as_of={self.cycle.as_of}/cutoff={self.cycle.cutoff}",
+        }
+        return [f"{table}/{at[place]}" for table, place in _BY_CYCLE[self.stage].items()]
 
-def plan_date(calendar: CycleCalendar, dispatch_date: date) -> list[Step]:
-    """The steps of a dispatch date, in order; views shared by cycles are built once.
+
+def plan_date(calendar: CycleCalendar, dispatch_date: date, since: str = INGEST) -> list[Step]:
+    """The steps of a dispatch date from a stage on, in order; views shared by cycles are built once.
 
     Raises:
         CycleError: When no cycle is due on the date.
@@ -51,22 +80,37 @@ def plan_date(calendar: CycleCalendar, dispatch_date: date) -> list[Step]:
     if not due:
         snapshot = f"; this source has one snapshot, of {calendar.snapshot}" if calendar.snapshot else ""
         raise CycleError(Issue("CYCLE_BAD_DATE", f"no cycle is due on {dispatch_date}{snapshot}"))
-    steps = [Step("ingest", dispatch_date)]
+    steps = [Step(INGEST, dispatch_date)]
     seen: set[tuple[date, date]] = set()
     for cycle in due:
         if (cycle.as_of, cycle.cutoff) not in seen:
             seen.add((cycle.as_of, cycle.cutoff))
             steps += [Step("build_view", dispatch_date, cycle), Step("score_risk", dispatch_date, cycle)]
     steps += [Step("identify_moments", dispatch_date, cycle) for cycle in due]
-    return [*steps, Step("dispatch", dispatch_date)]
+    steps.append(Step(DISPATCH, dispatch_date))
+    return [step for step in steps if STAGES.index(step.stage) >= STAGES.index(since)]
+
+
+def dates_due(calendar: CycleCalendar, first: date, last: date) -> list[date]:
+    """The dates from first to last on which a cycle is due.
+
+    Raises:
+        CycleError: When there are none.
+    """
+    days = [first + timedelta(days=days) for days in range((last - first).days + 1)]
+    found = [day for day in days if calendar.due(day)]
+    if not found:
+        message = f"no cycle is due from {first} to {last}"
+        raise CycleError(Issue("CYCLE_BAD_DATE", message))
+    return found
 
 
 def run_step(context: RunContext, step: Step) -> None:
     """Does one step."""
     cycle = step.cycle
-    if step.stage == "ingest":
+    if step.stage == INGEST:
         ingest(context)
-    elif step.stage == "dispatch":
+    elif step.stage == DISPATCH:
         dispatch(context, step.dispatch_date)
     elif cycle is not None:
         work: dict[str, Callable[[RunContext, Cycle], object]] = {
@@ -90,11 +134,17 @@ def _run_together(context: RunContext, steps: list[Step]) -> None:
             pass
 
 
-def run_date(context: RunContext, dispatch_date: date) -> None:
-    """Does everything that is due on a date."""
+def run_date(context: RunContext, dispatch_date: date, since: str = INGEST) -> None:
+    """Does everything that is due on a date.
+
+    Args:
+        context: The run.
+        dispatch_date: The date.
+        since: The stage to start at; what comes before it stands as it is.
+    """
     started = context.clock()
     try:
-        plan = plan_date(context.configuration.calendar, dispatch_date)
+        plan = plan_date(context.configuration.calendar, dispatch_date, since)
         for _, steps in groupby(plan, attrgetter("stage")):
             _run_together(context, list(steps))
     except HeldError:

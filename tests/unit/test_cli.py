@@ -140,13 +140,52 @@ def test_a_date_that_is_not_due(run: Run) -> None:
 def test_explain_prints_the_plan_and_does_nothing(run: Run) -> None:
     result = run("--dispatch-date", "2026-05-21", "--explain")
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.splitlines() == [
+    lines = result.stdout.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == [
         "ingest 2026-05-21",
         "build_view daily as_of=2026-05-20 cutoff=2026-05-21",
         "score_risk daily as_of=2026-05-20 cutoff=2026-05-21",
         "identify_moments daily as_of=2026-05-20 cutoff=2026-05-21",
         "dispatch 2026-05-21",
     ]
+    assert lines[-1] == "    alerts/dispatch_cycle=*/dispatch_date=2026-05-21"
+    assert "    customer_view/as_of=2026-05-20/cutoff=2026-05-21" in lines
+    assert "    moments/cycle=daily/as_of=2026-05-20" in lines
+
+
+def test_a_range_of_dates_from_a_stage_on(run: Run) -> None:
+    result = run("--from", "2026-02-27", "--to", "2026-03-02", "--stage", "identify_moments", "--explain")
+    assert result.exit_code == 0, result.stderr
+    assert [line for line in result.stdout.splitlines() if not line.startswith(" ")] == [
+        "identify_moments daily as_of=2026-02-26 cutoff=2026-02-27",
+        "dispatch 2026-02-27",
+        "identify_moments daily as_of=2026-02-27 cutoff=2026-02-28",
+        "dispatch 2026-02-28",
+        "identify_moments daily as_of=2026-02-28 cutoff=2026-03-01",
+        "identify_moments monthly as_of=2026-02-28 cutoff=2026-03-01",
+        "dispatch 2026-03-01",
+        "identify_moments daily as_of=2026-03-01 cutoff=2026-03-02",
+        "identify_moments weekly as_of=2026-03-01 cutoff=2026-03-02",
+        "dispatch 2026-03-02",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--from", "2026-05-03", "--to", "2026-05-01"], "no cycle is due from 2026-05-03 to 2026-05-01"),
+        (["--from", "2026-05-03"], "give --dispatch-date, or --from and --to"),
+        (
+            ["--from", "2026-05-01", "--to", "2026-05-03", "--dispatch-date", "2026-05-01"],
+            "give --dispatch-date",
+        ),
+        (["--dispatch-date", "2026-05-01", "--stage", "moments"], "'moments' is not one of"),
+    ],
+)
+def test_a_range_that_is_none(run: Run, options: list[str], expected: str) -> None:
+    result = run(*options, "--explain")
+    assert result.exit_code == 2
+    assert expected in " ".join(result.stderr.split())
 
 
 def test_a_good_run_does_go_on(run: Run) -> None:

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from jobs.kernel.cycle import CycleCalendar, CycleKind
 from jobs.kernel.errors import CycleError
+from jobs.kernel.project import Project
 from jobs.modelling.rates import CALIBRATION_BINS, GAP, Rate, calibration, group_rates, smoothed
+from jobs.stages.context import configure
 from jobs.stages.plan import plan_date
 
 EVERY = dict.fromkeys(CycleKind, 1)
@@ -48,6 +50,20 @@ def test_cycles_that_end_together_share_one_view(day: str, as_of: str, kinds: li
         *[f"identify_moments {kind} as_of={as_of} cutoff={day}" for kind in kinds],
         f"dispatch {day}",
     ]
+
+
+def test_the_partitions_of_a_step_are_those_of_its_tables(project: Project) -> None:
+    tables = configure(project).tables
+    told = {}
+    for step in plan_date(CycleCalendar(EVERY), date(2026, 6, 1)):
+        for place in step.replaces:
+            table, *columns = place.rstrip("/").split("/")
+            told[table] = tuple(column.partition("=")[0] for column in columns)
+    expected = {name: tables[name].partition_by for name in told if name in tables}
+    assert {name: columns for name, columns in told.items() if name in tables} == expected
+    assert set(told) - set(tables) == {"raw_*", "clean_*", "tiles_*", "customer_view"}
+    by_run = {"run_ledger", "quality_results", "releases", "erasures", "models", "promotions"}
+    assert set(tables) - set(told) == by_run
 
 
 def test_cycles_that_end_apart_have_a_view_each() -> None:
