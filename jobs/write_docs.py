@@ -1,9 +1,10 @@
-"""Job: writes what is made from schemas and rules: the reference pages of docs/, the JSON Schema of rules."""
+"""Job: writes what is made from schemas and rules: reference pages, JSON Schema of rules, released tables."""
 
 from __future__ import annotations
 
 from jobs.contracts.dictionary import PATH as DICTIONARY
 from jobs.contracts.dictionary import dictionary
+from jobs.contracts.released import released_path, released_text
 from jobs.kernel.project import Project
 from jobs.rulelang.catalogue import PATH as MOMENTS
 from jobs.rulelang.catalogue import catalogue
@@ -27,6 +28,9 @@ def main(project_dir: c.ProjectOption = None, profile: c.ProfileOption = "local"
         MOMENTS: catalogue(configuration.rules),
         RULE_SCHEMA: rule_schema(configuration.rules, configuration.view.types),
     }
+    for table in configuration.tables.values():
+        if table.released:
+            pages[released_path(table)] = released_text(table)
     for path, text in pages.items():
         (project.root / path).write_text(text, encoding="utf-8")
         print(f"{path}: {len(text.splitlines())} lines")

@@ -62,6 +62,7 @@ class Table:
         key: Columns that are unique together.
         restricted: Holds clear personal data.
         version: Of the schema; raised when readers would break.
+        released: Readers outside the pipeline rely on it; see contracts.released.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Table:
     key: tuple[str, ...] = ()
     restricted: bool = False
     version: int = 1
+    released: bool = False
 
     @property
     def ddl(self) -> str:

@@ -33,6 +33,7 @@ class TableFile(StrictModel):
     key: tuple[str, ...] = ()
     change_data_feed: bool = False
     restricted: bool = False
+    released: bool = False
 
 
 def read_table(document: Document) -> Table:
@@ -51,6 +52,7 @@ def read_table(document: Document) -> Table:
         key=file.key,
         restricted=file.restricted,
         version=file.version,
+        released=file.released,
     )
 
 

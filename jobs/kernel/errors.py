@@ -48,6 +48,7 @@ CODES: dict[str, str] = {
     "RULE_UNKNOWN_ITEM": "A rule uses something that is not an item of the customer view.",
     "RULE_UNKNOWN_REFERENCE": "A rule names an audience, plan or rule that does not exist.",
     "SOURCE_LATE": "A source is not as fresh as its contract says, and its mapping says to wait or to stop.",
+    "TABLE_BREAKS_READERS": "A table that others read has changed in a way that breaks them.",
     "TABLE_MISMATCH": "A table in the warehouse does not fit its schema file.",
     "TABLE_MISSING": "A table or partition that a stage needs has not been written yet.",
     "YAML_BAD_VALUE": "A value in a YAML file is of the wrong kind or outside its set.",

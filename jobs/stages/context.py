@@ -21,6 +21,7 @@ from jobs.config.settings import Keys, Settings, load_keys, load_settings
 from jobs.config.sources import Source, load_source
 from jobs.contracts.columns import Table
 from jobs.contracts.extracts import ExtractContract, load_contracts
+from jobs.contracts.released import check_released
 from jobs.contracts.tables import load_tables, view_table
 from jobs.contracts.view import CustomerView, load_view
 from jobs.kernel.cycle import Cycle, CycleCalendar
@@ -85,6 +86,7 @@ def configure(project: Project, profile: str = "local", source: str | None = Non
     exports = gather(lambda: load_exports(project))
     holidays = gather(lambda: load_holidays(project))
     gather.stop()
+    gather(lambda: check_released(project, tables.values()))
     view = gather(lambda: load_view(project, contracts, settings.parameter_types))
     mapped = gather(lambda: load_source(project.load_at(source), contracts)) if source else None
     gather.stop()

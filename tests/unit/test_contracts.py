@@ -7,6 +7,7 @@ import pytest
 from projectcopy import ProjectCopy
 
 from jobs.contracts.extracts import ExtractContract, load_contracts
+from jobs.contracts.released import check_released
 from jobs.contracts.supply import Delivered, ItemStatus, Supply
 from jobs.contracts.tables import load_tables, view_table
 from jobs.contracts.view import CustomerView, load_view
@@ -14,6 +15,7 @@ from jobs.contracts.windows import Window
 from jobs.expressions.nodes import Name, names
 from jobs.expressions.parse import parse
 from jobs.expressions.types import Type
+from jobs.kernel.errors import ConfigError
 from jobs.kernel.project import Project
 
 Issues = Callable[[Callable[[], object]], list[str]]
@@ -413,3 +415,41 @@ def test_an_item_is_as_bad_as_what_it_rests_on(
 
 def test_which_absence_is_for_ever() -> None:
     assert [status.is_for_ever for status in ItemStatus] == [True, True, False, False, False]
+
+
+# --- what readers outside rely on --------------------------------------------
+
+
+def test_what_would_break_readers_needs_a_new_version(project_copy: ProjectCopy) -> None:
+    path = "schemas/tables/alerts.yaml"
+    for old, new in (
+        ("  county: {type: STRING", "  area: {type: STRING"),
+        ("  revision: {type: INT,", "  revision: {type: BIGINT,"),
+        ("  title_zh: {type: STRING, required: true,", "  title_zh: {type: STRING,"),
+        ("partition_by: [dispatch_cycle, dispatch_date]", "partition_by: [dispatch_date]"),
+    ):
+        project_copy.replace(path, old, new)
+
+    def check() -> None:
+        check_released(project_copy.project, load_tables(project_copy.project).values())
+
+    with pytest.raises(ConfigError) as found:
+        check()
+    assert [str(issue) for issue in found.value.issues] == [
+        f"{path} TABLE_BREAKS_READERS readers of version 1 would break: {what}; raise 'version'"
+        for what in (
+            "column 'county' is gone",
+            "column 'revision' was INT and is BIGINT",
+            "column 'title_zh' could not be null and can be now",
+            "the partitions were dispatch_cycle, dispatch_date and are dispatch_date",
+        )
+    ]
+    project_copy.replace(path, "version: 1", "version: 2")
+    check()
+
+
+def test_columns_may_be_added(project_copy: ProjectCopy) -> None:
+    path = "schemas/tables/alerts.yaml"
+    project_copy.replace(path, "  county:", "  district: {type: STRING, zh: 区, en: District}\n  county:")
+    project_copy.replace(path, "  county: {type: STRING,", "  county: {type: STRING, required: true,")
+    check_released(project_copy.project, load_tables(project_copy.project).values())

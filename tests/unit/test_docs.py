@@ -11,6 +11,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from jobs.contracts.dictionary import PATH, dictionary
+from jobs.contracts.released import released_path, released_text
 from jobs.kernel.project import Project
 from jobs.rulelang.catalogue import PATH as MOMENTS
 from jobs.rulelang.catalogue import catalogue
@@ -41,6 +42,14 @@ def test_the_catalogue_of_items_is_current(project: Project) -> None:
     assert set(told) == set(written)
     for name, item in written.items():
         assert f"| {item['zh']} | {item['en']} | {item['type']}" in told[name]
+
+
+def test_what_readers_rely_on_is_current(project: Project) -> None:
+    released = [table for table in configure(project).tables.values() if table.released]
+    assert [table.name for table in released] == ["alerts"]
+    for table in released:
+        text = (project.root / released_path(table)).read_text(encoding="utf-8")
+        assert text == released_text(table), "run `make docs`"
 
 
 def test_the_catalogue_of_moments_is_current(project: Project) -> None:
