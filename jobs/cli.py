@@ -20,6 +20,7 @@ from jobs import (
     score_risk,
     sources,
     status,
+    tasks,
     write_docs,
 )
 from jobs.stages.command import command_group
@@ -41,6 +42,7 @@ app.add_typer(items.app, name="items")
 app.add_typer(check_project.contracts, name="contracts")
 app.command("release")(release_moment.main)
 app.command("status")(status.main)
+app.command("tasks")(tasks.main)
 app.command("export")(export_alerts.main)
 app.command("erase")(erase.main)
 app.command("check")(check_project.main)

@@ -1,6 +1,6 @@
 """What readers of a table outside rely on (schemas/released/): what would break them needs a new version.
 
-The file of a version is written by `keymoments docs` from the table's schema. Whoever reads a version finds, as
+The file of a version is written by `keymoments docs` from the schema. Whoever reads a version finds, as
 long as its number stands: all its columns, of the same types, null only where they could be null, in the same
 partitions and with the same key. Columns may be added.
 """

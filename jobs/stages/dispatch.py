@@ -16,6 +16,7 @@ from jobs.kernel.errors import CycleError, HeldError, Issue
 from jobs.stages.context import RunContext
 from jobs.stages.hold import held_issues, held_moments
 from jobs.stages.moments import in_cycles
+from jobs.stages.tasks import write_tasks
 from jobs.stages.view import scored_view_of
 from jobs.storage.frames import frame_of
 from jobs.storage.ledger import LedgerRow
@@ -71,6 +72,7 @@ def dispatch(context: RunContext, dispatch_date: date) -> dict[str, int]:
         "dispatch_date": [dispatch_date],
     }
     written = warehouse.replace(alerts, table, partition)
+    write_tasks(context, dispatch_date)
     counts = _by_status(context, dispatch_date)
     context.progress(f"dispatch of {dispatch_date}: " + ", ".join(f"{n:,} {s}" for s, n in counts.items()))
     result = "complete" if written.changed else "unchanged"

@@ -61,7 +61,8 @@ class Step:
         """The partitions it puts anew, as folders of the warehouse; * stands for what the inputs decide."""
         if self.cycle is None:
             if self.stage == DISPATCH:
-                return [f"alerts/dispatch_cycle=*/dispatch_date={self.dispatch_date}"]
+                day = f"dispatch_date={self.dispatch_date}"
+                return [f"alerts/dispatch_cycle=*/{day}", f"tasks/{day}", f"current_moments/{day}"]
             return [f"{table}/{place}" for table, place in _BY_DELIVERY.items()]
         at = {
             "kind": f"cycle={self.cycle.kind}/as_of={self.cycle.as_of}",

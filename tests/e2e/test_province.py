@@ -252,6 +252,11 @@ def test_running_again_changes_nothing_and_commits_nothing(
     assert set(started["stage"]) == {"build_view"} and started.height == 2
     assert set(ledger.filter(pl.col("result") != "started")["result"]) == {"unchanged"}
     assert ledger.filter(pl.col("stage") == "date").height == len(DATES)
+    # From a stage on: what comes before it is not even looked at.
+    later = province.reopen()
+    run_date(later, DATES[1], "dispatch")
+    ledger = table(province, "run_ledger").filter(pl.col("run_id") == later.run_id)
+    assert sorted(ledger["stage"]) == ["date", "dispatch"] and set(ledger["result"]) == {"unchanged"}
 
 
 def dispatcher_of(province: Province) -> Dispatcher:

@@ -148,7 +148,7 @@ def test_explain_prints_the_plan_and_does_nothing(run: Run) -> None:
         "identify_moments daily as_of=2026-05-20 cutoff=2026-05-21",
         "dispatch 2026-05-21",
     ]
-    assert lines[-1] == "    alerts/dispatch_cycle=*/dispatch_date=2026-05-21"
+    assert "    alerts/dispatch_cycle=*/dispatch_date=2026-05-21" in lines
     assert "    customer_view/as_of=2026-05-20/cutoff=2026-05-21" in lines
     assert "    moments/cycle=daily/as_of=2026-05-20" in lines
 

@@ -1,0 +1,40 @@
+"""Writes what has become of alerts, and what is open of each customer, as known on a date of dispatch."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from pyspark.sql import DataFrame
+
+from jobs.domain.tasks import current_moments, task_rows
+from jobs.domain.view import known_at
+from jobs.expressions.sql import literal
+from jobs.kernel.cycle import Cycle, CycleKind
+from jobs.stages.context import RunContext
+from jobs.storage.frames import frame_of
+from jobs.storage.warehouse import settled
+
+FEEDBACK = "feedback"
+
+
+def write_tasks(context: RunContext, dispatch_date: date) -> None:
+    """Writes the tables tasks and current_moments of a date whose alerts are written.
+
+    Alerts stay as they were dispatched: a report changes the task, not the alert.
+    """
+    warehouse = context.warehouse
+    alerts = warehouse.read(context.table("alerts")).where(f"dispatch_date <= {literal(dispatch_date)}")
+    tasks = settled(task_rows(alerts, _reports(context, dispatch_date), dispatch_date))
+    place = {"dispatch_date": [dispatch_date]}
+    warehouse.replace(tasks, context.table("tasks"), place)
+    moments = current_moments(alerts, tasks, dispatch_date)
+    warehouse.replace(moments, context.table("current_moments"), place)
+
+
+def _reports(context: RunContext, day: date) -> DataFrame:
+    """Reports known on a day; none where the management system delivers none."""
+    contract = context.source.contracts.get(FEEDBACK)
+    known = context.configuration.contracts[FEEDBACK].clean_table()
+    if contract is None or not context.warehouse.exists(known):
+        return frame_of(context.spark, [], known.ddl)
+    return known_at(context.warehouse.read(known), Cycle(CycleKind.daily, day, day))
