@@ -16,6 +16,7 @@ from jobs.kernel.cycle import parse_date
 from jobs.kernel.errors import ConfigError, Issue, StorageError, did_you_mean
 from jobs.kernel.project import Project
 from jobs.stages import command as c
+from jobs.stages.apply_model import CHURN
 from jobs.stages.context import Configuration, configure
 from jobs.stages.evaluation import compare, evaluate
 from jobs.stages.evaluation_page import POPULATION_TITLES, as_data, figure_table, number, page
@@ -127,7 +128,7 @@ def list_models(
     """List the models of the registry, and which are in use."""
     with c.running(source, warehouse, project_dir, profile) as context:
         models = trained_models(context)
-        used = {one and one.model_id for one in (in_use(context, name) for name in {m.model for m in models})}
+        used = {in_use(context, name) for name in {one.model for one in models}}
     rows = [
         {
             "model_id": one.model_id,
@@ -192,6 +193,8 @@ def promote_model(
     with c.running(source, warehouse, project_dir, profile) as context:
         trained = promote(context, model_id, by, reason)
     print(f"{trained.model} comes from {trained.model_id} now")
+    if trained.model != CHURN:
+        print(f"No stage uses {trained.model} yet; risk comes from {CHURN}.")
 
 
 @app.command("rollback")

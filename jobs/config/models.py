@@ -42,7 +42,9 @@ class Training(StrictModel):
         bases: Month ends at most that are learned from.
         least_items: Share of the newest base's items that an earlier one must be supplied with to count.
         max_rows: Of all bases together.
-        least_positive: Of fewer positive cases nothing is learned.
+        least_cases: Of fewer positive cases, or fewer others, nothing is learned.
+        most_unknown: Share of a base's customers at most whose outcome may be unknown.
+        least_bin: Customers at least in a step of the calibration.
         folds: By a hash of the subscription, where one base has to serve for learning and calibrating.
         max_values: Text items with more values are not used.
         workers: Spark tasks that train together, a thread (spark.task.cpus) each.
@@ -53,7 +55,9 @@ class Training(StrictModel):
     bases: int = Field(ge=1, le=60)
     least_items: float = Field(ge=0, le=1)
     max_rows: int = Field(ge=1000)
-    least_positive: int = Field(ge=2)
+    least_cases: int = Field(ge=2)
+    most_unknown: float = Field(ge=0, lt=1)
+    least_bin: int = Field(ge=1)
     folds: int = Field(ge=2, le=20)
     max_values: int = Field(ge=1, le=100)
     workers: int = Field(ge=1)
@@ -75,6 +79,12 @@ class Use(StrictModel):
     psi_warn: float = Field(gt=0)
     psi_stop: float = Field(gt=0)
     reasons: int = Field(ge=1, le=10)
+
+    @model_validator(mode="after")
+    def _warns_before_it_stops(self) -> Self:
+        if self.psi_warn > self.psi_stop:
+            raise ValueError("psi_warn is above psi_stop")
+        return self
 
 
 class Evaluation(StrictModel):
@@ -161,6 +171,8 @@ class Model(StrictModel):
     def _has_a_target(self) -> Self:
         if not self.target:
             raise ValueError("needs at least one target")
+        if both := sorted({*self.rising} & {*self.falling}):
+            raise ValueError(f"cannot both rise and fall with {', '.join(both)}")
         return self
 
 

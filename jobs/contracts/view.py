@@ -144,6 +144,21 @@ class CustomerView:
         measures = self.measures_of(contract)
         return fingerprint({name: measure.model_dump(by_alias=True) for name, measure in measures.items()})
 
+    def definition_fingerprint(self, item: str) -> str:
+        """Changes when what an item means does: its own definition, or that of what it is made of."""
+        found: dict[str, object] = {}
+        waiting = [Name(item)]
+        while waiting:
+            name = waiting.pop()
+            if name.table == MEASURE:
+                measure = split_measure(name)[0]
+                found[f"measure {measure}"] = self.measures[measure].model_dump(by_alias=True)
+            elif name.table is None and name.name in self.trees and name.name not in found:
+                one = self.items[name.name]
+                found[name.name] = (one.type, one.value, one.unit, one.scale)
+                waiting += names(self.trees[name.name])
+        return fingerprint(found)
+
     def leaves(self, item: str) -> list[Name]:
         """The contract fields and measure windows an item rests on, through other items."""
         found: dict[Name, None] = {}

@@ -38,6 +38,7 @@ CODES: dict[str, str] = {
     "JAVA_START": "Spark could not be started: no Java, or Java refuses an option.",
     "LEDGER_SUM": "Rows read are not rows loaded + quarantined + duplicates.",
     "LOCKED": "Another run holds the warehouse.",
+    "MODEL_IN_USE": "A model is to be put in use that is in use already.",
     "MODEL_LEAK": "An item tells what it could only know afterwards; a model must not learn from it.",
     "MODEL_NO_DATA": "There is nothing, or too little, for a model to learn from.",
     "MODEL_UNKNOWN": "A model is named that has not been trained, or there is none to go back to.",

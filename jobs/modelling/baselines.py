@@ -16,9 +16,6 @@ from jobs.modelling.rates import group_rates
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.integer[Any]]
 
-# Half a customer of either kind in every bin, so that none is without.
-PRIOR = 0.5
-
 
 def formula(
     groups: Mapping[str, Sequence[str]], labels: Ints, later: Mapping[str, Sequence[str]], smoothing: int
@@ -52,13 +49,14 @@ class EvidenceRegression:
     def __init__(self, matrix: Floats, labels: Ints) -> None:
         self._edges = [np.asarray(spread_of(column).edges) for column in matrix.T]
         self._weights: list[Floats] = []
-        base = np.log((labels.sum() + PRIOR) / (len(labels) - labels.sum() + PRIOR))
+        # One customer more in every bin, of either kind by the share of all, so that no bin is without.
+        share = (labels.sum() + 0.5) / (len(labels) + 1)
         for place, edges in enumerate(self._edges):
             bins = self._bins(matrix[:, place], edges)
             size = np.bincount(bins, minlength=len(edges) + 2)
             good = np.bincount(bins, labels, minlength=len(edges) + 2)
-            self._weights.append(np.log((good + PRIOR) / (size - good + PRIOR)) - base)
-            self._weights[-1][size == 0] = 0.0
+            odds = (good + share) / (size - good + 1 - share)
+            self._weights.append(np.log(odds) - np.log(share / (1 - share)))
         self._regression = LogisticRegression(max_iter=500).fit(self._evidence(matrix), labels)
 
     @staticmethod

@@ -29,18 +29,24 @@ class Spread:
     shares: tuple[float, ...]
 
 
-def spread_of(values: Floats) -> Spread:
-    """The spread of values over bins that hold about as many each.
+def spread_of(values: Floats, bins: int = BINS) -> Spread:
+    """The spread of values: over each of them where they are few, else over bins of about as many each.
+
+    Args:
+        values: The values, NaN where unknown.
+        bins: How many bins, or values, at most.
 
     Example:
         >>> spread_of(np.array([0.0, 0.0, 0.0, 1.0]))
         Spread(edges=(1.0,), shares=(0.75, 0.25, 0.0))
     """
     known = values[~np.isnan(values)]
-    edges: tuple[float, ...] = ()
-    if known.size:
-        cuts = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:], method="lower"))
-        edges = tuple(float(cut) for cut in cuts if cut > known.min())
+    cuts = np.unique(known)
+    if len(cuts) > bins:
+        # No edge is the least or the greatest value, which may be one customer's.
+        cuts = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1], method="lower"))
+        cuts = np.append(known.min(), cuts[cuts > known.min()])
+    edges = tuple(float(cut) for cut in cuts[1:])
     return Spread(edges, _shares(values, edges))
 
 
@@ -49,6 +55,12 @@ def _shares(values: Floats, edges: Sequence[float]) -> tuple[float, ...]:
     bins = np.searchsorted(np.asarray(edges), values[~unknown], side="right")
     counts = np.append(np.bincount(bins, minlength=len(edges) + 1), unknown.sum())
     return tuple(float(count) for count in counts / max(1, values.size))
+
+
+def noise(before: Spread, size: int) -> float:
+    """What the index of customers who have not changed comes to, on the mean, by chance alone."""
+    held = sum(share > 0 for share in before.shares)
+    return max(0, held - 1) / max(1, size)
 
 
 def stability(before: Spread, values: Floats) -> float:

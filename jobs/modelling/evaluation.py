@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 
 from jobs.modelling import metrics
 from jobs.modelling.baselines import EvidenceRegression, formula
@@ -59,7 +60,9 @@ class How:
         parameters: Of the trees.
         constraints: See features.directions.
         scorer: Makes a Scorer from trees and calibration.
-        smoothing: Of rates.
+        smoothing: Of the formula's rates.
+        least_bin: Customers at least in a step of the calibration.
+        lag: Base dates by which those that are learned from lie before the next: their time has passed then.
         reach: Share of customers that can be looked after.
         resamples: Of the bootstrap.
         progress: Is told what has been done.
@@ -69,6 +72,8 @@ class How:
     constraints: tuple[int, ...]
     scorer: Callable[[bytes, Steps], Scorer]
     smoothing: int
+    least_bin: int
+    lag: int
     reach: float
     resamples: int
     progress: Callable[[str], None]
@@ -97,8 +102,12 @@ class Judged:
     drivers: Mapping[str, float]
 
 
-def steps_of(raw: Floats, labels: Ints, smoothing: int) -> Steps:
-    """The calibration of raw probabilities; see rates.calibration."""
+def steps_of(raw: Floats, labels: Ints, least: int, smoothing: int = 1) -> Steps:
+    """The calibration of raw probabilities; see rates.calibration.
+
+    Trees have seen to it that the few are not taken for more than they are: one pseudo-customer, so that no
+    probability is nought or one.
+    """
     sizes: Counter[Decimal] = Counter()
     positive: Counter[Decimal] = Counter()
     for score, label in zip(raw.tolist(), labels.tolist(), strict=True):
@@ -106,19 +115,25 @@ def steps_of(raw: Floats, labels: Ints, smoothing: int) -> Steps:
         sizes[key] += 1
         positive[key] += label
     counts = {score: (size, positive[score]) for score, size in sizes.items()}
-    return tuple((float(step.group), float(step.rate)) for step in calibration(counts, smoothing))
+    return tuple((float(step.group), float(step.rate)) for step in calibration(counts, smoothing, least))
 
 
 def judge(data: Data, how: How) -> Judged:
     """Judges all rivals.
 
-    With three base dates or more, by dates: all learn from those before, the model is calibrated on the last
-    of them, and the next date judges. With fewer, by folds of customers, and the calibration of a fold comes
-    from the raw probabilities of the others.
+    By dates where there are enough: all learn from those whose time had passed, the model is calibrated on
+    the last of them, and the next date judges. Otherwise by folds of customers; the calibration of a fold
+    then comes from the raw probabilities of the others, so that only which customers are in which fold is
+    known to it of those it is held against.
+
+    Scores of different models are not alike: within a date or fold they count by their rank alone.
+
+    Raises:
+        ValueError: When customers who are learned from, or judged, are all of one kind.
     """
     last = int(data.base.max())
-    if last >= 2:
-        parts = [_by_date(data, how, base) for base in range(2, last + 1)]
+    if last >= 2 * how.lag:
+        parts = [_by_date(data, how, base) for base in range(2 * how.lag, last + 1)]
         scheme = "dates"
     else:
         parts = _by_fold(data, how)
@@ -179,10 +194,13 @@ class _Part:
 
 def _by_date(data: Data, how: How, base: int) -> _Part:
     test = np.flatnonzero(data.base == base)
-    later, learn = np.flatnonzero(data.base == base - 1), np.flatnonzero(data.base < base - 1)
+    before_it = base - how.lag
+    later, learn = np.flatnonzero(data.base == before_it), np.flatnonzero(data.base <= before_it - how.lag)
+    for rows in (test, later, learn):
+        _both_kinds(data.labels[rows])
     model = how.scorer(_trees(data, how, learn), ())
     how.progress(f"learned from {len(learn):,} customers, judged on {len(test):,}")
-    steps = steps_of(model.by_item(data.matrix[later])[0], data.labels[later], how.smoothing)
+    steps = steps_of(model.by_item(data.matrix[later])[0], data.labels[later], how.least_bin)
     raw, added = model.by_item(data.matrix[test])
     # The rivals need no calibration of their own and learn from that date as well.
     before = np.concatenate([learn, later])
@@ -194,16 +212,23 @@ def _by_fold(data: Data, how: How) -> list[_Part]:
     folds = [np.flatnonzero(data.fold == fold) for fold in np.unique(data.fold)]
     for test in folds:
         learn = np.setdiff1d(np.arange(len(data.labels)), test)
+        _both_kinds(data.labels[test])
+        _both_kinds(data.labels[learn])
         model = how.scorer(_trees(data, how, learn), ())
         raw[test], added = model.by_item(data.matrix[test])
         how.progress(f"learned from {len(learn):,} customers, judged on {len(test):,}")
         found.append((learn, test, model, added))
     parts = []
     for learn, test, model, added in found:
-        steps = steps_of(raw[learn], data.labels[learn], how.smoothing)
+        steps = steps_of(raw[learn], data.labels[learn], how.least_bin)
         chances = how.scorer(model.booster, steps).calibrated(raw[test])
         parts.append(_part(data, how, learn, test, raw[test], chances, model, added))
     return parts
+
+
+def _both_kinds(labels: Ints) -> None:
+    if labels.min(initial=1) == labels.max(initial=0) or not len(labels):
+        raise ValueError("customers of one date or fold are all of one kind")
 
 
 def _trees(data: Data, how: How, learn: Ints) -> bytes:
@@ -232,11 +257,12 @@ def _part(
         later = {term: [names[row] for row in test] for term, names in data.groups.items()}
         scores["formula"] = formula(learned, data.labels[learn], later, how.smoothing)
         own = formula(learned, data.labels[learn], learned, how.smoothing)
-        steps = np.array(steps_of(own, data.labels[learn], how.smoothing)).T
+        steps = np.array(steps_of(own, data.labels[learn], how.smoothing, how.smoothing)).T
         place = np.clip(np.searchsorted(steps[0], np.round(scores["formula"], PLACES), "right") - 1, 0, None)
         told["formula"] = steps[1][place]
     regression = EvidenceRegression(data.matrix[learn], data.labels[learn])
     scores["evidence"] = told["evidence"] = regression.probabilities(data.matrix[test])
+    scores = {rival: rankdata(score) / len(test) for rival, score in scores.items()}
     drivers = dict(zip(model.items, np.abs(added).mean(axis=0).tolist(), strict=True))
     return _Part(test, scores, told, drivers)
 

@@ -63,7 +63,9 @@ def group_rates(counts: Iterable[tuple[str, str, int, int]], smoothing: int) -> 
     return rates
 
 
-def calibration(counts: Mapping[Decimal, tuple[int, int]], smoothing: int) -> list[Rate]:
+def calibration(
+    counts: Mapping[Decimal, tuple[int, int]], smoothing: int, least: int | None = None
+) -> list[Rate]:
     """A rising step function from score to probability (pool adjacent violators, Ayer et al. 1955).
 
     Scores are first cut into bins of about equal population and their rates are smoothed, so that a step
@@ -73,6 +75,7 @@ def calibration(counts: Mapping[Decimal, tuple[int, int]], smoothing: int) -> li
     Args:
         counts: (size, churned) by score, of the base population.
         smoothing: Pseudo-customers at the average rate, added to each bin.
+        least: Customers at least in a bin; as many as the pseudo-customers by default.
 
     Returns:
         One Rate a step, its group being the least score of the step; empty without customers.
@@ -82,7 +85,8 @@ def calibration(counts: Mapping[Decimal, tuple[int, int]], smoothing: int) -> li
     if size == 0:
         return []
     average = Decimal(churned) / size
-    bins = _bins(counts, max(1, smoothing, size // CALIBRATION_BINS), smoothing)
+    least = smoothing if least is None else least
+    bins = _bins(counts, max(1, least, size // CALIBRATION_BINS), least)
     steps: list[tuple[Decimal, int, int, Decimal]] = []
     for low, n, c in bins:
         steps.append((low, n, c, smoothed(c, n, average, smoothing)))

@@ -68,6 +68,12 @@ class Scorer:
         """The items, in the order of what by_item gives."""
         return tuple(items_of(self.features))
 
+    @cached_property
+    def used_items(self) -> tuple[str, ...]:
+        """The items that some tree looks at."""
+        used = {int(name[1:]) for name in self._trees.get_score()}
+        return tuple(dict.fromkeys(self.features[place].item for place in sorted(used)))
+
     def by_item(self, matrix: Floats) -> tuple[Floats, Floats]:
         """Raw probability, and what each item adds to its log-odds (Lundberg et al. 2020, tree SHAP).
 

@@ -6,22 +6,28 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame
+from xgboost.core import XGBoostError
 
 from jobs.contracts.supply import ItemStatus, Supply
 from jobs.domain.risk import DRIVERS
 from jobs.expressions.sql import quote
 from jobs.kernel.cycle import Cycle
-from jobs.modelling.drift import stability
+from jobs.modelling.drift import Spread, noise, stability
 from jobs.modelling.reasons import Wording, reasons_of
 from jobs.modelling.trees import PLACES, Scorer
 from jobs.stages.context import RunContext
-from jobs.stages.registry import Trained, in_use
+from jobs.stages.registry import Trained, usable
 from jobs.stages.samples import feature_columns, matrix_of
 from jobs.stages.view import view_of
 from jobs.storage.frames import frame_of
+
+Floats = npt.NDArray[np.floating[Any]]
 
 CHURN = "churn"
 SCORE = "(score)"
@@ -51,13 +57,13 @@ class Applied:
 
 def apply_model(context: RunContext, cycle: Cycle, supply: Supply) -> Applied:
     """Scores the view of a cycle by the model in use, and notes how far its customers have drifted."""
-    trained = in_use(context, CHURN)
+    trained, fallback = usable(context, CHURN, cycle.as_of)
     partition = {"as_of": [cycle.as_of], "cutoff": [cycle.cutoff]}
     table = context.table("model_drift")
     if trained is None:
         if context.warehouse.may_hold(table, partition):
             context.warehouse.replace(context.warehouse.none_of(table), table, partition)
-        return Applied()
+        return Applied(fallback=fallback)
     fallback = _why_not(context, cycle, supply, trained)
     drift = [] if fallback else _drift(context, cycle, trained)
     rows = [(cycle.as_of, cycle.cutoff, trained.model_id, *one) for one in drift]
@@ -82,17 +88,21 @@ def _size(context: RunContext, cycle: Cycle) -> int:
 
 
 def _why_not(context: RunContext, cycle: Cycle, supply: Supply, trained: Trained) -> str | None:
-    if trained.trained_as_of > cycle.as_of:
-        return f"{trained.model_id} knows what came after {cycle.as_of}"
     age = (cycle.as_of - trained.trained_as_of).days
     most = context.configuration.models.use.max_age_days
     if age > most:
         return f"{trained.model_id} is {age} days old; {most} are the most"
-    statuses = supply.statuses()
-    items = dict.fromkeys(one.item for one in trained.features)
-    lacking = [item for item in items if statuses.get(item) is not ItemStatus.supplied]
+    try:
+        used = trained.scorer(context.configuration.models).used_items
+    except XGBoostError:
+        return f"the trees of {trained.model_id} cannot be read by this version of xgboost"
+    statuses, view = supply.statuses(), context.configuration.view
+    lacking = [item for item in used if statuses.get(item) is not ItemStatus.supplied]
     if lacking:
         return f"{trained.model_id} needs {', '.join(lacking)}, not supplied on {cycle.as_of}"
+    changed = [one for one in used if view.definition_fingerprint(one) != trained.definitions.get(one)]
+    if changed:
+        return f"{trained.model_id} has learned another meaning of {', '.join(changed)}"
     return None
 
 
@@ -101,16 +111,25 @@ def _drift(context: RunContext, cycle: Cycle, trained: Trained) -> list[tuple[st
     use = context.configuration.models.use
     view = view_of(context, cycle)
     rows = _size(context, cycle)
+    # Those it has learned from were active.
+    view = view.where("coalesce(subscription_status, 'active') = 'active'")
     if rows > SAMPLE:
-        view = view.where(f"pmod(xxhash64(subscription_id), {rows}) < {SAMPLE}")
+        view = view.where(f"pmod(xxhash64('drift', subscription_id), {rows}) < {SAMPLE}")
     matrix = matrix_of(view.selectExpr(*feature_columns(trained.features)).toArrow(), len(trained.features))
     names = [one.name for one in trained.features]
+    if not len(matrix):
+        return []
+
+    def shift(was: Spread, values: Floats) -> float:
+        """The index less what chance alone makes of so few."""
+        return max(0.0, stability(was, values) - noise(was, len(values)))
+
     found = [
-        (name, stability(was, values), False)
+        (name, shift(was, values), False)
         for name, was, values in zip(names, trained.spreads, matrix.T, strict=True)
     ]
     raw, _ = trained.scorer(context.configuration.models).by_item(matrix)
-    found.append((SCORE, stability(trained.score_spread, raw), True))
+    found.append((SCORE, shift(trained.score_spread, raw), True))
 
     def verdict(psi: float, stops: bool) -> str:
         if stops and psi >= use.psi_stop:

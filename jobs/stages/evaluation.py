@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 
+from jobs.kernel.errors import CycleError, Issue
 from jobs.modelling import metrics
 from jobs.modelling.evaluation import Data, How, Judged, judge
 from jobs.modelling.features import directions
@@ -15,8 +16,8 @@ from jobs.modelling.metrics import Interval
 from jobs.modelling.trees import Scorer
 from jobs.stages.context import RunContext
 from jobs.stages.registry import find
-from jobs.stages.samples import TERM, Samples, samples_of
-from jobs.stages.training import folds_of, refuse_leaks
+from jobs.stages.samples import TERM, Samples, matrix_of, samples_of
+from jobs.stages.training import folds_of, lag_of, refuse_leaks
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,6 @@ def evaluate(context: RunContext, name: str, as_of: date) -> Evaluation:
     model, training = settings.models[name], settings.training
     samples = samples_of(context, name, as_of)
     refuse_leaks(samples, training.leak_auc)
-    context.progress(
-        f"{name}: {len(samples.labels):,} customers of {len(samples.bases)} dates, "
-        f"{samples.labels.sum():,} positive, {len(samples.features)} features"
-    )
 
     def scorer(booster: bytes, steps: tuple[tuple[float, float], ...]) -> Scorer:
         return Scorer(booster, samples.features, steps, settings.use.reasons, training.threads)
@@ -59,11 +56,16 @@ def evaluate(context: RunContext, name: str, as_of: date) -> Evaluation:
         constraints=directions(samples.features, model.rising, model.falling),
         scorer=scorer,
         smoothing=context.configuration.risk.smoothing,
+        least_bin=training.least_bin,
+        lag=lag_of(model),
         reach=settings.evaluation.reach,
         resamples=settings.evaluation.resamples,
         progress=context.progress,
     )
-    judged = judge(_data(samples, training.folds), how)
+    try:
+        judged = judge(_data(samples, training.folds), how)
+    except ValueError as error:
+        raise CycleError(Issue("MODEL_NO_DATA", f"{name}: {error}")) from None
     return Evaluation(name, as_of, samples.bases, judged)
 
 
@@ -109,20 +111,16 @@ def compare(context: RunContext, first_id: str, second_id: str, as_of: date) -> 
         CycleError: When a model is not known, or there are no such customers.
     """
     models = [find(context, model_id) for model_id in (first_id, second_id)]
-    samples = samples_of(context, models[0].model, as_of)
-    mine = samples.base_of_row == len(samples.bases) - 1
-    labels = samples.labels[mine]
-    places = {one.name: place for place, one in enumerate(samples.features)}
+    if models[0].model != models[1].model:
+        message = f"{first_id} foretells {models[0].model}, {second_id} {models[1].model}"
+        raise CycleError(Issue("MODEL_UNKNOWN", message))
+    # One base: more would take away the items that earlier dates lack.
+    samples = samples_of(context, models[0].model, as_of, 1)
+    labels = samples.labels
     scores = []
     for one in models:
-        # What the samples lack is unknown to the model.
-        columns = [
-            samples.matrix[mine, places[feature.name]]
-            if feature.name in places
-            else np.full(int(mine.sum()), np.nan, np.float32)
-            for feature in one.features
-        ]
-        scores.append(one.scorer(context.configuration.models).by_item(np.column_stack(columns))[0])
+        matrix = matrix_of(samples.with_features(one.features), len(one.features))
+        scores.append(one.scorer(context.configuration.models).by_item(matrix)[0])
     kinds = {"auc": metrics.auc, "pr_auc": metrics.pr_auc, "lift": metrics.lift}
     keys = np.arange(len(labels))
     resamples = context.configuration.models.evaluation.resamples
@@ -139,5 +137,7 @@ def compare(context: RunContext, first_id: str, second_id: str, as_of: date) -> 
         for one, score in zip(models, scores, strict=True)
     }
     base = samples.bases[-1]
-    learned = tuple(one.model_id for one in models if base in one.bases)
+    settings = context.configuration.models.models[models[0].model]
+    time = timedelta(days=settings.gap_days + settings.days)
+    learned = tuple(one.model_id for one in models if max(one.bases) + time > base)
     return Comparison(base, len(labels), figures, gain, learned)

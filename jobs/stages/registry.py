@@ -19,6 +19,7 @@ from jobs.storage.frames import frame_of
 
 MODELS = "models"
 PROMOTIONS = "promotions"
+PROMOTE = "promote"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Trained:
         bases: Dates at which customers were taken.
         features: What it looks at.
         spreads: How each was spread among those it has learned from.
+        definitions: Fingerprint of what each item meant.
         score_spread: How the raw probability was.
         steps: Calibration.
         metrics: Of customers it has not learned from.
@@ -44,6 +46,7 @@ class Trained:
     bases: tuple[date, ...]
     features: tuple[Feature, ...]
     spreads: tuple[Spread, ...]
+    definitions: Mapping[str, str]
     score_spread: Spread
     steps: tuple[tuple[float, float], ...]
     metrics: Mapping[str, float]
@@ -86,6 +89,7 @@ def add(context: RunContext, trained: Trained, lineage: Lineage) -> bool:
         "customers": lineage.customers,
         "positive": lineage.positive,
         "features": [dict(zip(names, one, strict=True)) for one in features],
+        "definitions": dict(trained.definitions),
         "score_edges": list(trained.score_spread.edges),
         "score_shares": list(trained.score_spread.shares),
         "steps": [{"raw": raw, "probability": probability} for raw, probability in trained.steps],
@@ -117,6 +121,7 @@ def _trained(row: Mapping[str, Any]) -> Trained:
         bases=tuple(row["bases"]),
         features=tuple(Feature(one["item"], one["value"]) for one in row["features"]),
         spreads=tuple(Spread(tuple(one["edges"]), tuple(one["shares"])) for one in row["features"]),
+        definitions=row["definitions"],
         score_spread=Spread(tuple(row["score_edges"]), tuple(row["score_shares"])),
         steps=tuple((one["raw"], one["probability"]) for one in row["steps"]),
         metrics=row["metrics"],
@@ -139,32 +144,52 @@ def find(context: RunContext, model_id: str) -> Trained:
     return models[model_id]
 
 
-def _stack(context: RunContext, model: str) -> list[str | None]:
-    """What was in use before the model that is, and last that model; the formula comes first of all."""
+def _stack(context: RunContext, model: str) -> list[str]:
+    """The models that were put in use and not taken back, the one in use last."""
     rows = context.warehouse.read_or_empty(context.table(PROMOTIONS))
-    stack: list[str | None] = [None]
+    stack: list[str] = []
     for row in rows.where(f"model = {literal(model)}").orderBy("promoted_at").collect():
-        if row["action"] == "promote":
+        if row["action"] == PROMOTE:
             stack.append(row["model_id"])
         else:
-            stack.pop()
+            stack = stack[:-1]
     return stack
 
 
-def in_use(context: RunContext, model: str) -> Trained | None:
-    """The model that is in use, if any."""
-    model_id = _stack(context, model)[-1]
-    return None if model_id is None else find(context, model_id)
+def in_use(context: RunContext, model: str) -> str | None:
+    """The id of the model that is in use, if any."""
+    stack = _stack(context, model)
+    return stack[-1] if stack else None
+
+
+def usable(context: RunContext, model: str, as_of: date) -> tuple[Trained | None, str | None]:
+    """The model in use that counts on a date: the last one put in use that does not know what came after.
+
+    A date that is run again after a newer model was put in use so has the one it had.
+
+    Returns:
+        The model, or None with the reason why there is none; both None when none was ever put in use.
+    """
+    stack = _stack(context, model)
+    models = {one.model_id: one for one in trained_models(context)} if stack else {}
+    for model_id in reversed(stack):
+        if model_id not in models:
+            return None, f"{model_id} is no longer in the table {MODELS}"
+        if models[model_id].trained_as_of <= as_of:
+            return models[model_id], None
+    return None, f"{stack[-1]} knows what came after {as_of}" if stack else None
 
 
 def promote(context: RunContext, model_id: str, by: str, reason: str) -> Trained:
     """Puts a model in use.
 
     Raises:
-        CycleError: When there is none of that id.
+        CycleError: When there is none of that id, or it is in use already.
     """
     trained = find(context, model_id)
-    _note(context, trained.model, model_id, "promote", by, reason)
+    if in_use(context, trained.model) == model_id:
+        raise CycleError(Issue("MODEL_IN_USE", f"{model_id} is in use already"))
+    _note(context, trained.model, model_id, PROMOTE, by, reason)
     return trained
 
 
@@ -175,10 +200,10 @@ def rollback(context: RunContext, model: str, by: str, reason: str) -> str | Non
         CycleError: When none is in use.
     """
     stack = _stack(context, model)
-    if stack[-1] is None:
+    if not stack:
         message = f"no model '{model}' is in use; there is nothing to go back from"
         raise CycleError(Issue("MODEL_UNKNOWN", message))
-    before = stack[-2]
+    before = stack[-2] if len(stack) > 1 else None
     _note(context, model, before, "rollback", by, reason)
     return before
 

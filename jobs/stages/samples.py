@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.config.models import LATER, Event, Model
+from jobs.config.models import LATER, Event, Model, Training
 from jobs.contracts.supply import ItemStatus, Supply
 from jobs.domain.risk import usable_terms
 from jobs.domain.view import known_at
@@ -21,7 +21,7 @@ from jobs.expressions.nodes import Name, Node, names, substitute
 from jobs.expressions.parse import parse
 from jobs.expressions.sql import literal, quote, to_sql
 from jobs.kernel.cycle import Cycle, CycleKind, last_complete_month, month_end, month_start
-from jobs.kernel.errors import CycleError, Issue
+from jobs.kernel.errors import ConfigError, CycleError, Issue, did_you_mean
 from jobs.modelling.features import Feature, features_of
 from jobs.stages.context import RunContext
 from jobs.stages.snapshot import supply_at
@@ -33,6 +33,7 @@ FEATURE = "f"
 
 TERM = "term "
 GRAINS = 1_000_000
+QUIET_DAYS = 7
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Samples:
     """Customers at base dates, with what they did in the time after.
 
     Attributes:
-        rows: subscription_id, base, label (0 or 1), active_value, spend, the groups of the formula's terms
-            and the features; as many rows as one machine holds, at rest.
+        rows: The view's columns with base, label (0 or 1), active_value, spend and the groups of the
+            formula's terms; as many rows as one machine holds, at rest.
         features: What the features are.
         bases: The base dates, rising.
         terms: The formula's terms that can be told at all of them.
@@ -56,8 +57,15 @@ class Samples:
 
     @cached_property
     def table(self) -> pa.Table:
-        """The rows, in the order of base and subscription."""
-        return self.rows.toArrow().sort_by([("base", "ascending"), ("subscription_id", "ascending")])
+        """What is known of the rows and their features f0, f1, ..., in the order of base and subscription."""
+        return self.with_features(self.features)
+
+    def with_features(self, features: Sequence[Feature]) -> pa.Table:
+        """The same rows with other features."""
+        head = ["subscription_id", "base", "label", "active_value", "spend"]
+        head += [quote(f"{TERM}{term}") for term in self.terms]
+        chosen = self.rows.selectExpr(*head, *feature_columns(features))
+        return chosen.toArrow().sort_by([("base", "ascending"), ("subscription_id", "ascending")])
 
     @cached_property
     def matrix(self) -> npt.NDArray[np.float32]:
@@ -93,16 +101,27 @@ def at_date(context: RunContext, as_of: date) -> Cycle:
     return Cycle(CycleKind.daily, as_of, as_of + timedelta(days=grace))
 
 
-def samples_of(context: RunContext, name: str, as_of: date) -> Samples:
+def samples_of(context: RunContext, name: str, as_of: date, most_bases: int | None = None) -> Samples:
     """The samples of a model, as known on a date.
 
+    Args:
+        context: The run.
+        name: The model.
+        as_of: Last date anything is known of.
+        most_bases: Base dates at most; as many as conf/models.yaml says by default.
+
     Raises:
-        CycleError: When there are none, or too few positive cases.
+        ConfigError: When there is no such model.
+        CycleError: When there is too little to learn from.
     """
     settings = context.configuration.models
+    if name not in settings.models:
+        hint = did_you_mean(name, settings.models)
+        message = f"there is no model '{name}' in conf/models.yaml{hint}"
+        raise ConfigError(Issue("CONF_UNKNOWN_REFERENCE", message))
     model, training = settings.models[name], settings.training
     now = at_date(context, as_of)
-    bases = _bases(context, model, now)
+    bases = _bases(context, model, now, most_bases or training.bases)
     supplies = [supply_at(context, base) for base in bases]
     items = _items(context, model, supplies)
     terms = _terms(context, supplies)
@@ -112,17 +131,18 @@ def samples_of(context: RunContext, name: str, as_of: date) -> Samples:
     share = min(1.0, training.max_rows / max(1, sum(rows for _, rows in built)))
     frames = [_labelled(context, model, base, now, share, terms) for base in bases]
     rows = settled(reduce(DataFrame.unionByName, frames))
-    positive = rows.where("label = 1").count()
-    if positive < training.least_positive:
-        few = f"{positive} positive cases since {bases[0].as_of}"
-        message = f"{name}: {few}; at least {training.least_positive} are needed"
-        raise CycleError(Issue("MODEL_NO_DATA", message))
+    positive, others = _check_cases(name, rows, bases, training)
     types = {item: context.configuration.view.items[item].type for item in items}
+    rows = rows.where("label IS NOT NULL")
     features = features_of(types, _values(rows, types, training.max_values))
-    head = ["subscription_id", "base", "label", "active_value", "spend"]
-    head += [quote(f"{TERM}{term}") for term in terms]
+    if not features:
+        raise CycleError(Issue("MODEL_NO_DATA", f"{name}: no item is supplied at {bases[0].as_of}"))
+    context.progress(
+        f"{name}: {positive + others:,} customers of {len(bases)} dates, {positive:,} positive, "
+        f"{len(features)} features"
+    )
     return Samples(
-        rows.selectExpr(*head, *feature_columns(features)),
+        rows,
         features,
         tuple(base.as_of for base in bases),
         tuple(terms),
@@ -130,7 +150,39 @@ def samples_of(context: RunContext, name: str, as_of: date) -> Samples:
     )
 
 
-def _bases(context: RunContext, model: Model, now: Cycle) -> list[Cycle]:
+def _check_cases(name: str, rows: DataFrame, bases: Sequence[Cycle], training: Training) -> tuple[int, int]:
+    """Counts positive cases and others, of which there have to be enough, and few of unknown outcome.
+
+    Raises:
+        CycleError: When not. Who is lost is known by one sign of many, who is not by all of them: were those
+            left out of whom something is unknown, the rest would look worse than they are.
+    """
+    counts = rows.groupBy("base").agg(
+        F.count("*"), F.count("label"), F.coalesce(F.sum("label"), F.lit(0)).cast("int")
+    )
+    found = {row[0]: (row[1], row[2], row[3]) for row in counts.collect()}
+    issues = []
+    for base in bases:
+        size, known, _ = found.get(base.as_of, (0, 0, 0))
+        unknown = 1 - known / size if size else 1.0
+        if unknown > training.most_unknown:
+            what = f"the outcome of {unknown:.1%} of the customers of {base.as_of} is not known"
+            issues.append(
+                Issue("MODEL_NO_DATA", f"{name}: {what}; at most {training.most_unknown:.1%} may be")
+            )
+    positive = sum(one for _, _, one in found.values())
+    others = sum(known for _, known, _ in found.values()) - positive
+    if not issues and min(positive, others) < training.least_cases:
+        told = f"{positive} positive cases and {others} others since {bases[0].as_of}"
+        issues.append(
+            Issue("MODEL_NO_DATA", f"{name}: {told}; at least {training.least_cases} of each are needed")
+        )
+    if issues:
+        raise CycleError(issues)
+    return positive, others
+
+
+def _bases(context: RunContext, model: Model, now: Cycle, most: int) -> list[Cycle]:
     """The dates that are learned from: month ends, or the snapshot, whose time has passed by now.
 
     Raises:
@@ -142,18 +194,24 @@ def _bases(context: RunContext, model: Model, now: Cycle) -> list[Cycle]:
     found: list[Cycle] = []
     newest: set[str] = set()
     reason = f"no base date has passed {model.gap_days + model.days} days before {now.as_of}"
-    while end <= matured and len(found) < training.bases:
+    while end <= matured and len(found) < most:
         base = at_date(context, end)
         supply = supply_at(context, base)
+        if supply.delivered["subscriptions"].data_from is None:
+            reason = reason if newest else f"nothing is known of {end}, and {reason}"
+            break
         why = _why_not(context, model, base, now, supply)
         items = _supplied(supply)
         if why is None and found and len(items & newest) < training.least_items * len(newest):
-            why = f"{len(items & newest)} of {len(newest)} items are supplied on {end}"
-        if why is not None:
-            reason = why
             break
-        newest = newest or items
-        found.insert(0, base)
+        if why is None:
+            newest = newest or items
+            found.insert(0, base)
+        elif found:
+            break
+        else:
+            # Whoever left lately may not be told yet: an earlier date serves as well.
+            reason = why
         if calendar.snapshot is not None:
             break
         end = month_start(end) - timedelta(days=1)
@@ -164,15 +222,13 @@ def _bases(context: RunContext, model: Model, now: Cycle) -> list[Cycle]:
 
 def _why_not(context: RunContext, model: Model, base: Cycle, now: Cycle, supply: Supply) -> str | None:
     """Why a date cannot be a base, if so."""
-    if supply.delivered["subscriptions"].data_from is None:
-        return f"nothing is known of {base.as_of}"
     last = base.as_of + timedelta(days=model.gap_days + model.days)
     for outcome in model.target:
         if outcome.contract is not None:
-            why = _not_told(context, outcome.contract, base.as_of, last, model.days // 2, now)
+            why = _not_told(context, outcome.contract, base.as_of, last, now)
         else:
             before, after = outcome.items
-            end = _supplied(supply_at(context, at_date(context, last)))
+            end = _supplied(supply_at(context, _end_of(last, now)))
             lacking = [f"{item} on {base.as_of}" for item in sorted(before - _supplied(supply))]
             lacking += [f"{item} on {last}" for item in sorted(after - end)]
             why = f"the target needs {', '.join(lacking)}, not supplied" if lacking else None
@@ -181,20 +237,22 @@ def _why_not(context: RunContext, model: Model, base: Cycle, now: Cycle, supply:
     return None
 
 
-def _not_told(
-    context: RunContext, contract: str, begin: date, last: date, slack: int, now: Cycle
-) -> str | None:
+def _end_of(last: date, now: Cycle) -> Cycle:
+    """The end of a time, as known now."""
+    return Cycle(CycleKind.daily, last, now.cutoff)
+
+
+def _not_told(context: RunContext, contract: str, begin: date, last: date, now: Cycle) -> str | None:
     """Why the rows of a contract do not tell what happened in a time, if so."""
     outcome = supply_at(context, now).delivered.get(contract)
     if outcome is None or outcome.data_from is None or outcome.data_until is None:
         return f"the source delivers no {contract}"
-    # As with the formula: who left near the end may be told later, but half of the time has to be told.
-    middle = last - timedelta(days=slack)
-    if outcome.data_until < middle:
+    # Where few have an event, its last date lies before the end of what is told.
+    if outcome.data_until < last - timedelta(days=QUIET_DAYS):
         return f"{contract} end on {outcome.data_until}, and those until {last} are needed"
     # A source that delivers once may give one date for all.
     once = context.configuration.calendar.snapshot is not None
-    if not once and outcome.data_from > middle:
+    if not once and outcome.data_from > begin + timedelta(days=QUIET_DAYS):
         return f"{contract} begin on {outcome.data_from}, and those from {begin} are needed"
     return None
 
@@ -222,8 +280,8 @@ def _labelled(
 ) -> DataFrame:
     """Who was active at a base, with label: whether the target came to pass within the days after the gap.
 
-    Who had it within the gap, or something that is kept apart, or of whom it is not known, is left out. If
-    many are thinned, then by the subscription, so that the shares of both classes stay as they are.
+    Null is unknown. Who had it within the gap, or something that is kept apart, is left out. If many are
+    thinned, then by the subscription, so that the shares of both classes stay as they are.
     """
     last = base.as_of + timedelta(days=model.gap_days + model.days)
     begin = base.as_of + timedelta(days=model.gap_days)
@@ -246,7 +304,7 @@ def _labelled(
         *groups,
     )
     columns = view.columns
-    if model.apart is not None:
+    if model.apart is not None and model.apart.contract in context.source.contracts:
         view = view.join(who(model.apart), "subscription_id", "left_anti")
     hits = []
     for place, outcome in enumerate(model.target):
@@ -257,11 +315,14 @@ def _labelled(
             hits.append(f"{quote(on)} IS NOT NULL")
     changes = [parse(outcome.later) for outcome in model.target if outcome.later is not None]
     if changes:
-        view = view.join(_at_end(context, changes, at_date(context, last)), "subscription_id", "left")
+        view = view.join(_at_end(context, changes, _end_of(last, now)), "subscription_id", "left")
         hits += [f"({to_sql(substitute(tree, _end_column))})" for tree in changes]
+    # Of whom an item is unknown at the base, nothing could be told, whatever came of him.
+    before = sorted(set().union(*(outcome.items[0] for outcome in model.target)))
+    view = view.where(" AND ".join(f"{quote(item)} IS NOT NULL" for item in before) or "TRUE")
     # OR of SQL: true when one is, unknown when none is and one is unknown.
     rows = view.withColumn("label", F.expr(" OR ".join(hits)).cast("int"))
-    return rows.where("label IS NOT NULL").select(*columns, "label")
+    return rows.select(*columns, "label")
 
 
 def _end_column(node: Node) -> Node | None:

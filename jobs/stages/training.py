@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from datetime import date
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,53 +14,54 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from xgboost.spark import SparkXGBClassifier
 
-from jobs.config.models import Training
+from jobs.config.models import Model, Training
 from jobs.kernel.errors import CycleError, Issue
 from jobs.kernel.ids import hash_of
 from jobs.modelling import metrics
 from jobs.modelling.drift import spread_of
 from jobs.modelling.evaluation import steps_of
-from jobs.modelling.features import directions
+from jobs.modelling.features import directions, items_of
+from jobs.modelling.leaks import separation
 from jobs.modelling.trees import Scorer, train
 from jobs.stages.context import RunContext
 from jobs.stages.registry import Lineage, Trained, add
-from jobs.stages.samples import FEATURE, Samples, at_date, samples_of
+from jobs.stages.samples import FEATURE, Samples, at_date, feature_columns, samples_of
 
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.integer[Any]]
+Bools = npt.NDArray[np.bool_]
 
 
 def train_model(context: RunContext, name: str, as_of: date) -> Trained:
     """Trains a model as of a date and registers it; see samples_of for what it learns from.
 
-    With two base dates or more the last is kept for the calibration. With one, the raw probabilities that
-    models trained on the other folds give its customers serve for it.
+    Where there are enough base dates the last is kept for the calibration, and the trees learn from those
+    whose time had passed by then. Otherwise the raw probabilities that models trained on the other folds give
+    the same customers serve for it.
 
     Raises:
         CycleError: When there is too little to learn from, or an item knows the future.
     """
     started = context.clock()
-    settings = context.configuration.models
+    settings, view = context.configuration.models, context.configuration.view
     model, training = settings.models[name], settings.training
     samples = samples_of(context, name, as_of)
     refuse_leaks(samples, training.leak_auc)
-    context.progress(
-        f"{name}: {len(samples.labels):,} customers of {len(samples.bases)} dates, "
-        f"{samples.labels.sum():,} positive, {len(samples.features)} features"
-    )
     constraints = directions(samples.features, model.rising, model.falling)
-    last = samples.base_of_row == len(samples.bases) - 1
-    later = len(samples.bases) > 1 and min(samples.labels[last].sum(), samples.labels[~last].sum()) > 0
-    learned = samples.rows.where(F.col("base") < F.lit(samples.bases[-1])) if later else samples.rows
-    booster = _boosted(learned, samples, training, constraints)
+    calibrating, learning = _split(samples, lag_of(model), training.least_cases)
+    learned = [samples.bases[place] for place in np.unique(samples.base_of_row[learning])]
+    rows = samples.rows.where(F.col("base").isin(learned))
+    booster = _boosted(rows, samples, training, constraints)
+    later = not calibrating.all()
     if later:
-        raw = Scorer(booster, samples.features, (), settings.use.reasons).by_item(samples.matrix[last])[0]
-        labels = samples.labels[last]
+        scorer = Scorer(booster, samples.features, (), settings.use.reasons)
+        raw = scorer.by_item(samples.matrix[calibrating])[0]
     else:
-        raw, labels = _out_of_fold(samples, training, constraints), samples.labels
-    steps = steps_of(raw, labels, context.configuration.risk.smoothing)
+        raw = _out_of_fold(samples, training, constraints)
+    labels = samples.labels[calibrating]
+    steps = steps_of(raw, labels, training.least_bin)
     scorer = Scorer(booster, samples.features, steps, settings.use.reasons)
-    known = samples.matrix[~last] if later else samples.matrix
+    known = samples.matrix[learning]
     trained = Trained(
         model_id=f"{name}-{as_of}-{hash_of(booster.hex(), str(steps))[:8]}",
         model=name,
@@ -66,6 +69,7 @@ def train_model(context: RunContext, name: str, as_of: date) -> Trained:
         bases=samples.bases,
         features=samples.features,
         spreads=tuple(spread_of(column) for column in known.T),
+        definitions={item: view.definition_fingerprint(item) for item in scorer.items},
         score_spread=spread_of(raw),
         steps=steps,
         metrics=_figures(labels, raw, scorer.calibrated(raw)),
@@ -86,6 +90,23 @@ def train_model(context: RunContext, name: str, as_of: date) -> Trained:
     return trained
 
 
+def lag_of(model: Model) -> int:
+    """Month ends by which a base lies after another whose time has passed; a day or two do not count."""
+    return max(1, math.ceil((model.gap_days + model.days) / 31))
+
+
+def _split(samples: Samples, lag: int, least: int) -> tuple[Bools, Bools]:
+    """The rows that calibrate, and those that are learned from; all of them both where dates are too few."""
+    last = len(samples.bases) - 1
+    calibrating, learning = samples.base_of_row == last, samples.base_of_row <= last - lag
+    for rows in (calibrating, learning):
+        positive = int(samples.labels[rows].sum())
+        if min(positive, int(rows.sum()) - positive) < least:
+            every = np.ones(len(samples.labels), bool)
+            return every, every
+    return calibrating, learning
+
+
 def refuse_leaks(samples: Samples, limit: float) -> None:
     """Refuses items that alone separate the positive cases better than anything known beforehand could.
 
@@ -93,15 +114,12 @@ def refuse_leaks(samples: Samples, limit: float) -> None:
         CycleError: When there are any.
     """
     issues = []
-    for place, feature in enumerate(samples.features):
-        values = samples.matrix[:, place]
-        # Unknown on its own side: that a value is there can give the future away as well.
-        filled = np.where(np.isnan(values), np.float32(-1e30), values)
-        above = metrics.auc(samples.labels, filled)
-        found = max(above, 1 - above)
-        if found >= limit:
+    starts = [*items_of(samples.features).items(), ("", len(samples.features))]
+    for (item, start), (_, end) in pairwise(starts):
+        found = separation(samples.matrix[:, start:end], samples.labels)
+        if not found < limit:
             message = (
-                f"'{feature.name}' alone tells the positive cases with an AUC of {found:.3f}; "
+                f"'{item}' alone tells the positive cases with an AUC of {found:.3f}; "
                 "if it does not know the future, raise training.leak_auc, else name it in leave_out"
             )
             issues.append(Issue("MODEL_LEAK", message))
@@ -116,7 +134,8 @@ def _boosted(rows: DataFrame, samples: Samples, training: Training, constraints:
     the partitions of the table matter.
     """
     columns = [f"{FEATURE}{place}" for place in range(len(samples.features))]
-    chosen = rows.select("subscription_id", "base", "label", *columns)
+    head = ["subscription_id", "base", "label"]
+    chosen = rows.selectExpr(*head, *feature_columns(samples.features))
     placed = chosen.repartition(training.workers, "subscription_id")
     placed = placed.sortWithinPartitions("subscription_id", "base").localCheckpoint()
     estimator = SparkXGBClassifier(

@@ -20,7 +20,7 @@ class LedgerRow:
     """What a stage did.
 
     Attributes:
-        stage: ingest, build_view, score_risk, identify_moments, dispatch, or date for a whole date.
+        stage: ingest, build_view, score_risk, identify_moments, dispatch, train, or date for a whole date.
         result: complete, unchanged, started or failed.
     """
 

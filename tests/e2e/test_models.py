@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,16 @@ from typer.testing import CliRunner
 from jobs.cli import app
 from jobs.kernel.cycle import CycleKind
 from jobs.kernel.errors import CycleError
+from jobs.modelling.features import directions
+from jobs.modelling.trees import train
+from jobs.stages.apply_model import apply_model
 from jobs.stages.context import RunContext, open_run
 from jobs.stages.evaluation import compare, evaluate
-from jobs.stages.registry import in_use, promote, rollback
+from jobs.stages.evaluation_page import as_data, page
+from jobs.stages.registry import find, in_use, promote, rollback, usable
 from jobs.stages.samples import at_date, matrix_of, samples_of
 from jobs.stages.scores import write_scores
+from jobs.stages.snapshot import supply_at
 from jobs.stages.training import train_model
 from jobs.stages.view import view_of
 from tests.e2e.conftest import Province
@@ -32,7 +38,7 @@ from tests.e2e.conftest import Province
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 AS_OF, BASE = date(2026, 5, 31), date(2026, 4, 30)
-FEW = {"least_positive": 5}
+FEW = {"least_cases": 5}
 
 
 @dataclass
@@ -73,6 +79,12 @@ def lab(province: Province, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture(scope="module")
 def trained(lab: Lab) -> str:
     return train_model(lab.context, "churn", AS_OF).model_id
+
+
+def use_model(lab: Lab, model_id: str) -> None:
+    """Puts a model in use, unless it is."""
+    if in_use(lab.context, "churn") != model_id:
+        promote(lab.context, model_id, "test", "to see")
 
 
 def _leavers(province: Province, after: str, until: str) -> dict[str, set[str]]:
@@ -148,7 +160,7 @@ def test_training_again_gives_the_same_bytes_whatever_the_order_and_the_files(la
 def test_scores_are_what_the_trees_say_of_the_view(lab: Lab, trained: str) -> None:
     """Features, trees, calibration and reasons from the tables alone, by Polars and xgboost."""
     before = lab.scores()
-    promote(lab.context, trained, "test", "to see")
+    use_model(lab, trained)
     write_scores(lab.context, at_date(lab.context, AS_OF))
     rows = lab.scores()
     model = lab.table("models").filter(pl.col("model_id") == trained).to_dicts()[0]
@@ -196,27 +208,68 @@ def test_scores_are_what_the_trees_say_of_the_view(lab: Lab, trained: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("day", "changes", "reason"),
+    ("changes", "reason"),
     [
-        (date(2026, 5, 30), {}, "knows what came after 2026-05-30"),
-        (AS_OF, {"use": {"psi_stop": 1e-9}}, "has drifted: the stability index of its score is"),
+        ({"psi_stop": -1.0}, "has drifted: the stability index of its score is"),
+        ({"max_age_days": -1}, "is 0 days old; -1 are the most"),
     ],
 )
 def test_a_model_that_is_not_to_be_trusted_gives_way_to_the_formula(
-    lab: Lab, trained: str, day: date, changes: dict[str, dict[str, object]], reason: str
+    lab: Lab, trained: str, changes: dict[str, object], reason: str
 ) -> None:
-    promote(lab.context, trained, "test", "to see")
-    context = lab.with_models(**changes)
-    write_scores(context, at_date(context, day))
-    rows = lab.scores(day)
+    use_model(lab, trained)
+    context = lab.with_models(use=changes)
+    write_scores(context, at_date(context, AS_OF))
+    rows = lab.scores()
     assert set(rows["model_version"]) == {"formula@2026-04-30"}
     assert all(reason in text for text in rows["fallback"]) and rows.height > 900
     assert any(reason in line for line in lab.said)
     assert all(row["drivers"] is None and row["risk_score"] is not None for row in rows.to_dicts())
 
 
+def test_a_date_that_is_run_again_has_the_model_it_had(lab: Lab, trained: str) -> None:
+    while in_use(lab.context, "churn") is not None:
+        rollback(lab.context, "churn", "test", "to begin anew")
+    day = date(2026, 5, 30)
+    assert usable(lab.context, "churn", day) == (None, None)
+    older = train_model(lab.context, "churn", day)
+    assert older.model_id != trained and older.bases == (BASE,)
+    promote(lab.context, older.model_id, "test", "the first")
+    promote(lab.context, trained, "test", "the second")
+    for as_of, model_id in ((AS_OF, trained), (day, older.model_id)):
+        found, reason = usable(lab.context, "churn", as_of)
+        assert found is not None and found.model_id == model_id and reason is None
+    found, reason = usable(lab.context, "churn", day - timedelta(days=1))
+    assert found is None and reason == f"{trained} knows what came after 2026-05-29"
+    with pytest.raises(CycleError, match="is in use already"):
+        promote(lab.context, trained, "test", "once more")
+    assert rollback(lab.context, "churn", "test", "back") == older.model_id
+    compared = compare(lab.context, older.model_id, trained, AS_OF)
+    for name, gain in compared.gain.items():
+        first, second = (compared.figures[one][name] for one in (older.model_id, trained))
+        assert gain.value == pytest.approx(second - first)
+
+
+@pytest.mark.parametrize("what", ["row", "meaning", "bytes"])
+def test_a_model_that_cannot_be_used_any_more_stops_nothing(
+    lab: Lab, trained: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_model(lab, trained)
+    supply = supply_at(lab.context, at_date(lab.context, AS_OF))
+    if what == "meaning":
+        monkeypatch.setattr("jobs.contracts.view.CustomerView.definition_fingerprint", lambda *_: "another")
+        reason = f"{trained} has learned another meaning of "
+    else:
+        models = [] if what == "row" else [replace(find(lab.context, trained), booster=b"not trees")]
+        monkeypatch.setattr("jobs.stages.registry.trained_models", lambda _: models)
+        reason = f"{trained} is no longer in" if what == "row" else f"the trees of {trained} cannot be read"
+    applied = apply_model(lab.context, at_date(lab.context, AS_OF), supply)
+    assert applied.scores is None and applied.fallback is not None
+    assert applied.fallback.startswith(reason)
+
+
 def test_rolling_back_gives_the_scores_of_before(lab: Lab, province: Province, trained: str) -> None:
-    promote(lab.context, trained, "test", "to see")
+    use_model(lab, trained)
     while in_use(lab.context, "churn") is not None:
         before = rollback(lab.context, "churn", "test", "enough seen")
     assert before is None
@@ -226,6 +279,11 @@ def test_rolling_back_gives_the_scores_of_before(lab: Lab, province: Province, t
     was = pl.read_delta(str(province.warehouse / "risk_scores")).filter(pl.col("as_of") == AS_OF)
     assert lab.scores().equals(was.sort("subscription_id"))
     assert lab.table("model_drift").filter(pl.col("as_of") == AS_OF).is_empty()
+
+
+def direction_of(context: RunContext) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    model = context.configuration.models.models["churn"]
+    return model.rising, model.falling
 
 
 def test_with_several_dates_the_last_one_calibrates(lab: Lab) -> None:
@@ -241,13 +299,33 @@ def test_with_several_dates_the_last_one_calibrates(lab: Lab) -> None:
     raw = found.scorer(context.configuration.models).by_item(samples.matrix[later])[0]
     told = found.scorer(context.configuration.models).calibrated(raw)
     assert told.mean() == pytest.approx(samples.labels[later].mean(), rel=0.05)
+    # The trees are those of the earlier date alone, trained here without Spark.
+    training = context.configuration.models.training
+    constraints = directions(samples.features, *direction_of(context))
+    parameters = {**training.parameters.model_dump(), "nthread": 1}
+    alone = train(samples.matrix[~later], samples.labels[~later], parameters, constraints)
+    expected = alone.predict(xgboost.DMatrix(samples.matrix[later]))
+    assert np.corrcoef(expected, raw)[0, 1] > 0.999
+    both = train(samples.matrix, samples.labels, parameters, constraints)
+    assert np.corrcoef(both.predict(xgboost.DMatrix(samples.matrix[later])), raw)[0, 1] < 0.99
     assert row["customers"] == len(samples.labels) and row["positive"] == samples.labels.sum()
 
 
 def test_a_second_model_can_be_evaluated_and_compared(lab: Lab, trained: str) -> None:
-    found = evaluate(lab.with_models(training=FEW, evaluation={"resamples": 20}), "complaint", AS_OF)
+    found = evaluate(
+        lab.with_models(training={**FEW, "folds": 2}, evaluation={"resamples": 20}), "complaint", AS_OF
+    )
     assert found.bases == (BASE,) and found.judged.positive > 5
     assert {"random", "formula", "model"} <= set(found.judged.figures["all"])
+    html = page(found, "投诉", "Complaint", lab.context.configuration.view)
+    assert "投诉 / Complaint: evaluation as of 2026-05-31" in html and html.count("<svg") == 1
+    auc = found.judged.figures["all"]["model"]["auc"]
+    assert f"{auc.value:.3f} ({auc.low:.3f}-{auc.high:.3f})" in html
+    data = json.loads(json.dumps(as_data(found), allow_nan=False))
+    assert data["judged"]["figures"]["all"]["model"]["auc"]["value"] == auc.value
+    other = train_model(lab.with_models(training=FEW), "complaint", AS_OF)
+    with pytest.raises(CycleError, match="foretells churn"):
+        compare(lab.context, trained, other.model_id, AS_OF)
     compared = compare(lab.context, trained, trained, AS_OF)
     assert compared.has_learned == (trained, trained)
     assert [compared.gain[name].value for name in ("auc", "lift")] == [0, 0]
@@ -258,11 +336,11 @@ def test_a_second_model_can_be_evaluated_and_compared(lab: Lab, trained: str) ->
     ("name", "day", "code", "text"),
     [
         ("churn", date(2025, 12, 20), "MODEL_NO_DATA", "are needed"),
-        ("churn", date(2026, 5, 1), "MODEL_NO_DATA", "positive cases since"),
+        ("churn", AS_OF, "MODEL_NO_DATA", "positive cases and "),
     ],
 )
 def test_without_ground_nothing_is_learned(lab: Lab, name: str, day: date, code: str, text: str) -> None:
-    context = lab.with_models(training={"least_positive": 900})
+    context = lab.with_models(training={"least_cases": 900})
     with pytest.raises(CycleError) as found:
         train_model(context, name, day)
     assert found.value.codes == [code] and text in str(found.value)
@@ -293,7 +371,7 @@ def test_the_features_of_a_batch_are_those_of_the_table(lab: Lab) -> None:
 
 
 def test_people_can_look_at_models_and_at_the_risk_of_a_customer(lab: Lab, trained: str) -> None:
-    promote(lab.context, trained, "test", "to see")
+    use_model(lab, trained)
     write_scores(lab.context, lab.context.configuration.calendar.cycle(CycleKind.daily, AS_OF))
     where = ["--source", "conf/sources/synthetic.yaml", "--warehouse", str(lab.folder)]
     row: dict[str, Any] = lab.scores().filter(pl.col("drivers").list.len() > 0).to_dicts()[0]
@@ -301,5 +379,17 @@ def test_people_can_look_at_models_and_at_the_risk_of_a_customer(lab: Lab, train
     assert told.exit_code == 0, told.output
     assert f"by {trained}" in told.output and row["reasons_zh"][0] in told.output
     assert str(row["risk_score"]) in told.output
+    listed = CliRunner().invoke(app, ["risk", "list", *where])
+    assert listed.exit_code == 0 and f"* {trained}  auc " in listed.output
+    who = ["--by", "test", "--reason", "to see"]
+    unknown = CliRunner().invoke(app, ["risk", "promote", trained[:-1], *where, *who])
+    assert unknown.exit_code == 2
+    assert f"there is no model '{trained[:-1]}' (did you mean '{trained}'?)" in " ".join(
+        unknown.output.split()
+    )
+    few = CliRunner().invoke(app, ["risk", "train", *where, "--as-of", str(AS_OF)])
+    assert few.exit_code == 2 and "MODEL_NO_DATA" in few.output and "Traceback" not in few.output
+    other = CliRunner().invoke(app, ["risk", "train", *where, "--as-of", str(AS_OF), "--model", "chrn"])
+    assert other.exit_code == 2 and "did you mean 'churn'?" in other.output
     nobody = CliRunner().invoke(app, ["risk", "explain", "S-none", *where, "--as-of", str(AS_OF)])
     assert nobody.exit_code == 2 and "CUSTOMER_UNKNOWN" in nobody.output

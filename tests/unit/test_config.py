@@ -506,3 +506,22 @@ def test_an_outcome_comes_to_pass_in_one_way(
     )
     found = issues_of(lambda: load_models(project_copy.project, view, load_contracts(project_copy.project)))
     assert len(found) == 1 and "needs either contract and where, or later" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("psi_warn: 0.1", "psi_warn: 0.5", "psi_warn is above psi_stop"),
+        (
+            "falling: [tenure_days]",
+            "falling: [complaints_30d]",
+            "cannot both rise and fall with complaints_30d",
+        ),
+    ],
+)
+def test_settings_of_models_that_contradict_each_other(
+    project_copy: ProjectCopy, view: CustomerView, issues_of: Issues, old: str, new: str, expected: str
+) -> None:
+    project_copy.replace("conf/models.yaml", old, new)
+    found = issues_of(lambda: load_models(project_copy.project, view, load_contracts(project_copy.project)))
+    assert len(found) == 1 and expected in found[0]

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from jobs.modelling import metrics
 from jobs.modelling.baselines import EvidenceRegression, formula
-from jobs.modelling.drift import spread_of, stability
+from jobs.modelling.drift import noise, spread_of, stability
 from jobs.modelling.evaluation import Data, How, Judged, judge, steps_of
 from jobs.modelling.features import Feature, directions, features_of, items_of
+from jobs.modelling.leaks import separation
 from jobs.modelling.reasons import Wording, reasons_of, value_in_words
 from jobs.modelling.trees import Scorer, train
 
@@ -41,7 +42,7 @@ def planted(size: int = 4000, seed: int = 5) -> tuple[npt.NDArray[np.float32], n
 def scorer_of(matrix: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], reasons: int = 2) -> Scorer:
     trees = bytes(train(matrix, labels, PARAMETERS, (0,) * matrix.shape[1]).save_raw("ubj"))
     raw = Scorer(trees, FEATURES, (), reasons).by_item(matrix)[0]
-    return Scorer(trees, FEATURES, steps_of(raw, labels, 50), reasons)
+    return Scorer(trees, FEATURES, steps_of(raw, labels, 50, 50), reasons)
 
 
 def test_features_of_one_item_stand_side_by_side_and_dates_are_none() -> None:
@@ -110,9 +111,20 @@ def test_stability_by_hand(values: list[int | None]) -> None:
     moved = np.where(np.isnan(array), np.nan, array + 20)
     if not np.isnan(array).all() and before.edges:
         assert stability(before, moved) > 0
-    shifted = stability(before, np.full(10, np.nan))
-    known = 1 - before.shares[-1]
-    assert shifted > 1 if known > 0.5 else shifted >= 0
+    # Of a customer each in four kinds, all in the first: by the formula, with 0.0001 for nought.
+    four = spread_of(np.array([1.0, 2.0, 3.0, 4.0]))
+    small = 1e-4
+    expected = (1 - 0.25) * math.log(1 / 0.25) + 3 * (small - 0.25) * math.log(small / 0.25)
+    expected += 0.0  # nobody is unknown, then or now
+    assert stability(four, np.ones(9)) == pytest.approx(expected)
+
+
+def test_chance_alone_moves_the_index_by_what_noise_says() -> None:
+    chance = np.random.default_rng(4)
+    before = spread_of(chance.normal(size=100_000))
+    found = [stability(before, chance.normal(size=400)) for _ in range(200)]
+    assert np.mean(found) == pytest.approx(noise(before, 400), rel=0.15)
+    assert min(before.edges) > -4 and len(before.shares) == 11
 
 
 def test_what_items_add_makes_up_the_log_odds_the_trees_tell() -> None:
@@ -182,10 +194,44 @@ def test_a_probability_is_the_step_its_raw_one_stands_on() -> None:
     assert scorer.calibrated(raw).tolist() == [0.02, 0.02, 0.02, 0.3, 0.3]
 
 
-def test_training_does_not_depend_on_anything_but_its_rows() -> None:
-    matrix, labels = planted()
-    once, again = (train(matrix, labels, PARAMETERS, (0, 0, 0, 1)).save_raw("ubj") for _ in range(2))
-    assert once == again
+@pytest.mark.parametrize(("size", "rate"), [(4_000, 0.1), (33_000, 0.1), (60_000, 0.02)])
+def test_calibration_tells_the_probability_that_is_known(size: int, rate: float) -> None:
+    """Raw scores whose probability is known: the highest hundredth is told as high as it is."""
+    chance = np.random.default_rng(11)
+    true = 1 / (1 + np.exp(-(np.log(rate / (1 - rate)) - 0.5 + 1.2 * chance.normal(size=size))))
+    labels = (chance.random(size) < true).astype(np.int64)
+    raw = np.round(true**0.7, 6)  # in the right order, and too high
+    told = Scorer(b"", FEATURES, steps_of(raw, labels, 50), 1).calibrated(raw)
+    for share in (0.01, 0.1, 0.5, 1.0):
+        high = np.argsort(-raw)[: int(share * size)]
+        around = 4 * np.sqrt(true[high].mean() * (1 - true[high].mean()) / len(high))
+        assert told[high].mean() == pytest.approx(true[high].mean(), abs=around), share
+    assert told.min() > 0 and told.max() < 1
+
+
+@pytest.mark.parametrize("planted_as", ["apart", "in the middle", "by being known", "by value"])
+def test_a_leak_is_seen_however_it_tells(planted_as: str) -> None:
+    chance = np.random.default_rng(2)
+    labels = (chance.random(2000) < 0.05).astype(np.int64)
+    noise = chance.normal(size=2000)
+    left = labels == 1
+    columns = {
+        "apart": np.where(left, 9.0, noise)[:, None],
+        "in the middle": np.where(left, 0.0, np.sign(noise) * (1 + np.abs(noise)))[:, None],
+        "by being known": np.where(left, np.nan, noise)[:, None],
+        "by value": np.eye(6)[np.where(left, chance.integers(0, 3, 2000), chance.integers(3, 6, 2000))],
+    }[planted_as]
+    assert separation(columns, labels) > 0.95
+    assert 0.4 < separation(noise[:, None], labels) < 0.6
+
+
+def test_a_leak_about_few_is_seen_among_many() -> None:
+    chance = np.random.default_rng(2)
+    labels = np.zeros(950, np.int64)
+    labels[chance.choice(950, 14, replace=False)] = 1
+    age = chance.integers(15, 90, 950) + 500.0 * labels
+    assert separation(age[:, None], labels) > 0.98
+    assert separation(chance.integers(15, 90, 950).astype(float)[:, None], labels) < 0.75
 
 
 def test_a_rising_item_never_lowers_the_probability() -> None:
@@ -219,7 +265,7 @@ def test_evidence_regression_finds_what_is_planted() -> None:
     assert told.mean() == pytest.approx(outcome.mean(), abs=0.02)
 
 
-def judged_on(bases: int, labels_of_last: str = "own", **parameters: object) -> Judged:
+def judged_on(bases: int, labels_of_last: str = "own", lag: int = 1, **parameters: object) -> Judged:
     parts = [planted(1500, seed) for seed in range(bases)]
     matrix = np.concatenate([part[0] for part in parts])
     labels = np.concatenate([part[1] for part in parts])
@@ -228,9 +274,11 @@ def judged_on(bases: int, labels_of_last: str = "own", **parameters: object) -> 
     if labels_of_last == "shuffled":
         last = base == bases - 1
         labels[last] = np.random.default_rng(1).permutation(labels[last])
+    if labels_of_last == "all left":
+        labels[:] = 1
     brands: Sequence[str] = np.where(matrix[:, 2] == 1, "b", "other").tolist()
     rule = {**PARAMETERS, **parameters}
-    how = How(rule, (0, 0, 0, 0), lambda trees, steps: Scorer(trees, FEATURES, steps, 1), 50, 0.1, 40,
+    how = How(rule, (0, 0, 0, 0), lambda trees, steps: Scorer(trees, FEATURES, steps, 1), 50, 50, lag, 0.1, 40,
               lambda message: None)  # fmt: skip
     data = Data(
         keys=np.tile(np.arange(1500), bases),
@@ -261,6 +309,18 @@ def test_a_judgement_ranks_what_knows_more_above_what_knows_less(
     assert set(found.figures) == {"all", "active_value"}
     assert next(iter(found.drivers)) == "drop" and set(found.drivers) == {"drop", "brand", "noise"}
     assert list(found.by_base) == ([0] if bases == 1 else [2, 3])
+
+
+def test_an_outcome_that_reaches_into_the_next_date_is_not_learned_from() -> None:
+    """With two months' time, the date before has not passed: the one before that is taken."""
+    found = judged_on(6, lag=2)
+    assert found.scheme == "dates" and list(found.by_base) == [4, 5]
+    assert judged_on(4, lag=2).scheme == "folds"
+
+
+def test_customers_of_one_kind_cannot_be_judged() -> None:
+    with pytest.raises(ValueError, match="all of one kind"):
+        judged_on(1, labels_of_last="all left")
 
 
 @pytest.mark.parametrize("bases", [1, 3])
