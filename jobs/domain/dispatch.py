@@ -89,6 +89,11 @@ def candidates(moments: DataFrame, carried: DataFrame, plan: DispatchPlan) -> Da
     # What waits and fires again in the same occurrence is one alert, the one that waits.
     fresh = fresh.join(carried.select("alert_id"), "alert_id", "left_anti")
     rows = fresh.unionByName(carried.select(*fresh.columns))
+    # What fires anew says how things are now: what waits of the same moment is told no more.
+    moment = ["moment_id", "subscription_id"]
+    newer = fresh.groupBy(*moment).agg(F.max("alert_id").alias("_newer"))
+    rows = rows.join(newer, moment, "left")
+    superseded = "carried_from IS NOT NULL AND _newer IS NOT NULL"
     texts = {
         "severity": {rule.id: literal(rule.file.severity) for rule in plan.served},
         "plan_id": {rule.id: literal(rule.file.plan) for rule in plan.served},
@@ -97,10 +102,10 @@ def candidates(moments: DataFrame, carried: DataFrame, plan: DispatchPlan) -> Da
     return rows.select(
         "*",
         *(F.expr(plan.by_rule(values)).alias(name) for name, values in texts.items()),
-        F.lit(None).cast("string").alias("status"),
-        F.lit(None).cast("string").alias("status_reason"),
-        F.lit(None).cast("string").alias("suppressed_by"),
-    )
+        F.expr(f"CASE WHEN {superseded} THEN {literal(SUPPRESSED)} END").alias("status"),
+        F.expr(f"CASE WHEN {superseded} THEN 'superseded' END").alias("status_reason"),
+        F.expr(f"CASE WHEN {superseded} THEN _newer END").alias("suppressed_by"),
+    ).drop("_newer")
 
 
 def _last_day(rule: Rule) -> str:

@@ -51,7 +51,8 @@ def _sources(context: RunContext) -> Grid:
         counts = (f"{count:,}" for count in sums)
         grid.add_row(f"{contract} {title}", str(len(mine)), str(until), *counts)
     if any(row["rows_quarantined"] for row in rows):
-        grid.caption = "'keymoments quarantine list' shows the refused rows, with file and line / 查看隔离行"
+        where = f"keymoments quarantine list --warehouse {context.warehouse.path}"
+        grid.caption = f"refused rows, with file and line / 查看隔离行: {where}"
     return grid
 
 

@@ -63,7 +63,7 @@ def make_session(settings: Mapping[str, str], time_zone: str, root: Path, name: 
         session = builder.getOrCreate()
     except (PySparkRuntimeError, OSError) as error:
         # What Java itself had to say of it stands on stderr already.
-        message = "Java could not be started; Spark needs Java 17 or 21 (JAVA_HOME, or java on the PATH)"
+        message = "Java could not be started; Spark needs Java 17 or newer (JAVA_HOME, or java on the PATH)"
         if options := merged.get("spark.driver.extraJavaOptions"):
             message += f", and Java must know the options of conf/: {options}"
         raise ConfigError(Issue("JAVA_START", message)) from error

@@ -338,6 +338,14 @@ def test_evidence_names_each_value_with_its_limit_and_unit(province: Province) -
         assert float(evidence["in_arrears"]["value"]) >= 10
 
 
+def test_a_moment_of_a_subscription_is_told_once(province: Province) -> None:
+    """What waited gives way to what fires anew: a visit does not say two things of one matter."""
+    for day in DATES:
+        rows = [row for row in alerts(province, day) if row["status"] != "suppressed"]
+        told = Counter((row["subscription_id"], row["moment_id"]) for row in rows)
+        assert max(told.values()) == 1
+
+
 def test_the_summary_counts_what_the_table_holds(
     province: Province, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -153,6 +153,27 @@ def test_a_reminder_of_a_month_is_sent_within_it(spark: SparkSession, plan: Disp
     }
 
 
+def test_what_fires_anew_takes_the_place_of_what_waits(spark: SparkSession, plan: DispatchPlan) -> None:
+    """One statement of a moment a subscription: that of now. The same occurrence stays the alert that waits."""
+    head = "alert_id STRING, moment_id STRING, subscription_id STRING, category STRING, shadow BOOLEAN"
+    schema = f"{head}, cycle STRING, as_of DATE, dispatch_date DATE, serve_on DATE, run_id STRING"
+    now = ("daily", BEFORE, DAY, None, "r")
+    fired = [("new", "complaint", "S1"), ("same", "complaint", "S2"), ("other", "low_balance", "S3")]
+    moments = spark.createDataFrame([(*one, "anomaly", False, *now) for one in fired], schema)
+    waits = [("old", "complaint", "S1"), ("same", "complaint", "S2"), ("kept", "complaint", "S3")]
+    carried = spark.createDataFrame([(*one, "anomaly", False, *now) for one in waits], schema)
+    carried = carried.withColumnRenamed("cycle", "dispatch_cycle").drop("as_of", "shadow", "run_id")
+    day = F.lit(DAY)
+    carried = carried.select("*", day.alias("valid_until"), F.lit(BEFORE).alias("carried_from"))
+    found = {row["alert_id"]: row for row in candidates(moments, carried, plan).collect()}
+    assert set(found) == {"new", "same", "other", "old", "kept"}
+    told = ("status", "status_reason", "suppressed_by")
+    assert [found["old"][name] for name in told] == ["suppressed", "superseded", "new"]
+    for name in ("new", "same", "other", "kept"):
+        assert found[name]["status"] is None, name
+    assert found["same"]["carried_from"] == BEFORE
+
+
 def test_what_is_over_on_the_day_is_stopped(spark: SparkSession, plan: DispatchPlan) -> None:
     rows = _candidates(spark, ("last day", "birthday", "S1"), ("gone by", "birthday", "S2"))
     rows = rows.withColumn("dispatch_date", F.lit(plan.dispatch_date))
