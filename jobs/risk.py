@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,6 @@ import typer
 from rich.console import Console
 from rich.table import Table as Grid
 
-from jobs.config.models import Model
 from jobs.kernel.cycle import parse_date
 from jobs.kernel.errors import ConfigError, Issue, StorageError, did_you_mean
 from jobs.kernel.project import Project
@@ -36,17 +36,16 @@ SubscriptionArgument = Annotated[str, typer.Argument(help="A subscription_id.")]
 app = c.command_group("Train and judge models of what customers will do; see docs/models.md.")
 
 
-def _known(configuration: Configuration, name: str) -> Model:
-    """The settings of a model.
+def _knows(name: str) -> Callable[[Configuration], None]:
+    """Sees to it, before Spark starts, that there is a model of a name."""
 
-    Raises:
-        ConfigError: When there is none of that name.
-    """
-    models = configuration.models.models
-    if name not in models:
-        message = f"there is no model '{name}' in conf/models.yaml{did_you_mean(name, models)}"
-        raise ConfigError(Issue("CONF_UNKNOWN_REFERENCE", message))
-    return models[name]
+    def check(configuration: Configuration) -> None:
+        models = configuration.models.models
+        if name not in models:
+            message = f"there is no model '{name}' in conf/models.yaml{did_you_mean(name, models)}"
+            raise ConfigError(Issue("CONF_UNKNOWN_REFERENCE", message))
+
+    return check
 
 
 @app.command("train")
@@ -61,11 +60,7 @@ def train(
     """Train a model on customers of earlier dates and put it into the registry; it is not used yet."""
     with c.user_errors():
         day = parse_date(as_of)
-
-    def check(configuration: Configuration) -> Model:
-        return _known(configuration, model)
-
-    with c.running(source, warehouse, project_dir, profile, check=check) as context:
+    with c.running(source, warehouse, project_dir, profile, check=_knows(model)) as context:
         trained = train_model(context, model, day)
         figures = ", ".join(f"{name} {value:.3f}" for name, value in sorted(trained.metrics.items()))
         print(f"{trained.model_id}: {figures}")
@@ -85,11 +80,7 @@ def evaluate_model(
     """Judge a model on customers it has not learned from, beside what it has to beat."""
     with c.user_errors():
         day = parse_date(as_of)
-
-    def check(configuration: Configuration) -> Model:
-        return _known(configuration, model)
-
-    with c.running(source, warehouse, project_dir, profile, check=check) as context:
+    with c.running(source, warehouse, project_dir, profile, check=_knows(model)) as context:
         found = evaluate(context, model, day)
         titles = context.configuration.models.models[model]
         out.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table as Grid
 
+from jobs.domain.tasks import STATES
 from jobs.kernel.cycle import parse_date
 from jobs.kernel.project import Project
 from jobs.stages import command as c
@@ -23,7 +24,6 @@ DayOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
-STATES = ("rejected", "unprocessed", "processing", "processed", "processed_new_alert")
 APPOINTMENTS = ("not_due", "due", "done")
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Self
 
 from pydantic import Field, model_validator
 
-from jobs.config.scores import Dimension, expression_issues
+from jobs.config.scores import Dimension, expression_issues, item_type
 from jobs.contracts.extracts import ExtractContract
 from jobs.contracts.view import CustomerView
-from jobs.expressions.check import type_of
 from jobs.expressions.nodes import Name, names
 from jobs.expressions.parse import ExpressionProblem, parse
 from jobs.expressions.types import Type
 from jobs.kernel.errors import ConfigError, Issue, did_you_mean
 from jobs.kernel.ids import fingerprint
-from jobs.kernel.located_yaml import Document, StrictModel, validate
+from jobs.kernel.located_yaml import Document, Path_, StrictModel, validate
 from jobs.kernel.project import Project
 
 FILE = "conf/models.yaml"
@@ -209,16 +208,17 @@ def load_models(
             if outcome.event is not None:
                 issues += _event_issues(document, where, outcome.event, contracts)
             if outcome.later is not None:
-                issues += _later_issues(document, (*where, "later"), outcome.later, view)
-    place = ("evaluation", "active_value")
-    issues += expression_issues(document, {place: settings.evaluation.active_value}, view, "boolean")
+                later: dict[Path_, str] = {(*where, "later"): outcome.later}
+                issues += expression_issues(document, later, item_type(view, LATER), "boolean")
+    texts: dict[Path_, str] = {("evaluation", "active_value"): settings.evaluation.active_value}
+    issues += expression_issues(document, texts, item_type(view), "boolean")
     if issues:
         raise ConfigError(issues)
     return settings
 
 
 def _unknown_items(document: Document, settings: ModelSettings, view: CustomerView) -> list[Issue]:
-    places: dict[tuple[str | int, ...], str] = {
+    places: dict[Path_, str] = {
         ("models", name, part, at): item
         for name, model in settings.models.items()
         for part in ("rising", "falling", "leave_out")
@@ -254,32 +254,8 @@ def _unknown_classes(document: Document, settings: ModelSettings, view: Customer
     return issues
 
 
-def _later_issues(
-    document: Document, place: tuple[str | int, ...], text: str, view: CustomerView
-) -> list[Issue]:
-    def item(name: Name) -> Type:
-        if name.table not in (None, LATER) or name.name not in view.items:
-            hint = did_you_mean(name.name, view.items)
-            raise ExpressionProblem(
-                "EXPR_UNKNOWN_NAME", f"'{name}' is not an item of the customer view{hint}"
-            )
-        return Type(view.items[name.name].type, view.items[name.name].unit)
-
-    return _not_boolean(document, place, text, item)
-
-
-def _not_boolean(
-    document: Document, place: tuple[str | int, ...], text: str, name_type: Callable[[Name], Type]
-) -> list[Issue]:
-    try:
-        kind = type_of(parse(text), name_type).kind
-    except ExpressionProblem as problem:
-        return [Issue(problem.code, str(problem), document.at(*place))]
-    return [] if kind == "boolean" else [Issue("EXPR_TYPE", f"is {kind}, not boolean", document.at(*place))]
-
-
 def _event_issues(
-    document: Document, place: tuple[str | int, ...], event: Event, contracts: Mapping[str, ExtractContract]
+    document: Document, place: Path_, event: Event, contracts: Mapping[str, ExtractContract]
 ) -> list[Issue]:
     contract = contracts.get(event.contract)
     if contract is None or contract.grain != "event" or "subscription_id" not in contract.fields:
@@ -295,4 +271,4 @@ def _event_issues(
             )
         return Type(contract.fields[name.name].type, contract.fields[name.name].unit)
 
-    return _not_boolean(document, (*place, "where"), event.where, field)
+    return expression_issues(document, {(*place, "where"): event.where}, field, "boolean")

@@ -8,13 +8,13 @@ from typing import Literal
 from pydantic import Field
 
 from jobs.contracts.view import CustomerView
-from jobs.expressions.check import type_of
+from jobs.expressions.check import NameType, type_of
 from jobs.expressions.nodes import Name
 from jobs.expressions.parse import ExpressionProblem, parse
 from jobs.expressions.types import Type
 from jobs.kernel.errors import ConfigError, Issue, did_you_mean
 from jobs.kernel.ids import fingerprint
-from jobs.kernel.located_yaml import Document, StrictModel, validate
+from jobs.kernel.located_yaml import Document, Path_, StrictModel, validate
 from jobs.kernel.project import Project
 from jobs.kernel.titles import Title
 
@@ -91,9 +91,7 @@ def load_risk(project: Project, view: CustomerView) -> RiskSettings:
     """
     document = project.load("conf/risk.yaml")
     settings = validate(document, RiskSettings)
-    texts: dict[tuple[str, ...], str] = {
-        ("terms", name, "group"): term.group for name, term in settings.terms.items()
-    }
+    texts: dict[Path_, str] = {("terms", name, "group"): term.group for name, term in settings.terms.items()}
     _check(document, texts, view, "string")
     return settings
 
@@ -106,42 +104,50 @@ def load_health(project: Project, view: CustomerView) -> HealthSettings:
     """
     document = project.load("conf/health.yaml")
     settings = validate(document, HealthSettings)
-    texts: dict[tuple[str, ...], str] = {
+    texts: dict[Path_, str] = {
         ("causes", name, "when"): cause.when for name, cause in settings.causes.items()
     }
     _check(document, texts, view, "boolean")
     return settings
 
 
-def _check(document: Document, texts: Mapping[tuple[str, ...], str], view: CustomerView, kind: str) -> None:
-    if issues := expression_issues(document, texts, view, kind):
+def _check(document: Document, texts: Mapping[Path_, str], view: CustomerView, kind: str) -> None:
+    if issues := expression_issues(document, texts, item_type(view), kind):
         raise ConfigError(issues)
 
 
-def expression_issues(
-    document: Document, texts: Mapping[tuple[str, ...], str], view: CustomerView, kind: str
-) -> list[Issue]:
-    """What is wrong with expressions over the items of the view.
+def item_type(view: CustomerView, *tables: str) -> NameType:
+    """What expressions may name: items of the view, on their own or as table.item."""
 
-    Args:
-        document: The file they stand in.
-        texts: Them, by their places in it.
-        view: The items.
-        kind: The type each has to have.
-    """
-
-    def item(name: Name) -> Type:
-        if name.table is not None or name.name not in view.items:
+    def found(name: Name) -> Type:
+        if name.table not in (None, *tables) or name.name not in view.items:
             hint = did_you_mean(name.name, view.items)
             raise ExpressionProblem(
                 "EXPR_UNKNOWN_NAME", f"'{name}' is not an item of the customer view{hint}"
             )
         return Type(view.items[name.name].type, view.items[name.name].unit)
 
+    return found
+
+
+def expression_issues(
+    document: Document,
+    texts: Mapping[Path_, str],
+    name_type: NameType,
+    kind: str,
+) -> list[Issue]:
+    """What is wrong with expressions in a file of settings.
+
+    Args:
+        document: The file they stand in.
+        texts: Them, by their places in it.
+        name_type: Gives the types of the names they may use.
+        kind: The type each has to have.
+    """
     issues: list[Issue] = []
     for place, text in texts.items():
         try:
-            found = type_of(parse(text), item)
+            found = type_of(parse(text), name_type)
         except ExpressionProblem as problem:
             issues.append(Issue(problem.code, str(problem), document.at(*place)))
             continue

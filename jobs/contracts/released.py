@@ -25,7 +25,7 @@ def released_path(table: Table) -> str:
 
 
 def released_text(table: Table) -> str:
-    """The file of a table's version: its columns without their meanings."""
+    """The file of a table's version."""
     columns = {
         one.name: {"type": one.type, "zh": one.zh, "en": one.en}
         | ({"required": True} if one.required else {})

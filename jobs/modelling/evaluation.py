@@ -7,20 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
 from jobs.modelling import metrics
+from jobs.modelling.arrays import Floats, Ints
 from jobs.modelling.baselines import EvidenceRegression, formula
 from jobs.modelling.metrics import Interval
 from jobs.modelling.rates import calibration
 from jobs.modelling.trees import PLACES, Scorer, train
 
-Floats = npt.NDArray[np.floating[Any]]
-Ints = npt.NDArray[np.integer[Any]]
 Steps = tuple[tuple[float, float], ...]
 
 RIVALS = ("random", "spend", "formula", "evidence", "model")

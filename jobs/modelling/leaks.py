@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
 from jobs.modelling import metrics
+from jobs.modelling.arrays import Floats, Ints
 from jobs.modelling.drift import spread_of
-
-Floats = npt.NDArray[np.floating[Any]]
-Ints = npt.NDArray[np.integer[Any]]
 
 MOST_BINS, BIN_SIZE = 200, 20
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from jobs.modelling.arrays import Floats, Ints
 from jobs.modelling.features import Feature, items_of
 from jobs.modelling.trees import Scorer
-
-Floats = npt.NDArray[np.floating[Any]]
-Ints = npt.NDArray[np.integer[Any]]
 
 Words = tuple[str, str]
 """In Chinese and in English."""

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import xgboost
 
+from jobs.modelling.arrays import Floats, Ints
 from jobs.modelling.features import Feature, items_of
-
-Floats = npt.NDArray[np.floating[Any]]
-Ints = npt.NDArray[np.integer[Any]]
 
 PLACES = 6
 """Digits of a raw probability: the last bits of float sums differ between machines."""

@@ -6,10 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from xgboost.core import XGBoostError
@@ -18,6 +15,7 @@ from jobs.contracts.supply import ItemStatus, Supply
 from jobs.domain.risk import DRIVERS
 from jobs.expressions.sql import quote
 from jobs.kernel.cycle import Cycle
+from jobs.modelling.arrays import Floats
 from jobs.modelling.drift import Spread, noise, stability
 from jobs.modelling.reasons import Wording, reasons_of
 from jobs.modelling.trees import PLACES, Scorer
@@ -26,8 +24,6 @@ from jobs.stages.registry import Trained, usable
 from jobs.stages.samples import feature_columns, matrix_of
 from jobs.stages.view import view_of
 from jobs.storage.frames import frame_of
-
-Floats = npt.NDArray[np.floating[Any]]
 
 CHURN = "churn"
 SCORE = "(score)"

@@ -6,10 +6,8 @@ import logging
 import math
 from datetime import date
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from xgboost.spark import SparkXGBClassifier
@@ -18,6 +16,7 @@ from jobs.config.models import Model, Training
 from jobs.kernel.errors import CycleError, Issue
 from jobs.kernel.ids import hash_of
 from jobs.modelling import metrics
+from jobs.modelling.arrays import Bools, Floats, Ints
 from jobs.modelling.drift import spread_of
 from jobs.modelling.evaluation import steps_of
 from jobs.modelling.features import directions, items_of
@@ -26,10 +25,6 @@ from jobs.modelling.trees import Scorer, train
 from jobs.stages.context import RunContext
 from jobs.stages.registry import Lineage, Trained, add
 from jobs.stages.samples import FEATURE, Samples, at_date, feature_columns, samples_of
-
-Floats = npt.NDArray[np.floating[Any]]
-Ints = npt.NDArray[np.integer[Any]]
-Bools = npt.NDArray[np.bool_]
 
 
 def train_model(context: RunContext, name: str, as_of: date) -> Trained:
