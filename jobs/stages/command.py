@@ -16,6 +16,7 @@ from jobs.kernel.cycle import Cycle, CycleKind, parse_date
 from jobs.kernel.errors import CycleError, Issue, KeyMomentsError
 from jobs.kernel.project import Project
 from jobs.stages.context import Configuration, RunContext, configure, open_run
+from jobs.stages.deliveries import folder_of_extracts
 from jobs.storage.lock import warehouse_lock
 
 SourceOption = Annotated[
@@ -95,6 +96,8 @@ def running(
         configuration = configure(Project.find(project_dir), profile, source)
         if check is not None:
             check(configuration)
+        if extracts is not None:
+            folder_of_extracts(extracts)
         progress = progress_printer()
         with warehouse_lock(warehouse, "starting"), ThreadPoolExecutor(1) as pool:
             work = None if beside is None else pool.submit(beside, progress)

@@ -85,6 +85,18 @@ class Found:
     waiting: list[Issue]
 
 
+def folder_of_extracts(folder: str) -> Path:
+    """The folder the files are delivered to.
+
+    Raises:
+        SourceError: When it is not there.
+    """
+    base = Path(folder)
+    if not base.is_dir():
+        raise SourceError(Issue("FILE_MISSING", "the folder of extracts is not there", Location(folder)))
+    return base
+
+
 def find_deliveries(
     source: Source, folder: str, known: Iterable[dict[str, Any]], definitions: Mapping[str, str] | None = None
 ) -> Found:
@@ -100,9 +112,7 @@ def find_deliveries(
     Raises:
         SourceError: With all problems: folder or files missing, bad names, headers lacking columns.
     """
-    base = Path(folder)
-    if not base.is_dir():
-        raise SourceError(Issue("FILE_MISSING", "the folder of extracts is not there", Location(folder)))
+    base = folder_of_extracts(folder)
     rows = list(known)
     issues: list[Issue] = []
     # One file may fill several contracts; it is told once.

@@ -116,9 +116,9 @@ DAILY: Final[tuple[Story, ...]] = (
     _ending("in_thirty_days_on_both_numbers", LAST_DAY, numbers=2, contract_ends=_LAST + 30),
     _ending("in_thirty_one_days", contract_ends=_LAST + 31),
     _ending("near_at_the_first_run", contract_ends=_LAST + 29),
-    _complaint("opened", LAST_DAY, complaints=(Complaint(_LAST),)),
+    _complaint("opened", LAST_DAY, spend=MID, complaints=(Complaint(_LAST),)),
     _complaint("opened_a_day_earlier", DAY_BEFORE, complaints=(Complaint(_LAST - 1),)),
-    _complaint("open_for_seven_days", LAST_DAY, complaints=(Complaint(in_2026(5, 24)),)),
+    _complaint("open_for_seven_days", LAST_DAY, spend=360.0, complaints=(Complaint(in_2026(5, 24)),)),
     _complaint("on_both_numbers", LAST_DAY, numbers=2, complaints=(Complaint(_LAST),)),
     _complaint("on_do_not_disturb", LAST_DAY, _IS_QUIET, quiet=_OPEN_ENDED, complaints=(Complaint(_LAST),)),
     _complaint(

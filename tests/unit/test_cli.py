@@ -188,6 +188,13 @@ def test_a_range_that_is_none(run: Run, options: list[str], expected: str) -> No
     assert expected in " ".join(result.stderr.split())
 
 
+def test_a_missing_folder_of_extracts_costs_no_start_of_spark(run: Run, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    result = run("--dispatch-date", "2026-06-01", "--extracts", str(gone))
+    assert result.exit_code == 2
+    assert result.stderr.strip() == f"{gone} FILE_MISSING the folder of extracts is not there"
+
+
 def test_a_good_run_does_go_on(run: Run) -> None:
     result = run("--dispatch-date", "2026-06-01")
     assert isinstance(result.exception, AssertionError)
