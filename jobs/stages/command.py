@@ -96,7 +96,8 @@ def running(
         configuration = configure(Project.find(project_dir), profile, source)
         if check is not None:
             check(configuration)
-        if extracts is not None:
+        # What is made beside may be the very files.
+        if extracts is not None and beside is None:
             folder_of_extracts(extracts)
         progress = progress_printer()
         with warehouse_lock(warehouse, "starting"), ThreadPoolExecutor(1) as pool:
@@ -108,6 +109,11 @@ def running(
                 yield context
             finally:
                 context.flush_log()
+
+
+def trying(configuration: Configuration, warehouse: str) -> RunContext:
+    """Opens a run that only reads the warehouse, and so needs no lock."""
+    return open_run(configuration, warehouse, progress=progress_printer())
 
 
 def cycle_ending(configuration: Configuration, kind: CycleKind, as_of: str) -> Cycle:

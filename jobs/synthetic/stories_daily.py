@@ -117,7 +117,14 @@ DAILY: Final[tuple[Story, ...]] = (
     _ending("in_thirty_one_days", contract_ends=_LAST + 31),
     _ending("near_at_the_first_run", contract_ends=_LAST + 29),
     _complaint("opened", LAST_DAY, spend=MID, complaints=(Complaint(_LAST),)),
-    _complaint("opened_a_day_earlier", DAY_BEFORE, complaints=(Complaint(_LAST - 1),)),
+    # Phoned about the complaint, the customer is not phoned again on the next day: a cap.
+    _complaint(
+        "opened_a_day_earlier",
+        DAY_BEFORE,
+        _IS_NEW_HANDSET,
+        complaints=(Complaint(_LAST - 1),),
+        terminals=(_OLD_HANDSET, Terminal(_LAST, "Mate 60")),
+    ),
     _complaint("open_for_seven_days", LAST_DAY, spend=360.0, complaints=(Complaint(in_2026(5, 24)),)),
     _complaint("on_both_numbers", LAST_DAY, numbers=2, complaints=(Complaint(_LAST),)),
     _complaint("on_do_not_disturb", LAST_DAY, _IS_QUIET, quiet=_OPEN_ENDED, complaints=(Complaint(_LAST),)),

@@ -72,10 +72,8 @@ EVALUATED = {
     "holiday": [],
     "network_quality_drop": ["rises", "enough"],
     "new_handset": [],
-    "repeat_contact": [],
     "spend_and_call_drop": [],
     "suspended": [],
-    "terminal_change": ["lower_generation"],
 }
 NOT_SUPPLIED = {
     "arrears_before_suspension": ["arrears_3m_ago", "arrears_amount", "days_to_suspension"],
@@ -101,7 +99,9 @@ NOT_SUPPLIED = {
     "off_net_drift": ["contacts_1m", "offnet_share_change_1m"],
     "package_overrun": ["out_of_package_1m"],
     "plan_downgrade": ["plan_fee_change_1m", "tariff_plan", "tariff_plan_before_1m"],
+    "repeat_contact": ["topic_contacts_most_30d"],
     "service_unusable": ["faults_open", "faults_open_over_3d", "faults_reported_1d"],
+    "terminal_change": ["terminal_generation_change_1d", "terminals_seen_30d"],
     "weekly_call_drop": ["voice_minutes_change_pct_7d", "voice_minutes_week_mean_4w"],
 }
 

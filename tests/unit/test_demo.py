@@ -5,9 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from jobs.cli import app
 from jobs.kernel.errors import StorageError
 from jobs.make_province import _start_afresh
+from jobs.stages import command
+
+
+def test_a_demo_makes_its_own_extracts_on_a_machine_that_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class ReachedSpark(Exception):
+        pass
+
+    def start(*_: object, **__: object) -> None:
+        raise ReachedSpark
+
+    monkeypatch.setattr(command, "open_run", start)
+    out, warehouse = tmp_path / "none" / "province", tmp_path / "none" / "warehouse"
+    done = CliRunner().invoke(
+        app, ["demo", "--customers", "100", "--out", str(out), "--warehouse", str(warehouse)]
+    )
+    assert isinstance(done.exception, ReachedSpark), done.output
+    assert (out / "extracts" / "subscriptions_202605.csv").is_file() and (out / "truth").is_dir()
 
 
 def test_a_demo_removes_an_earlier_one_and_nothing_else(tmp_path: Path) -> None:
