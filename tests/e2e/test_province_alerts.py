@@ -372,3 +372,16 @@ def test_the_summary_counts_what_the_table_holds(
         key=lambda row: row["rank_province"],
     )
     assert top["customer_id"] in text and f"{top['priority']:.4f}" in text
+    # Why, in both languages, and what the risk came from; cells may break lines anywhere.
+    told_why = re.sub(r"[│\s]+", "", text)
+    for why in ("description_zh", "description_en"):
+        assert re.sub(r"\s+", "", top[why])[:25] in told_why
+    for language in ("zh", "en"):
+        assert re.sub(r"\s+", "", top[f"risk_reasons_{language}"][0])[:15] in told_why
+    loaded = Counter[str]()
+    for row in rows_of(province, "deliveries"):
+        if row["status"] == "active":
+            loaded[row["contract"]] += row["rows_loaded"]
+    for contract, count in loaded.items():
+        line = next(line for line in text.splitlines() if f"│ {contract} " in line)
+        assert f" {count:,} " in line, line
