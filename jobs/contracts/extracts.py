@@ -29,7 +29,12 @@ OWN_COLUMNS = (
 Grain = Literal["event", "month", "state"]
 FieldType = Literal["string", "integer", "decimal", "date", "timestamp", "boolean"]
 Personal = Literal["number", "name", "birth_date", "device"]
-Derivation = Literal["date_of", "operator_of", "segment_of", "month_day_of", "year_of", "tac_of"]
+Derivation = Literal[
+    "date_of", "hour_of", "operator_of", "off_net_of", "segment_of", "month_day_of", "year_of", "tac_of"
+]
+BY_PREFIX = ("operator_of", "off_net_of")
+SEGMENTS = "number_segments"
+"""Derivations that look a number's prefix up, and the contract they look in."""
 
 
 class Field(StrictModel):

@@ -54,6 +54,7 @@ class Item(StrictModel):
     Attributes:
         scale: Digits behind the point of a decimal; values are rounded half up once, when computed.
         labels: What codes are called in texts; others stand there as they are.
+        ranks_like: Items that order customers as this one does, which is there for texts or as a step.
     """
 
     type: FieldType
@@ -64,6 +65,7 @@ class Item(StrictModel):
     scale: int = 2
     example: object = None
     labels: dict[str, Title] = {}
+    ranks_like: tuple[str, ...] = ()
 
 
 class Score(StrictModel):
@@ -308,6 +310,10 @@ class _Checker:
 
     def _check_item(self, name: str) -> None:
         item, place, tree = self.items[name], self.places[name], self.trees[name]
+        for other in item.ranks_like:
+            if other not in self.items:
+                message = f"{name}: ranks_like '{other}' is not an item{did_you_mean(other, self.items)}"
+                self.issues.append(Issue("CONF_UNKNOWN_REFERENCE", message, place))
         if any(one.table == MEASURE and split_measure(one)[0] in self.broken for one in names(tree)):
             return
         try:

@@ -232,7 +232,7 @@ def _stored(
     if contract.grain == "month":
         columns.append(F.expr(f"last_day({day})").alias("row_date"))
     elif contract.date_field in contract.derived:
-        columns.append(_derived(contract.derived[contract.date_field], context).alias("row_date"))
+        columns.append(_derived(contract.derived[contract.date_field], context, None).alias("row_date"))
     else:
         columns.append(F.expr(day).alias("row_date"))
     for name, field in contract.fields.items():
@@ -244,12 +244,13 @@ def _stored(
         if field.personal and (field.personal != "number" or field.identity):
             columns.append(F.col(quote(name)).cast("string").alias(f"clear__{name}"))
     for name, part in contract.derived.items():
-        value = _derived(part, context) if mapping.derives(part) else F.lit(None).cast("string")
-        columns.append(value.alias(name))
+        derived = mapping.derives(part)
+        value = _derived(part, context, mapping.own_operator) if derived else F.lit(None)
+        columns.append(value.cast(ddl_type(part.type)).alias(name))
     return rows.select(*columns)
 
 
-def _derived(part: Derived, context: RowContext) -> Column:
+def _derived(part: Derived, context: RowContext, own_operator: str | None) -> Column:
     source = quote(part.from_)
     match part.derive:
         case "date_of":
@@ -262,11 +263,20 @@ def _derived(part: Derived, context: RowContext) -> Column:
             return F.expr(f"cast(year({source}) AS BIGINT)")
         case "tac_of":
             return F.expr(f"substring({source}, 1, 8)")
+        case "hour_of":
+            return F.expr(f"cast(hour({source}) AS BIGINT)")
         case "operator_of":
-            if not context.operators:
-                return F.lit(None).cast("string")
-            pairs = ", ".join(f"{literal(k)}, {literal(v)}" for k, v in sorted(context.operators.items()))
-            return F.expr(f"try_element_at(map({pairs}), substring({source}, 1, 3))")
+            return F.expr(_operator_of(source, context))
+        case "off_net_of":
+            return F.expr(f"{_operator_of(source, context)} <> {literal(own_operator or '')}")
+
+
+def _operator_of(number: str, context: RowContext) -> str:
+    """SQL of the operator to whom a number's prefix belongs; null when no prefix is known."""
+    if not context.operators:
+        return "cast(NULL AS STRING)"
+    pairs = ", ".join(f"{literal(k)}, {literal(v)}" for k, v in sorted(context.operators.items()))
+    return f"try_element_at(map({pairs}), substring({number}, 1, 3))"
 
 
 def _placed(rows: DataFrame, contract: ExtractContract, context: RowContext) -> DataFrame:

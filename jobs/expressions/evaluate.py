@@ -267,4 +267,5 @@ _STRICT: dict[str, Callable[[Sequence[Any]], Any]] = {
     "days_until_month_day": _days_until_month_day,
     "year": lambda values: values[0].year,
     "month": lambda values: values[0].month,
+    "weekday": lambda values: values[0].isoweekday(),
 }

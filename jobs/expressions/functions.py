@@ -221,4 +221,11 @@ FUNCTIONS: dict[str, Function] = {
     ),
     "year": _date_function("year"),
     "month": _date_function("month"),
+    # ISO 8601: 1 is Monday.
+    "weekday": Function(
+        1,
+        1,
+        types.fixed("integer", ["date", "timestamp"], "weekday"),
+        lambda args: f"(weekday({args[0]}) + 1)",
+    ),
 }

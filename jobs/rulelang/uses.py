@@ -1,4 +1,4 @@
-"""Who uses an item of the customer view: rules, terms of the risk, causes of the health, other items."""
+"""Who uses an item of the customer view: rules, terms of the risk, causes of the health, models, items."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jobs.rulelang.compile import items_named
 from jobs.rulelang.load import RuleSet
 
 Uses = dict[str, list[str]]
-"""By item, who uses it: 'rule complaint', 'risk tariff', 'health overrun', 'item spend_per_day'."""
+"""By item, who uses it: 'rule complaint', 'risk tariff', 'health overrun', 'models', 'item spend_per_day'."""
 
 
 def uses_of(
@@ -22,6 +22,7 @@ def uses_of(
     risk: RiskSettings,
     health: HealthSettings,
     record: Iterable[str] = (),
+    learnt: Iterable[str] = (),
 ) -> Uses:
     """Who uses each item and score; those that nobody uses are left out.
 
@@ -31,6 +32,7 @@ def uses_of(
         risk: The terms of the formula.
         health: The causes.
         record: What every alert record shows.
+        learnt: What models may learn from.
     """
     found: dict[str, dict[str, None]] = defaultdict(dict)
 
@@ -47,6 +49,7 @@ def uses_of(
         note(f"risk {name}", _named(parse(term.group)))
     for name, cause in health.causes.items():
         note(f"health {name}", _named(parse(cause.when)))
+    note("models", learnt)
     for name, tree in view.trees.items():
         note(f"item {name}", (one.name for one in names(tree) if one.table is None))
     return {name: list(users) for name, users in found.items()}

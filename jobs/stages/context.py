@@ -15,10 +15,11 @@ from pyspark.sql import SparkSession
 from jobs.config.dispatch import DispatchSettings, load_dispatch
 from jobs.config.exports import ExportSettings, load_exports
 from jobs.config.holidays import load_holidays
+from jobs.config.load_source import load_source
 from jobs.config.models import ModelSettings, load_models
 from jobs.config.scores import HealthSettings, RiskSettings, load_health, load_risk
 from jobs.config.settings import Keys, Settings, load_keys, load_settings
-from jobs.config.sources import Source, load_source
+from jobs.config.sources import Source
 from jobs.contracts.columns import Table
 from jobs.contracts.extracts import ExtractContract, load_contracts
 from jobs.contracts.released import check_released

@@ -15,6 +15,7 @@ from jobs.contracts.tables import view_table
 from jobs.contracts.view import Item, Score, ViewClass
 from jobs.domain.moments import ATTRIBUTES, CUSTOMER_COLUMNS, RISK_COLUMNS
 from jobs.kernel.errors import ConfigError, Issue, did_you_mean
+from jobs.modelling.features import NUMBERS
 from jobs.rulelang.uses import Uses, uses_of
 from jobs.stages.context import Configuration
 from jobs.storage.reader import newest_partition, table_of
@@ -84,7 +85,15 @@ def item_uses(configuration: Configuration) -> Uses:
     """Who uses each item."""
     view, rules = configuration.view, configuration.rules
     record = [*CUSTOMER_COLUMNS, *RISK_COLUMNS, *ATTRIBUTES]
-    return uses_of(view, rules, configuration.risk, configuration.health, record)
+    models = configuration.models.models.values()
+    left_out = set.intersection(*(set(model.leave_out) for model in models)) if models else set(view.items)
+    # Of text items those that turn out to have few values are learnt from; what names its codes has.
+    learnt = [
+        name
+        for name, item in view.items.items()
+        if name not in left_out and (item.type in (*NUMBERS, "boolean") or item.labels)
+    ]
+    return uses_of(view, rules, configuration.risk, configuration.health, record, learnt)
 
 
 def search(configuration: Configuration, words: list[str]) -> list[ItemFacts]:

@@ -12,13 +12,12 @@ from threading import RLock
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.contracts.extracts import ExtractContract
+from jobs.contracts.extracts import BY_PREFIX, SEGMENTS, ExtractContract
 from jobs.domain.extract_rows import RowContext
 from jobs.expressions.sql import quote
 from jobs.stages.context import RunContext
 from jobs.storage.warehouse import settled
 
-SEGMENTS = "number_segments"
 # Of so many keys every task may have a copy; of more, rows and keys are brought together.
 FEW_KEYS = 1_000_000
 
@@ -26,7 +25,7 @@ FEW_KEYS = 1_000_000
 def needed_for(contract: ExtractContract) -> set[str]:
     """The contracts in whose rows a contract's rows are looked up."""
     found = {reference.to for reference in contract.references.values()}
-    if any(part.derive == "operator_of" for part in contract.derived.values()):
+    if any(part.derive in BY_PREFIX for part in contract.derived.values()):
         found.add(SEGMENTS)
     return found
 

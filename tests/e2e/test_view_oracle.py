@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import date
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +60,20 @@ def test_items_tell_something_of_their_own(province: Province) -> None:
     view = pl.read_delta(str(province.warehouse / "customer_view")).filter(pl.col("as_of") == VIEWS[0][0])
     items = province.configuration.view.items
     assert [name for name in items if view[name].drop_nulls().n_unique() < 2] == []
+
+
+def test_no_two_items_rank_customers_alike(province: Province) -> None:
+    """Numbers that order customers as others do add nothing, unless the catalogue says that they do."""
+    # The day before a month ends: on the last one the month so far is the last complete month.
+    view = pl.read_delta(str(province.warehouse / "customer_view")).filter(pl.col("as_of") == VIEWS[1][0])
+    items = province.configuration.view.items
+    ordered = [name for name, item in items.items() if item.type in ("integer", "decimal", "date")]
+    declared = {frozenset((one, other)) for one in ordered for other in items[one].ranks_like}
+    alike = set()
+    for one, other in combinations(ordered, 2):
+        both = view.select(one, other).drop_nulls().select(pl.all().rank())
+        if both.height >= 30 and abs(both.select(pl.corr(one, other)).item()) > 0.999:
+            alike.add(frozenset((one, other)))
+    assert [sorted(pair) for pair in alike - declared] == []
+    # Beside what is declared so, the catalogue has as many items as it is to have.
+    assert len(items) + len(province.configuration.view.scores) - len(declared) >= 233

@@ -30,7 +30,7 @@ EXPRESSIONS = [
     "replace(s, 'a', 'xy')", "text(i)", "text(d)", "text(as_of)", "substring(s, 2, 2)", "substring(s, -2, 1)",
     "substring(s, 0, 2)", "number(t)", "parse_number(t, ',', '.')", "date(t)", "parse_date(t, 'yyyyMMdd')",
     "parse_date(t, 'yyyy-MM-dd')", "days_between(as_of, eve)", "add_days(as_of, i)", "add_days(as_of, d)", "year(as_of)",
-    "month(eve)", "days_until_month_day(md)", "text(add_seconds(as_of, i))",
+    "month(eve)", "weekday(eve)", "weekday(as_of)", "days_until_month_day(md)", "text(add_seconds(as_of, i))",
 ]  # fmt: skip
 
 

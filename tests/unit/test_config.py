@@ -10,10 +10,11 @@ from pydantic import ValidationError
 
 from jobs.config.dispatch import load_dispatch
 from jobs.config.formats import Format
+from jobs.config.load_source import load_source
 from jobs.config.models import load_models
 from jobs.config.scores import load_health, load_risk
 from jobs.config.settings import Keys, Settings, load_keys, load_settings
-from jobs.config.sources import Source, columns_used, field_expressions, load_source
+from jobs.config.sources import Source, columns_used, field_expressions
 from jobs.contracts.extracts import ExtractContract, load_contracts
 from jobs.contracts.view import CustomerView
 from jobs.expressions.nodes import Name
@@ -224,7 +225,7 @@ FILLED = "    fields:\n      subscription_id: a\n      month: b\n      total: jo
             [
                 "x.yaml:7:5 YAML_UNKNOWN_KEY 'encodng' is not known here (did you mean 'encoding'?); allowed: "
                 "approximate, columns, contract, control, decimal, delimiter, encoding, fields, files, format, header, join, "
-                "late_after_days, max_bad_share, multiline, null_marks, on_drift, part, period, quote, "
+                "late_after_days, max_bad_share, multiline, null_marks, on_drift, own_operator, part, period, quote, "
                 "row_covers_days, thousands, time_zone, where, widths"
             ],
         ),

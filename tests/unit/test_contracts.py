@@ -204,6 +204,9 @@ def test_leaves_are_found_through_other_items(view: CustomerView) -> None:
          "(did you mean 'bill_total_mean_3m_before'?)"),
         (SPEND, "measure(bill_total, '1m')", "bill_rise_on_mean", "bill_total_1m:",
          "ITEM_CYCLE refers to itself: bill_total_1m -> bill_rise_on_mean -> bill_total_1m"),
+        ("schemas/customer_view/payment_balance.yaml", "ranks_like: [bill_total_mean_3m]", "ranks_like: [bill_total_mean_3]", "spend_per_day:",
+         "CONF_UNKNOWN_REFERENCE spend_per_day: ranks_like 'bill_total_mean_3' is not an item "
+         "(did you mean 'bill_total_mean_3m'?)"),
         (SPEND, "measure(bill_total, '1m')", "'x'", "bill_total_1m:",
          "EXPR_TYPE bill_total_1m is declared decimal but its value is string"),
         (SPEND, "measure(bill_total, '1m')", ":value_tier_hihg", "bill_total_1m:",

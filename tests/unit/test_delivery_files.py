@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from jobs.config.sources import Source, load_source
+from jobs.config.load_source import load_source
+from jobs.config.sources import Source
 from jobs.contracts.extracts import ExtractContract
 from jobs.kernel.cycle import Cycle, CycleKind
 from jobs.kernel.located_yaml import parse

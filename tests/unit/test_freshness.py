@@ -5,7 +5,8 @@ from datetime import date
 
 import pytest
 
-from jobs.config.sources import Source, load_source
+from jobs.config.load_source import load_source
+from jobs.config.sources import Source
 from jobs.contracts.extracts import ExtractContract
 from jobs.contracts.supply import Delivered, Supply
 from jobs.contracts.view import CustomerView

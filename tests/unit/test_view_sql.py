@@ -125,6 +125,6 @@ def test_the_rows_needed_reach_back_to_the_partition_of_the_longest_window(
     one = plan(view, contracts, date(2026, 5, 31))
     whole = [name for name in sources_used(one) if contracts[name].grain == "state"]
     assert {rows_needed(one, name) for name in whole} == {"row_day <= DATE'2026-05-31'"}
-    # Two spans of 28 days; four months that end with the last complete one.
-    for name, first in {"voice_usage": "2026-04-06", "bills": "2026-02-01"}.items():
+    # Two spans of 28 days; six months that end with the last complete one.
+    for name, first in {"voice_usage": "2026-04-06", "bills": "2025-12-01"}.items():
         assert rows_needed(one, name) == f"row_day >= DATE'{first}' AND row_day <= DATE'2026-05-31'"
