@@ -21,6 +21,7 @@ from jobs import (
     sources,
     status,
     tasks,
+    try_rules,
     write_docs,
 )
 from jobs.stages.command import command_group
@@ -36,6 +37,7 @@ app.command("identify-moments")(identify_moments.main)
 app.command("dispatch")(dispatch_alerts.main)
 app.add_typer(sources.app, name="sources")
 app.add_typer(quarantine.app, name="quarantine")
+rules.app.add_typer(try_rules.app)
 app.add_typer(rules.app, name="rules")
 app.add_typer(risk.app, name="risk")
 app.add_typer(items.app, name="items")

@@ -13,14 +13,21 @@ from jobs.kernel.errors import ConfigError, Issue, KeyMomentsError, Location
 from jobs.kernel.located_yaml import Document, load
 
 MARKER = "conf/base.yaml"
+RULES = "rules"
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Project:
-    """Where conf/, schemas/ and rules/ are; read on the driver only."""
+    """Where conf/, schemas/ and rules/ are; read on the driver only.
+
+    Attributes:
+        root: The folder they lie in.
+        rules: A folder that stands for rules/, to try other rules with the same configuration.
+    """
 
     root: Path
+    rules: Path | None = None
 
     @classmethod
     def find(cls, given: str | None = None) -> Project:
@@ -48,7 +55,7 @@ class Project:
 
     def load(self, relative: str) -> Document:
         """Loads one YAML file by its path below the root."""
-        return load(self.root / relative, relative)
+        return load(self._place(relative), relative)
 
     def load_at(self, path: str) -> Document:
         """Loads a YAML file a user named, either below the root or anywhere."""
@@ -61,10 +68,16 @@ class Project:
         Raises:
             ConfigError: When the folder is not there.
         """
-        base = self.root / folder
+        base = self._place(folder)
         if not base.is_dir():
             raise ConfigError(Issue("CONF_MISSING_FILE", "folder is not there", Location(folder)))
-        return sorted(str(path.relative_to(self.root)) for path in base.glob(pattern))
+        return sorted(f"{folder}/{path.relative_to(base)}" for path in base.glob(pattern))
+
+    def _place(self, relative: str) -> Path:
+        inside = Path(relative)
+        if self.rules is not None and inside.parts[0] == RULES:
+            return self.rules.joinpath(*inside.parts[1:])
+        return self.root / inside
 
 
 def collect(read: Callable[[str], T], names: Iterable[str]) -> list[T]:

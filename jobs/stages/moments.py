@@ -49,7 +49,7 @@ def identify_moments(context: RunContext, cycle: Cycle) -> Identified:
     """Evaluates the rules of a cycle over its view and writes state, moments and evaluations."""
     started = context.clock()
     configuration, warehouse = context.configuration, context.warehouse
-    statuses = _statuses(context, cycle)
+    statuses = statuses_at(context, cycle)
     rules, lacking = evaluable(configuration.rules.of_cycle(cycle.kind), statuses)
     evaluations = warehouse.read_or_empty(context.table("rule_evaluations"))
     history = evaluations.where(f"cycle = '{cycle.kind}' AND as_of < {literal(cycle.as_of)}")
@@ -89,7 +89,7 @@ def identify_moments(context: RunContext, cycle: Cycle) -> Identified:
     return Identified({rule: counts["fired"] for rule, counts in tally.items()}, dict(lacking))
 
 
-def _statuses(context: RunContext, cycle: Cycle) -> dict[str, ItemStatus]:
+def statuses_at(context: RunContext, cycle: Cycle) -> dict[str, ItemStatus]:
     """Status of items and scores; scores are not supplied where none were written."""
     statuses = supply_at(context, cycle).statuses()
     here = f"as_of = {literal(cycle.as_of)} AND cutoff = {literal(cycle.cutoff)}"

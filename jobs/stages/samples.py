@@ -225,7 +225,7 @@ def _why_not(context: RunContext, model: Model, base: Cycle, now: Cycle, supply:
     last = base.as_of + timedelta(days=model.gap_days + model.days)
     for outcome in model.target:
         if outcome.contract is not None:
-            why = _not_told(context, outcome.contract, base.as_of, last, now)
+            why = not_told(context, outcome.contract, base.as_of, last, now)
         else:
             before, after = outcome.items
             end = _supplied(supply_at(context, _end_of(last, now)))
@@ -242,7 +242,7 @@ def _end_of(last: date, now: Cycle) -> Cycle:
     return Cycle(CycleKind.daily, last, now.cutoff)
 
 
-def _not_told(context: RunContext, contract: str, begin: date, last: date, now: Cycle) -> str | None:
+def not_told(context: RunContext, contract: str, begin: date, last: date, now: Cycle) -> str | None:
     """Why the rows of a contract do not tell what happened in a time, if so."""
     outcome = supply_at(context, now).delivered.get(contract)
     if outcome is None or outcome.data_from is None or outcome.data_until is None:
