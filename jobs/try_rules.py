@@ -58,7 +58,7 @@ def backtest_rules(
     """Tell what rules would have sent on past dates, and what came of it; changes no table."""
     with c.user_errors(), ExitStack() as stack:
         project = Project.find(project_dir)
-        tried = stack.enter_context(_rules_at(project, other))
+        tried = stack.enter_context(rules_at(project, other))
         configuration = configure(replace(project, rules=tried), profile, source)
         known = [rule.id for rule in configuration.rules.rules]
         unknown = [name for name in rules or () if name not in known]
@@ -90,7 +90,7 @@ def diff_rules(
     with c.user_errors(), ExitStack() as stack:
         project = Project.find(project_dir)
         both = [
-            configure(replace(project, rules=stack.enter_context(_rules_at(project, one))), profile, source)
+            configure(replace(project, rules=stack.enter_context(rules_at(project, one))), profile, source)
             for one in (old, new)
         ]
         dates = dates_due(both[0].calendar, parse_date(first), parse_date(last))
@@ -181,7 +181,7 @@ def _print_curve(curve: Curve, target: float) -> None:
 
 
 @contextmanager
-def _rules_at(project: Project, which: str | None) -> Iterator[Path | None]:
+def rules_at(project: Project, which: str | None) -> Iterator[Path | None]:
     """A folder of rules that a user named: as it is, or as it was at a revision of git.
 
     Raises:

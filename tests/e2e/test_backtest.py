@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from jobs.cli import app
 from jobs.stages.backtest import simulated
+from jobs.stages.tuning import curve_of
 from jobs.storage.warehouse import Warehouse
 from tests.e2e.conftest import DATES, ROOT, Province
 
@@ -122,3 +123,26 @@ def test_what_a_change_of_rules_would_do(province: Province, tmp_path: Path) -> 
     [(before, after)] = told["calls"].values()
     # A visit that another moment shares is still made.
     assert 0 < before - after <= sent["lost"]
+
+
+def test_a_curve_counts_who_would_meet_the_rule(province: Province) -> None:
+    curve = curve_of(province.context, "weekly_call_drop", "drop_pct")
+    assert curve.as_of == date(2026, 5, 31) and curve.default in curve.values
+    view = live(province, "customer_view").filter(
+        pl.col("as_of") == curve.as_of,
+        pl.col("value_tier").is_in(["mid", "high"]),
+        pl.col("subscription_status") == "active",
+    )
+    assert curve.audience[""] == view.height > 100
+    used = view.filter(pl.col("voice_minutes_week_mean_4w") >= 20)
+    for place, value in enumerate(curve.values):
+        met = used.filter(pl.col("voice_minutes_change_pct_7d") <= -value)
+        assert curve.met[""][place] == met.height
+        assert {city: counts[place] for city, counts in curve.met.items() if city and counts[place]} == dict(
+            met.group_by("city").len().iter_rows()
+        )
+    assert curve.met[""][0] > curve.met[""][-1]
+    some = curve.suggested(0.05, "")
+    assert some is not None and 0 < curve.rate(some, "") <= 0.05
+    closer = [value for value in curve.values if curve.rate(some, "") < curve.rate(value, "") <= 0.05]
+    assert closer == [] and curve.suggested(0.0001, "") is None
