@@ -73,7 +73,11 @@ check: setup ## formatting, lint, types, layers, the project's own YAML and the 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(KEYMOMENTS) check
+	$(KEYMOMENTS) rules check
 	$(KEYMOMENTS) rules test
+
+fuzz: setup ## 20,000 broken rule files, each of which has to give located errors only
+	KEYMOMENTS_FUZZ_FILES=20000 $(BIN)/python -m pytest -q tests/unit/test_rule_fuzz.py
 
 format: setup ## format the code and fix what lint can fix
 	$(BIN)/ruff check --fix-only .

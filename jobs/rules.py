@@ -1,16 +1,22 @@
-"""Job: tests rules against their cases, and explains what they say of one subscription, without Spark."""
+"""Job: lists, checks, tests and explains rules, and begins new ones, without Spark."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from jobs.kernel.errors import ConfigError, Issue, did_you_mean
+from jobs.kernel.cycle import CycleKind
+from jobs.kernel.errors import ConfigError, Issue, KeyMomentsError, did_you_mean
 from jobs.kernel.project import Project
+from jobs.kernel.titles import Title
 from jobs.rulelang.cases import FOLDER, Report, load_cases, run_cases
+from jobs.rulelang.draft import Wish, draft
+from jobs.rulelang.lint import lint
+from jobs.rulelang.load import rule_files
+from jobs.rulelang.model import Severity
 from jobs.stages import command as c
 from jobs.stages.context import configure
 from jobs.stages.explanation import Explanation, explain
@@ -20,7 +26,112 @@ SubscriptionArgument = Annotated[str, typer.Argument(help="A subscription_id.")]
 RuleOption = Annotated[str | None, typer.Option("--rule", help="Only this rule.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
-app = c.command_group("Test rules, and explain what they say of a customer.")
+app = c.command_group("Write rules, check and test them, and explain what they say of a customer.")
+
+
+@app.command("check")
+def check_rules(
+    source: Annotated[
+        str | None, typer.Option("--source", help="With the parameters of this source mapping.")
+    ] = None,
+    as_json: JsonOption = False,
+    project_dir: c.ProjectOption = None,
+    profile: c.ProfileOption = "local",
+) -> None:
+    """Tell every problem of all rules (exit code 2), and what can hardly be meant (1); needs no Spark."""
+    project = Project.find(project_dir)
+    problems: list[Issue] = []
+    warnings: list[Issue] = []
+    count = 0
+    try:
+        rules = configure(project, profile, source).rules
+        count = len(rules.rules)
+        warnings = lint(rules, rule_files(project))
+    except KeyMomentsError as error:
+        problems = error.issues
+    if as_json:
+        told = {
+            "problems": [_told(one) for one in problems],
+            "warnings": [_told(one) for one in warnings],
+        }
+        print(json.dumps(told, ensure_ascii=False, indent=2))
+    else:
+        for one in (*problems, *warnings):
+            c.err.print(str(one), markup=False)
+        if not problems:
+            print(f"{count} rules, no problem found, {len(warnings)} to look at again")
+    raise typer.Exit(2 if problems else 1 if warnings else 0)
+
+
+def _told(issue: Issue) -> dict[str, str | int | None]:
+    place = issue.location
+    return {
+        "file": None if place is None else place.path,
+        "line": None if place is None else place.line,
+        "column": None if place is None else place.column,
+        "code": issue.code,
+        "message": issue.message,
+    }
+
+
+@app.command("list")
+def list_rules(
+    chinese: Annotated[bool, typer.Option("--zh", help="Titles in Chinese alone.")] = False,
+    as_json: JsonOption = False,
+    project_dir: c.ProjectOption = None,
+    profile: c.ProfileOption = "local",
+) -> None:
+    """List the rules with their cycle, audience, thresholds and plan; needs no Spark."""
+    with c.user_errors():
+        rules = configure(Project.find(project_dir), profile).rules
+    if as_json:
+        print(
+            json.dumps(
+                [rule.file.model_dump(mode="json") for rule in rules.rules], ensure_ascii=False, indent=2
+            )
+        )
+        return
+    for rule in rules.rules:
+        file = rule.file
+        title = file.title.zh if chinese else f"{file.title.zh} / {file.title.en}"
+        amounts = ", ".join(f"{name} {one.default}" for name, one in file.parameters.items())
+        told = " ".join(filter(None, (file.category, file.cycle, file.audience, file.plan, file.severity)))
+        print(f"{rule.id:<26} {file.status:<7} {title} [{told}] {amounts}".rstrip())
+    print(f"{len(rules.rules)} rules")
+
+
+@app.command("new")
+def new_rule(
+    rule: Annotated[str, typer.Argument(help="Its id, which names the file.")],
+    when: Annotated[str, typer.Option("--when", help="An item and a number: 'complaints_30d >= 2'.")],
+    zh: Annotated[str, typer.Option("--zh", help="Its title in Chinese.")],
+    en: Annotated[str, typer.Option("--en", help="Its title in English.")],
+    plan: Annotated[str, typer.Option("--plan", help="A plan of rules/plans.yaml.")],
+    category: Annotated[Literal["first", "anomaly", "special"], typer.Option("--category")] = "anomaly",
+    cycle: Annotated[CycleKind, typer.Option("--cycle")] = CycleKind.daily,
+    audience: Annotated[str, typer.Option("--audience", help="A name of rules/audiences.yaml.")] = "active",
+    severity: Annotated[Severity, typer.Option("--severity")] = "medium",
+    urgency_days: Annotated[int, typer.Option("--urgency-days", min=0, max=62)] = 5,
+    project_dir: c.ProjectOption = None,
+    profile: c.ProfileOption = "local",
+) -> None:
+    """Write the first file of a rule, as a draft to go on from; needs no Spark."""
+    with c.user_errors():
+        project = Project.find(project_dir)
+        view = configure(project, profile).view
+        path = project.root / "rules" / "moments" / f"{rule}.yaml"
+        if rule in rule_files(project) or path.exists():
+            raise ConfigError(Issue("RULE_DUPLICATE_ID", f"there is a rule '{rule}' already"))
+        wish = Wish(rule, Title(zh=zh, en=en), category, cycle, audience, when, plan, severity, urgency_days)
+        path.write_text(draft(wish, view), encoding="utf-8")
+        try:
+            configure(project, profile)
+        except KeyMomentsError:
+            path.unlink()
+            raise
+    print(
+        f"{path}: a draft; say why the threshold is what it is, and show it at work in {FOLDER}/{rule}.yaml"
+    )
 
 
 @app.command("test")

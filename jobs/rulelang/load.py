@@ -131,6 +131,12 @@ def load_rules(
     return _Loader(project, types, overrides or {}, named, holidays).load()
 
 
+def rule_files(project: Project) -> dict[str, str]:
+    """File of each rule, by the id for which it is named."""
+    paths = [path for folder in FOLDERS for path in project.files(folder)]
+    return {path.rsplit("/", 1)[-1].removesuffix(".yaml"): path for path in paths}
+
+
 class _Loader:
     def __init__(
         self,

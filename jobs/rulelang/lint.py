@@ -1,0 +1,136 @@
+"""What a person should look at again in rules that are right by form: contradictions, doubles, overlaps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from itertools import permutations
+
+from jobs.expressions.nodes import Call, Literal, Name, Node, names, substitute
+from jobs.expressions.nodes import Parameter as Named
+from jobs.kernel.errors import Issue, Location
+from jobs.rulelang.conditions import Condition, Leaf
+from jobs.rulelang.load import Rule, RuleSet
+from jobs.rulelang.logic import TooManyCasesError, both, is_possible, negated
+
+
+def lint(rules: RuleSet, paths: Mapping[str, str]) -> list[Issue]:
+    """Looks for what can hardly be meant; rules that are retired are left alone.
+
+    Thresholds are those of the province, and of each city that has its own.
+
+    Args:
+        rules: The rules.
+        paths: File of each rule.
+
+    Returns:
+        Warnings, in order of file.
+    """
+    found: list[Issue] = []
+    kept = [rule for rule in rules.rules if rule.file.status != "retired"]
+    for rule in kept:
+        place = Location(paths[rule.id])
+        try:
+            found += [Issue(code, message, place) for code, message in _alone(rule)]
+        except TooManyCasesError:
+            continue
+    items = {rule.id: set(names(both(rule.audience, _tree(rule.condition)))) for rule in kept}
+    for one, other in permutations(kept, 2):
+        # Who asks nothing of an item says nothing about it.
+        if not items[other.id] <= items[one.id]:
+            continue
+        try:
+            issue = _together(one, other)
+        except TooManyCasesError:
+            continue
+        if issue is not None:
+            found.append(Issue(*issue, Location(paths[one.id])))
+    return sorted(found, key=lambda issue: str(issue.location))
+
+
+def _alone(rule: Rule) -> Iterator[tuple[str, str]]:
+    for city in (None, *_cities(rule)):
+        where = "" if city is None else f" in {city}"
+        audience = _with_values(rule.audience, rule, city)
+        condition = _with_values(_tree(rule.condition), rule, city)
+        if not is_possible(both(audience, condition)):
+            yield "LINT_NEVER_TRUE", f"nobody can meet the rule{where}: what it asks contradicts itself"
+            if city is None:
+                return
+            continue
+        if not is_possible(both(audience, negated(condition))):
+            yield "LINT_ALWAYS_TRUE", f"everybody in the audience meets the rule{where}"
+        for name, branch in _branches(rule.condition):
+            if not is_possible(both(audience, _with_values(branch, rule, city))):
+                yield "LINT_DEAD_CONDITION", f"'{name}' can never be met here{where}: the rest contradicts it"
+    if (steps := rule.file.steps) is not None:
+        for step in steps.at:
+            reached = Call("ge", (Name(steps.of), Literal(Decimal(step))))
+            if not is_possible(both(_whole(rule, None), reached)):
+                yield "LINT_UNREACHABLE_STEP", f"step {step} lies beyond what the rule asks"
+
+
+def _together(one: Rule, other: Rule) -> tuple[str, str] | None:
+    """What two rules have to do with each other, told once, at the narrower one."""
+    if one.file.cycle is not other.file.cycle or one.is_exempt or other.is_exempt:
+        return None
+    if not _within(one, other):
+        return None
+    if _within(other, one):
+        if one.id < other.id:
+            return "LINT_DUPLICATE", f"'{other.id}' is met by the same customers"
+        return None
+    muted = other.id in one.file.inhibits or one.id in other.file.inhibits
+    if muted or one.is_reminder != other.is_reminder:
+        return None
+    return "LINT_OVERLAP", f"whoever meets it meets '{other.id}' as well, and neither inhibits the other"
+
+
+def _within(one: Rule, other: Rule) -> bool:
+    """Whether all who meet one meet the other, by the thresholds of the province and of every city."""
+    cities = {None, *_cities(one), *_cities(other)}
+    return not any(is_possible(both(_whole(one, city), negated(_whole(other, city)))) for city in cities)
+
+
+def _cities(rule: Rule) -> list[str]:
+    return sorted({city for parameter in rule.file.parameters.values() for city in parameter.by_city})
+
+
+def _whole(rule: Rule, city: str | None) -> Node:
+    return both(_with_values(rule.audience, rule, city), _with_values(_tree(rule.condition), rule, city))
+
+
+def _with_values(node: Node, rule: Rule, city: str | None) -> Node:
+    """A condition with the values that its parameters have in a city."""
+
+    def value(found: Node) -> Node | None:
+        if isinstance(found, Named):
+            parameter = rule.file.parameters[found.name]
+            return Literal(parameter.by_city.get(city or "", parameter.default))
+        return None
+
+    return substitute(node, value)
+
+
+def _tree(condition: Condition) -> Node:
+    if isinstance(condition, Leaf):
+        return condition.tree
+    members = tuple(_tree(member) for member in condition.members)
+    if condition.kind == "any":
+        return Call("or", members) if len(members) > 1 else members[0]
+    return negated(both(*members)) if condition.kind == "not" else both(*members)
+
+
+def _branches(condition: Condition) -> Iterator[tuple[str, Node]]:
+    """Each branch of an any, with the whole condition as it is when only that branch counts."""
+    if isinstance(condition, Leaf) or condition.kind == "not":
+        return
+    for place, member in enumerate(condition.members):
+        if condition.kind == "any":
+            yield member.name, _tree(member)
+        for name, below in _branches(member):
+            if condition.kind == "any":
+                yield name, below
+                continue
+            others = [_tree(one) for at, one in enumerate(condition.members) if at != place]
+            yield name, both(*others, below)
