@@ -21,7 +21,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run run-beijing run-cell2cell test test-slow bench bench-model check format docs schemas notebooks lock package clean clean-data
+.PHONY: help setup run run-beijing run-cell2cell test test-slow bench bench-model check fuzz format docs schemas notebooks lock package clean clean-data
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

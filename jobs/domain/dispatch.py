@@ -16,8 +16,8 @@ from pyspark.sql import functions as F
 from jobs.config.dispatch import DispatchSettings
 from jobs.expressions.sql import literal, quote, to_sql
 from jobs.rulelang.compile import named
-from jobs.rulelang.load import Rule, RuleSet
 from jobs.rulelang.reserved import reserved_sql
+from jobs.rulelang.ruleset import Rule, RuleSet
 
 SUPPRESSED, OVERFLOW, DISPATCHED = "suppressed", "overflow", "dispatched"
 CONTROL, HELD = "control", "held"

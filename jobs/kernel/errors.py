@@ -50,6 +50,7 @@ CODES: dict[str, str] = {
     "MODEL_UNKNOWN": "A model is named that has not been trained, or there is none to go back to.",
     "RULE_BAD_PARAMETER": "A parameter is out of its bounds, unused or undefined.",
     "RULE_BAD_TEMPLATE": "A description has a placeholder that cannot be filled.",
+    "RULE_CYCLE": "Rules name each other as conditions in a circle.",
     "RULE_DUPLICATE_ID": "Two rules carry the same id, or the file is not named for its rule.",
     "RULE_INHIBITS_OWED": "A rule mutes a service that is owed, and is none itself.",
     "RULE_UNKNOWN_ITEM": "A rule uses something that is not an item of the customer view.",

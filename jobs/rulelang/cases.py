@@ -13,7 +13,8 @@ from jobs.kernel.errors import ConfigError, Issue, Location, did_you_mean
 from jobs.kernel.located_yaml import Document, StrictModel, validate
 from jobs.kernel.project import Project
 from jobs.rulelang.conditions import leaves
-from jobs.rulelang.load import LANGUAGES, RuleSet
+from jobs.rulelang.load import LANGUAGES
+from jobs.rulelang.ruleset import RuleSet
 from jobs.rulelang.verdict import OUTCOMES, Truth, text_of, verdict_of, word_of
 
 FOLDER = "rules/tests"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from jobs.kernel.markdown import grid
 from jobs.rulelang.conditions import Condition, Leaf
-from jobs.rulelang.load import Rule, RuleSet
 from jobs.rulelang.model import Parameter, Plan
+from jobs.rulelang.ruleset import Rule, RuleSet
 
 PATH = "docs/moments.md"
 _KINDS = {"all": "all of / 全部满足", "any": "any of / 任一满足", "not": "not all of / 不同时满足"}

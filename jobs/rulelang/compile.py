@@ -14,8 +14,8 @@ from jobs.expressions.nodes import Call, Literal, Name, Node, names
 from jobs.expressions.sql import literal, plain_name, quote, to_sql
 from jobs.expressions.types import Type
 from jobs.rulelang.conditions import Condition, Leaf, condition_sql, leaves, supplied_part
-from jobs.rulelang.load import Rule
 from jobs.rulelang.model import Parameter, Steps
+from jobs.rulelang.ruleset import Rule
 from jobs.rulelang.templates import placeholders, template_sql
 
 TRUE, UNKNOWN = 1, 2

@@ -14,16 +14,22 @@ from jobs.kernel.located_yaml import Document
 
 Kind = Literal["all", "any", "not"]
 KINDS: tuple[Kind, ...] = ("all", "any", "not")
+MOMENT = "moment"
 MAX_CONDITIONS = 60
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """One named condition; its name becomes evidence in the alert."""
+    """One named condition; its name becomes evidence in the alert.
+
+    Attributes:
+        moment: The other moment that asks it, where a rule names one.
+    """
 
     name: str
     tree: Node
     text: str
+    moment: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,9 +81,20 @@ def condition_sql(condition: Condition, name_sql: NameSql, parameter_sql: Parame
     return "(" + (" AND " if condition.kind == "all" else " OR ").join(parts) + ")"
 
 
-def read_condition(data: dict[str, Any], document: Document) -> tuple[Condition | None, list[Issue]]:
-    """Reads the when part of a rule, with all its problems."""
-    reader = _Reader(document)
+Resolve = Callable[[str], "Condition | None"]
+
+
+def read_condition(
+    data: dict[str, Any], document: Document, moment: Resolve
+) -> tuple[Condition | None, list[Issue]]:
+    """Reads the when part of a rule, with all its problems.
+
+    Args:
+        data: The part.
+        document: Where it stands.
+        moment: Gives what another moment asks; None when that is not to be had, which it reports itself.
+    """
+    reader = _Reader(document, moment)
     condition = reader.group("", data, ("when",))
     if condition is not None and not reader.issues:
         named = [leaf.name for leaf in leaves(condition)]
@@ -91,8 +108,9 @@ def read_condition(data: dict[str, Any], document: Document) -> tuple[Condition 
 
 
 class _Reader:
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, moment: Resolve) -> None:
         self.document = document
+        self.moment = moment
         self.issues: list[Issue] = []
 
     def group(self, name: str, data: dict[str, Any], at: tuple[str, ...]) -> Condition | None:
@@ -117,6 +135,9 @@ class _Reader:
         if isinstance(value, dict):
             if name in KINDS:
                 return self.group("", {name: value}, at[:-1])
+            if list(value) == [MOMENT]:
+                found = self.moment(str(value[MOMENT]))
+                return None if found is None else Group(name, "all", (found,))
             return self.group(name, value, at)
         if not isinstance(value, str):
             message = f"'{name}' needs an expression, not {value!r}"

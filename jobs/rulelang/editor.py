@@ -14,10 +14,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from jobs.expressions.types import Type
-from jobs.rulelang.conditions import KINDS
-from jobs.rulelang.load import RuleSet
+from jobs.rulelang.conditions import KINDS, MOMENT
 from jobs.rulelang.model import Parameter, RuleFile, Steps
 from jobs.rulelang.reserved import RESERVED
+from jobs.rulelang.ruleset import RuleSet
 
 PATH = "rules/rule.schema.json"
 _EXPRESSION = {
@@ -54,14 +54,14 @@ def rule_schema(rules: RuleSet, types: Mapping[str, Type]) -> str:
     for name in ("again_when", "pending_while"):
         fields[name] = {**_EXPRESSION, "description": fields[name]["description"]}
     fields["when"] = {"$ref": "#/$defs/Group", "description": "Named conditions under all, any or not."}
-    schema["$defs"] |= _conditions()
+    schema["$defs"] |= _conditions([rule.id for rule in rules.rules])
     schema["if"] = {"properties": {"category": {"const": "exempt"}}}
     schema["else"] = {"required": ["severity", "urgency_days", "plan"]}
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Rule of a key moment"}
     return json.dumps(head | schema, ensure_ascii=False, indent=2) + "\n"
 
 
-def _conditions() -> dict[str, Any]:
+def _conditions(moments: list[str]) -> dict[str, Any]:
     members = {kind: {"$ref": "#/$defs/Members"} for kind in KINDS}
     return {
         "Group": {
@@ -75,7 +75,16 @@ def _conditions() -> dict[str, Any]:
             "type": "object",
             "minProperties": 1,
             "properties": members,
-            "additionalProperties": {"anyOf": [_EXPRESSION, {"$ref": "#/$defs/Group"}]},
+            "additionalProperties": {
+                "anyOf": [_EXPRESSION, {"$ref": "#/$defs/Group"}, {"$ref": "#/$defs/Moment"}]
+            },
+        },
+        "Moment": {
+            "type": "object",
+            "description": "Another moment: its audience and condition hold, with its thresholds.",
+            "properties": {MOMENT: {"enum": moments}},
+            "required": [MOMENT],
+            "additionalProperties": False,
         },
     }
 

@@ -10,8 +10,8 @@ from jobs.expressions.nodes import Call, Literal, Name, Node, names, substitute
 from jobs.expressions.nodes import Parameter as Named
 from jobs.kernel.errors import Issue, Location
 from jobs.rulelang.conditions import Condition, Leaf
-from jobs.rulelang.load import Rule, RuleSet
 from jobs.rulelang.logic import TooManyCasesError, both, is_possible, negated
+from jobs.rulelang.ruleset import Rule, RuleSet
 
 
 def lint(rules: RuleSet, paths: Mapping[str, str]) -> list[Issue]:

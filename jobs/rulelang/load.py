@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from typing import TypeVar
 
 from jobs.config.holidays import NO_HOLIDAYS, Holidays
 from jobs.expressions.check import ParameterType, no_parameters, type_of
-from jobs.expressions.nodes import Name, Node, Value, parameters
+from jobs.expressions.nodes import Name, Node, parameters, substitute
+from jobs.expressions.nodes import Parameter as Named
 from jobs.expressions.parse import ExpressionProblem, parse
 from jobs.expressions.types import Type
-from jobs.kernel.cycle import CycleKind
 from jobs.kernel.errors import ConfigError, Issue, KeyMomentsError, Location, did_you_mean
 from jobs.kernel.ids import fingerprint
 from jobs.kernel.located_yaml import Document, StrictModel, validate
 from jobs.kernel.project import Project
 from jobs.kernel.titles import Title
-from jobs.rulelang.conditions import Condition, leaves, read_condition
-from jobs.rulelang.model import Audience, Plan, RuleFile
-from jobs.rulelang.reserved import RESERVED, reserved_values
+from jobs.rulelang.conditions import Condition, Group, Leaf, leaves, read_condition
+from jobs.rulelang.model import Audience, Parameter, Plan, RuleFile
+from jobs.rulelang.reserved import RESERVED
+from jobs.rulelang.ruleset import Rule, RuleSet
 from jobs.rulelang.templates import Template, labelled, placeholders, read_template
 
 AUDIENCES = "rules/audiences.yaml"
@@ -30,82 +29,6 @@ FOLDERS = ("rules/moments", "rules/reminders")
 LANGUAGES = ("zh", "en")
 
 M = TypeVar("M", bound=StrictModel)
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A checked rule.
-
-    Attributes:
-        file: What its file says.
-        condition: Its when part.
-        audience: The audience's condition.
-        templates: Its description by language.
-        again: What makes it a new occurrence while it is true, where its file says so.
-        pending: What has to hold for its alerts to wait on, where its file says so.
-        fingerprint: Changes when anything that decides its result does.
-    """
-
-    file: RuleFile
-    condition: Condition
-    audience: Node
-    templates: Mapping[str, Template]
-    fingerprint: str
-    again: Node | None = None
-    pending: Node | None = None
-
-    @property
-    def id(self) -> str:
-        """The rule's id, which is the moment's."""
-        return self.file.id
-
-    @property
-    def is_exempt(self) -> bool:
-        """Whether it keeps customers from being contacted instead of calling for contact."""
-        return self.file.category == "exempt"
-
-    @property
-    def is_reminder(self) -> bool:
-        """Whether it is for all customers: outside capacity, caps and control."""
-        return self.file.category == "reminder"
-
-    @property
-    def in_control(self) -> bool:
-        """Whether customers of the control group are left alone by it."""
-        return self.file.control and not (self.file.service_owed or self.is_reminder or self.is_exempt)
-
-
-@dataclass(frozen=True)
-class RuleSet:
-    """All rules, in order of id."""
-
-    rules: tuple[Rule, ...]
-    audiences: Mapping[str, Audience]
-    plans: Mapping[str, Plan]
-    holidays: Holidays
-
-    def reserved(self, as_of: date, dispatch_date: date) -> dict[str, Value]:
-        """Values of what rules may name beside items, in the cycle that looks at a day."""
-        return reserved_values(self.holidays, as_of, dispatch_date)
-
-    def of_cycle(self, kind: CycleKind) -> tuple[Rule, ...]:
-        """The rules that a cycle evaluates: active and shadow ones."""
-        return tuple(
-            rule
-            for rule in self.rules
-            if rule.file.cycle is kind and rule.file.status in ("active", "shadow")
-        )
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes when any rule, audience or plan does."""
-        plans = {name: plan.model_dump() for name, plan in self.plans.items()}
-        festivals = self.holidays.model_dump(mode="json")
-        return fingerprint([[rule.fingerprint for rule in self.rules], plans, festivals])
-
-    def by_id(self, rule_id: str) -> Rule:
-        """The rule of an id."""
-        return next(rule for rule in self.rules if rule.id == rule_id)
 
 
 def load_rules(
@@ -129,6 +52,18 @@ def load_rules(
     """
     named = {**(labels or {}), "next_holiday": holidays.labels}
     return _Loader(project, types, overrides or {}, named, holidays).load()
+
+
+def _of_moment(condition: Condition, moment: str) -> Condition:
+    """What another moment asks, its conditions and parameters named for it."""
+    if isinstance(condition, Group):
+        members = tuple(_of_moment(member, moment) for member in condition.members)
+        return Group(condition.name and f"{moment}.{condition.name}", condition.kind, members)
+
+    def its(node: Node) -> Node | None:
+        return Named(f"{moment}.{node.name}") if isinstance(node, Named) else None
+
+    return Leaf(f"{moment}.{condition.name}", substitute(condition.tree, its), condition.text, moment)
 
 
 def rule_files(project: Project) -> dict[str, str]:
@@ -155,6 +90,8 @@ class _Loader:
         self.documents: dict[str, Document] = {}
         # Names in audiences and plans, right or wrong; none where the file as a whole cannot be read.
         self.named: dict[str, set[str]] = {}
+        # The rules on whose conditions one is at work, each for the sake of the one before it.
+        self.path: list[str] = []
 
     def load(self) -> RuleSet:
         audiences = self._named(AUDIENCES, Audience)
@@ -237,8 +174,10 @@ class _Loader:
         self, document: Document, written: RuleFile, files: list[tuple[Document, RuleFile]]
     ) -> Rule | None:
         before = len(self.issues)
+        borrowed: dict[str, Parameter] = {}
+        condition, issues = self._condition(document, written, files, borrowed)
         file = self._with_overrides(document, written)
-        condition, issues = read_condition(file.when, document)
+        file = file.model_copy(update={"parameters": {**file.parameters, **borrowed}})
         self.issues.extend(issues)
         self._references(document, file, files)
         self._parameters(document, file, condition, bool(issues))
@@ -247,10 +186,10 @@ class _Loader:
             known = file.parameters.get(name)
             return Type("decimal", known.unit if known else None)
 
-        if condition is not None:
-            for leaf in leaves(condition):
-                place = _leaf_place(document, leaf.name)
-                self._boolean(leaf.tree, parameter, leaf.name, place)
+        for leaf in () if condition is None else leaves(condition):
+            # What another moment asks is checked where it is written.
+            if leaf.moment is None:
+                self._boolean(leaf.tree, parameter, leaf.name, _leaf_place(document, leaf.name))
         templates = {language: self._template(document, file, language) for language in LANGUAGES}
         if file.steps is not None and file.steps.of not in self.types:
             self._unknown_item(file.steps.of, document.at("steps", "of"))
@@ -263,16 +202,58 @@ class _Loader:
         audience = self.audience_trees.get(file.audience)
         if audience is None:
             return None
-        mark = fingerprint([file.model_dump(mode="json"), str(audience)])
+        # What other moments ask stands in their files only.
+        others = [repr(condition)] if borrowed else []
+        mark = fingerprint([file.model_dump(mode="json"), str(audience), *others])
         return Rule(file, condition, audience, templates, mark, again, pending)
 
-    def _with_overrides(self, document: Document, file: RuleFile) -> RuleFile:
+    def _condition(
+        self,
+        document: Document,
+        file: RuleFile,
+        files: list[tuple[Document, RuleFile]],
+        borrowed: dict[str, Parameter],
+    ) -> tuple[Condition | None, list[Issue]]:
+        """What a rule asks, and what the moments ask that it names; their parameters go into borrowed."""
+        found: list[Issue] = []
+
+        def moment(other_id: str) -> Condition | None:
+            other = next((pair for pair in files if pair[1].id == other_id), None)
+            place = document.at("when")
+            if other is None:
+                hint = did_you_mean(other_id, [one.id for _, one in files])
+                message = f"moment: there is no rule '{other_id}'{hint}"
+                found.append(Issue("RULE_UNKNOWN_REFERENCE", message, place))
+                return None
+            if other_id in self.path:
+                circle = " -> ".join([*self.path[self.path.index(other_id) :], other_id])
+                found.append(Issue("RULE_CYCLE", f"moments name each other in a circle: {circle}", place))
+                return None
+            its: dict[str, Parameter] = {}
+            condition, problems = self._condition(*other, files, its)
+            # Whatever is wrong with it is told where it stands.
+            audience = self.audience_trees.get(other[1].audience)
+            if condition is None or problems or audience is None:
+                found.extend(one for one in problems if one.code == "RULE_CYCLE")
+                return None
+            its |= self._with_overrides(*other, told=False).parameters
+            borrowed.update({f"{other_id}.{name}": one for name, one in its.items()})
+            asked = Leaf("audience", audience, str(other[1].audience))
+            return _of_moment(Group("", "all", (asked, condition)), other_id)
+
+        self.path.append(file.id)
+        condition, issues = read_condition(file.when, document, moment)
+        self.path.pop()
+        return condition, [*issues, *found]
+
+    def _with_overrides(self, document: Document, file: RuleFile, told: bool = True) -> RuleFile:
         changed = dict(file.parameters)
         for name, value in self.overrides.get(file.id, {}).items():
             if name not in changed:
                 hint = did_you_mean(name, changed)
                 message = f"rule_parameters: {file.id} has no parameter '{name}'{hint}"
-                self.issues.append(Issue("RULE_BAD_PARAMETER", message, document.at("parameters")))
+                if told:
+                    self.issues.append(Issue("RULE_BAD_PARAMETER", message, document.at("parameters")))
                 continue
             changed[name] = changed[name].model_copy(update={"default": value, "by_city": {}})
         return file.model_copy(update={"parameters": changed})

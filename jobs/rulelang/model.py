@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from typing import Any, Literal, Self
 
@@ -73,6 +74,8 @@ class RuleFile(StrictModel):
 
     Attributes:
         audience: Name of the audience that the rule looks at.
+        valid_from: First as_of on which the rule is evaluated.
+        valid_to: Last as_of on which it is.
         fire: on_entry (when the condition becomes true), while_true (every cycle) or each_step.
         on_first_run: What those already inside mean when a rule runs first: baseline or fire.
         cooldown_days: Days after an alert was served, or withheld by control, without the same moment.
@@ -99,6 +102,8 @@ class RuleFile(StrictModel):
     cycle: CycleKind
     audience: str
     when: dict[str, Any]
+    valid_from: date | None = None
+    valid_to: date | None = None
     parameters: dict[Name, Parameter] = {}
     fire: Fire = "on_entry"
     steps: Steps | None = None
@@ -131,6 +136,8 @@ class RuleFile(StrictModel):
             raise ValueError("service that is owed is withheld from nobody: 'control' has no use")
         if (self.fire == "each_step") != (self.steps is not None):
             raise ValueError("'steps' and 'fire: each_step' go together")
+        if self.valid_from is not None and self.valid_to is not None and self.valid_from > self.valid_to:
+            raise ValueError("'valid_from' is after 'valid_to'")
         if self.again_when is not None and self.fire != "on_entry":
             raise ValueError("'again_when' goes with 'fire: on_entry' only")
         return self

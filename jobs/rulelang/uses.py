@@ -10,7 +10,7 @@ from jobs.contracts.view import CustomerView
 from jobs.expressions.nodes import Node, names
 from jobs.expressions.parse import parse
 from jobs.rulelang.compile import items_named
-from jobs.rulelang.load import RuleSet
+from jobs.rulelang.ruleset import RuleSet
 
 Uses = dict[str, list[str]]
 """By item, who uses it: 'rule complaint', 'risk tariff', 'health overrun', 'models', 'item spend_per_day'."""

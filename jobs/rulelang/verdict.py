@@ -13,7 +13,7 @@ from typing import Any
 from jobs.expressions.evaluate import all_of, any_of, evaluate
 from jobs.expressions.nodes import Name
 from jobs.rulelang.conditions import Condition, Leaf, leaves
-from jobs.rulelang.load import Rule
+from jobs.rulelang.ruleset import Rule
 from jobs.rulelang.templates import UNKNOWN, Optional, Part, Placeholder, Template, placeholders
 
 Truth = bool | None

@@ -28,7 +28,8 @@ from jobs.contracts.view import CustomerView, load_view
 from jobs.kernel.cycle import Cycle, CycleCalendar
 from jobs.kernel.errors import ConfigError, Issue, KeyMomentsError, Location, did_you_mean
 from jobs.kernel.project import Project
-from jobs.rulelang.load import RuleSet, load_rules
+from jobs.rulelang.load import load_rules
+from jobs.rulelang.ruleset import RuleSet
 from jobs.storage.ledger import LedgerRow, record
 from jobs.storage.session import light_session, make_session
 from jobs.storage.warehouse import Warehouse

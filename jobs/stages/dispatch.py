@@ -103,7 +103,7 @@ def _check_identified(context: RunContext, dispatch_date: date) -> None:
     missing = [
         c
         for c in context.configuration.calendar.due(dispatch_date)
-        if (str(c.kind), c.as_of) not in done and context.configuration.rules.of_cycle(c.kind)
+        if (str(c.kind), c.as_of) not in done and context.configuration.rules.of_cycle(c.kind, c.as_of)
     ]
     if missing:
         issues = [

@@ -11,7 +11,8 @@ from jobs.contracts.tables import view_table
 from jobs.expressions.nodes import names, parameters
 from jobs.kernel.errors import ConfigError, Issue, StorageError, did_you_mean
 from jobs.rulelang.conditions import Leaf, leaves
-from jobs.rulelang.load import LANGUAGES, Rule
+from jobs.rulelang.load import LANGUAGES
+from jobs.rulelang.ruleset import Rule
 from jobs.rulelang.verdict import OUTCOMES, parameter_of, text_of, verdict_of, word_of
 from jobs.stages.context import Configuration
 from jobs.storage.reader import newest_partition, rows_of

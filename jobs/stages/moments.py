@@ -50,7 +50,7 @@ def identify_moments(context: RunContext, cycle: Cycle) -> Identified:
     started = context.clock()
     configuration, warehouse = context.configuration, context.warehouse
     statuses = statuses_at(context, cycle)
-    rules, lacking = evaluable(configuration.rules.of_cycle(cycle.kind), statuses)
+    rules, lacking = evaluable(configuration.rules.of_cycle(cycle.kind, cycle.as_of), statuses)
     evaluations = warehouse.read_or_empty(context.table("rule_evaluations"))
     history = evaluations.where(f"cycle = '{cycle.kind}' AND as_of < {literal(cycle.as_of)}")
     evaluated = F.expr("bool_or(result = 'evaluated')").alias("evaluated")

@@ -14,9 +14,9 @@ from jobs.kernel.cycle import Cycle
 from jobs.kernel.errors import ConfigError, CycleError, Issue, did_you_mean
 from jobs.rulelang.compile import EvaluableRule, evaluable, named, parameter_sql
 from jobs.rulelang.conditions import condition_sql
-from jobs.rulelang.load import Rule, RuleSet
 from jobs.rulelang.model import Parameter
 from jobs.rulelang.reserved import reserved_sql
+from jobs.rulelang.ruleset import Rule, RuleSet
 from jobs.stages.context import RunContext
 from jobs.stages.moments import statuses_at
 from jobs.stages.view import scored_view_of

@@ -12,7 +12,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from jobs.config.dispatch import DispatchSettings
-from jobs.rulelang.load import Rule
+from jobs.rulelang.ruleset import Rule
 
 Row = dict[str, Any]
 _SIX = Decimal("0.000001")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from jobs.expressions.types import Type
 from jobs.kernel.project import Project
-from jobs.rulelang.load import RuleSet, load_rules
+from jobs.rulelang.load import load_rules
+from jobs.rulelang.ruleset import RuleSet
 
 RULE_TYPES = {
     "city": Type("string"),

@@ -1,6 +1,7 @@
 """Rules: what is refused and where, what a source can decide, and the SQL that comes of them."""
 
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -142,7 +143,7 @@ def test_the_base_of_the_bad_rules_is_good(rule_project: ProjectCopy) -> None:
          ["13:1 YAML_UNKNOWN_KEY 'urgncy_days' is not known here (did you mean 'urgency_days'?); allowed: "
           "again_when, audience, category, control, cooldown_days, cycle, description, fire, id, ignores_exempt, inhibits, "
           "on_first_run, owner, parameters, pending_while, pending_while_true, plan, serve_in_days, service_owed, severity, status, steps, "
-          "title, urgency_days, when"]),
+          "title, urgency_days, valid_from, valid_to, when"]),
     ],
 )  # fmt: skip
 def test_exact_words(
@@ -237,10 +238,10 @@ def test_rules_are_in_order_of_id_and_by_cycle(rule_project: ProjectCopy) -> Non
     assert [rule.id for rule in rules.rules] == [
         "call_drop", "complaint", "data_use", "do_not_disturb", "low_balance"
     ]  # fmt: skip
-    assert [rule.id for rule in rules.of_cycle(CycleKind.daily)] == [
+    assert [rule.id for rule in rules.of_cycle(CycleKind.daily, date(2026, 5, 31))] == [
         "complaint", "data_use", "do_not_disturb", "low_balance"
     ]  # fmt: skip
-    assert rules.of_cycle(CycleKind.weekly) == ()  # its only rule is a draft
+    assert rules.of_cycle(CycleKind.weekly, date(2026, 5, 31)) == ()  # its only rule is a draft
     assert [rule.id for rule in rules.rules if rule.is_exempt] == ["do_not_disturb"]
 
 
@@ -343,7 +344,7 @@ def test_what_is_unknown_for_now_is_still_asked(rule_project: ProjectCopy, statu
 
 
 def test_ordinals_count_evaluable_rules_only(rule_project: ProjectCopy) -> None:
-    rules = rule_project.rules().of_cycle(CycleKind.daily)
+    rules = rule_project.rules().of_cycle(CycleKind.daily, date(2026, 5, 31))
     found, lacking = evaluable(rules, {"data_used_pct": ItemStatus.not_supplied})
     assert [(one.ordinal, one.rule.id) for one in found] == [
         (0, "complaint"), (1, "do_not_disturb"), (2, "low_balance")
@@ -414,7 +415,7 @@ def test_descriptions(rule_project: ProjectCopy) -> None:
 
 
 def test_steps(rule_project: ProjectCopy) -> None:
-    found, _ = evaluable(rule_project.rules().of_cycle(CycleKind.daily), {})
+    found, _ = evaluable(rule_project.rules().of_cycle(CycleKind.daily, date(2026, 5, 31)), {})
     assert step_sql(found) == (
         "CASE `ordinal` WHEN 1 THEN cast(CASE WHEN `data_used_pct` >= 100 THEN 100 + 50 * "
         "cast(floor((`data_used_pct` - 100) / 50) AS INT) WHEN `data_used_pct` >= 100 THEN 100 "

@@ -1,0 +1,95 @@
+"""Rules once they are loaded and checked, and all of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from jobs.config.holidays import Holidays
+from jobs.expressions.nodes import Node, Value
+from jobs.kernel.cycle import CycleKind
+from jobs.kernel.ids import fingerprint
+from jobs.rulelang.conditions import Condition
+from jobs.rulelang.model import Audience, Plan, RuleFile
+from jobs.rulelang.reserved import reserved_values
+from jobs.rulelang.templates import Template
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A checked rule.
+
+    Attributes:
+        file: What its file says.
+        condition: Its when part.
+        audience: The audience's condition.
+        templates: Its description by language.
+        again: What makes it a new occurrence while it is true, where its file says so.
+        pending: What has to hold for its alerts to wait on, where its file says so.
+        fingerprint: Changes when anything that decides its result does.
+    """
+
+    file: RuleFile
+    condition: Condition
+    audience: Node
+    templates: Mapping[str, Template]
+    fingerprint: str
+    again: Node | None = None
+    pending: Node | None = None
+
+    @property
+    def id(self) -> str:
+        """The rule's id, which is the moment's."""
+        return self.file.id
+
+    @property
+    def is_exempt(self) -> bool:
+        """Whether it keeps customers from being contacted instead of calling for contact."""
+        return self.file.category == "exempt"
+
+    @property
+    def is_reminder(self) -> bool:
+        """Whether it is for all customers: outside capacity, caps and control."""
+        return self.file.category == "reminder"
+
+    @property
+    def in_control(self) -> bool:
+        """Whether customers of the control group are left alone by it."""
+        return self.file.control and not (self.file.service_owed or self.is_reminder or self.is_exempt)
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """All rules, in order of id."""
+
+    rules: tuple[Rule, ...]
+    audiences: Mapping[str, Audience]
+    plans: Mapping[str, Plan]
+    holidays: Holidays
+
+    def reserved(self, as_of: date, dispatch_date: date) -> dict[str, Value]:
+        """Values of what rules may name beside items, in the cycle that looks at a day."""
+        return reserved_values(self.holidays, as_of, dispatch_date)
+
+    def of_cycle(self, kind: CycleKind, as_of: date) -> tuple[Rule, ...]:
+        """The rules that a cycle evaluates: active and shadow ones, in their time."""
+        return tuple(
+            rule
+            for rule in self.rules
+            if rule.file.cycle is kind
+            and rule.file.status in ("active", "shadow")
+            and (rule.file.valid_from is None or rule.file.valid_from <= as_of)
+            and (rule.file.valid_to is None or as_of <= rule.file.valid_to)
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when any rule, audience or plan does."""
+        plans = {name: plan.model_dump() for name, plan in self.plans.items()}
+        festivals = self.holidays.model_dump(mode="json")
+        return fingerprint([[rule.fingerprint for rule in self.rules], plans, festivals])
+
+    def by_id(self, rule_id: str) -> Rule:
+        """The rule of an id."""
+        return next(rule for rule in self.rules if rule.id == rule_id)
