@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from typing import Annotated, Literal
 
@@ -16,7 +17,7 @@ from jobs.rulelang.cases import FOLDER, Report, load_cases, run_cases
 from jobs.rulelang.draft import Wish, draft
 from jobs.rulelang.lint import lint
 from jobs.rulelang.load import rule_files
-from jobs.rulelang.model import Severity
+from jobs.rulelang.model import RULE_ID, Severity
 from jobs.stages import command as c
 from jobs.stages.context import configure
 from jobs.stages.explanation import Explanation, explain
@@ -39,11 +40,11 @@ def check_rules(
     profile: c.ProfileOption = "local",
 ) -> None:
     """Tell every problem of all rules (exit code 2), and what can hardly be meant (1); needs no Spark."""
-    project = Project.find(project_dir)
     problems: list[Issue] = []
     warnings: list[Issue] = []
     count = 0
     try:
+        project = Project.find(project_dir)
         rules = configure(project, profile, source).rules
         count = len(rules.rules)
         warnings = lint(rules, rule_files(project))
@@ -119,6 +120,9 @@ def new_rule(
     with c.user_errors():
         project = Project.find(project_dir)
         view = configure(project, profile).view
+        if not re.fullmatch(RULE_ID, rule):
+            message = f"'{rule}' is no id: small letters, digits and _, 3 to 61 of them, a letter first"
+            raise ConfigError(Issue("YAML_BAD_VALUE", message))
         path = project.root / "rules" / "moments" / f"{rule}.yaml"
         if rule in rule_files(project) or path.exists():
             raise ConfigError(Issue("RULE_DUPLICATE_ID", f"there is a rule '{rule}' already"))

@@ -105,6 +105,7 @@ def diff_rules(
             "dispatched": {name: asdict(one) for name, one in sent.items()},
             "calls": {str(day): [one.calls[day] for one in loads] for day in dates},
             "waiting": {str(day): [one.waiting[day] for one in loads] for day in dates},
+            "held": [str(day) for one in loads for day in one.held],
         }
         print(json.dumps(told, ensure_ascii=False, indent=2))
         return
@@ -151,7 +152,7 @@ def _rate(text: str) -> float:
         rate = Decimal(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ArithmeticError:
         rate = Decimal(0)
-    if not 0 < rate < 1:
+    if not rate.is_finite() or not 0 < rate < 1:
         raise typer.BadParameter(f"'{text}' is not a share such as 2% or 0.02", param_hint="--target-rate")
     return float(rate)
 
@@ -165,7 +166,7 @@ def _print_curve(curve: Curve, target: float) -> None:
         grid.add_column(name, justify="right")
     suggested = curve.suggested(target, "")
     for value in curve.shown(suggested):
-        mark = " now" if value == curve.default else " suggested" if value == suggested else ""
+        mark = " default" if value == curve.default else " suggested" if value == suggested else ""
         count = curve.met[""][curve.values.index(value)]
         grid.add_row(f"{value}{mark}", f"{count:,}", f"{100 * curve.rate(value, ''):.2f} %")
     console.print(grid)
@@ -175,8 +176,11 @@ def _print_curve(curve: Curve, target: float) -> None:
     for city in curve.cities:
         now, then = curve.now(city), curve.suggested(target, city)
         told = ("-", "-") if then is None else (str(then), f"{100 * curve.rate(then, city):.2f} %")
-        rate_now = f"{100 * curve.rate(now, city):.2f} %"
-        cities.add_row(city or "all / 全省", f"{curve.audience[city]:,}", str(now), rate_now, *told)
+        rate = curve.rate(now, city) if city else curve.rate_now
+        in_use = str(now) if city or not curve.by_city else f"{now}, or the city's"
+        cities.add_row(
+            city or "all / 全省", f"{curve.audience[city]:,}", in_use, f"{100 * rate:.2f} %", *told
+        )
     console.print(cities)
 
 
@@ -234,11 +238,15 @@ def _print_backtest(found: Backtest, configuration: Configuration, by_city: bool
     dates = f"{found.dates[0]} to {found.dates[-1]}"
     grid = Grid(title=f"What the rules would have given, {dates} / 规则回测", title_justify="left")
     grid.add_column("moment", overflow="fold")
+    idle: list[str] = []
     used = [one for one in STATUSES if any(one in m.by_status for m in found.moments.values())]
     for name in ("cycles", "moments", *used, "calls", *(f"{name} after" for name in told)):
         grid.add_column(name, justify="right")
     for one in found.moments.values():
-        if one.moment_id in found.not_supplied:
+        if not one.evaluated:
+            if one.moment_id not in found.not_supplied:
+                status = configuration.rules.by_id(one.moment_id).file.status
+                idle.append(f"{one.moment_id} ({status})")
             continue
         title = configuration.rules.by_id(one.moment_id).file.title.zh
         after = [_after(one.outcomes.get(name)) for name in told]
@@ -253,6 +261,8 @@ def _print_backtest(found: Backtest, configuration: Configuration, by_city: bool
         )
         grid.add_row(*row)
     console.print(grid)
+    if idle:
+        console.print(f"not evaluated on these dates / 未执行: {', '.join(idle)}")
     for name in told:
         model = configuration.models.models[name]
         console.print(f"{name} after: within {model.days} days, and times the share of all active customers")

@@ -6,7 +6,7 @@ import re
 
 from jobs.config.formats import JOINED, Format, Join
 from jobs.config.sources import ExtractMapping, Source, SourceMapping, pattern_of
-from jobs.contracts.extracts import POPULATION, ExtractContract
+from jobs.contracts.extracts import POPULATION, SEGMENTS, ExtractContract
 from jobs.expressions.check import type_of
 from jobs.expressions.nodes import Name
 from jobs.expressions.parse import ExpressionProblem, parse
@@ -27,6 +27,11 @@ def load_source(document: Document, contracts: dict[str, ExtractContract]) -> So
         issues += _extract_issues(document, index, extract, contracts)
     issues += _overlaps(document, mapping)
     used = {extract.contract for extract in mapping.extracts}
+    for index, extract in enumerate(mapping.extracts):
+        if extract.own_operator is not None and SEGMENTS not in used:
+            message = f"own_operator needs an extract that fills '{SEGMENTS}'"
+            place = document.at("extracts", index, "own_operator")
+            issues.append(Issue("YAML_MISSING_KEY", message, place))
     for name in mapping.when_stale:
         if name not in used:
             message = f"'{name}' is not filled by any extract{did_you_mean(name, used)}"
@@ -77,10 +82,15 @@ def _extract_issues(
     if extract.fields != "same":
         issues += _field_issues(document, index, extract, contract)
     for number, name in enumerate(extract.approximate):
-        dates = [field for field, one in contract.fields.items() if one.type == "date"]
+        dates = [field for field, one in contract.fields.items() if one.type in ("date", "timestamp")]
         if name not in dates:
             message = f"'{name}' is not a date field of {contract.contract}{did_you_mean(name, dates)}"
             issues.append(Issue("CONTRACT_BAD_FIELD", message, document.at(*place, "approximate", number)))
+    if extract.own_operator is not None and not any(
+        part.derive == "off_net_of" for part in contract.derived.values()
+    ):
+        message = f"own_operator: {contract.contract} tells of no other network"
+        issues.append(Issue("YAML_BAD_VALUE", message, document.at(*place, "own_operator")))
     if extract.where is not None:
         issues += _expression_issues(extract.where, document, (*place, "where"), "boolean", extract.join)
     if extract.join is not None:

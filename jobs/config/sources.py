@@ -36,7 +36,8 @@ class ExtractMapping(Format):
         where: Which rows of the file are rows of this contract; all by default.
         row_covers_days: Days one row sums up.
         join: A second file whose columns stand beside those of the first.
-        approximate: Date fields of which the file tells no exact day: no day of the year is taken from them.
+        approximate: Fields of which the file tells no exact day or time: no day of the year and no hour is
+            taken from them.
         own_operator: Operator, as number_segments names it, whose numbers are on the own network.
         fields: 'same' when columns are named like the contract's fields; else one expression a field.
     """
@@ -85,9 +86,9 @@ class ExtractMapping(Format):
         return re.compile(pattern_of(self.files))
 
     def derives(self, part: Derived) -> bool:
-        """Whether a derived part follows from its field: a date known roughly has no day of the year."""
+        """Whether a derived part follows from its field: what is known roughly has no hour or birthday."""
         match part.derive:
-            case "month_day_of":
+            case "month_day_of" | "hour_of":
                 return part.from_ not in self.approximate
             case "off_net_of":
                 return self.own_operator is not None

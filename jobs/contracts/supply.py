@@ -86,7 +86,10 @@ class Supply:
             measure_id, window = split_measure(name)
             measure = self.view.measures[measure_id]
             texts = [text for text in (measure.of, measure.where) if text]
-            return self._status(measure.from_, texts, window)
+            status = self._status(measure.from_, texts, window)
+            delivered = self.delivered.get(measure.from_)
+            coarse = measure.by_day and delivered is not None and delivered.row_covers_days > 1
+            return ItemStatus.too_coarse if coarse and not status.is_for_ever else status
         field, moment = split_state(name)
         return self._status(name.table or "", [f"`{field}`"], moment=moment)
 

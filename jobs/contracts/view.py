@@ -38,6 +38,7 @@ class Measure(StrictModel):
         of: What is aggregated; nothing for count.
         where: Which rows count.
         missing: What no rows in a window mean where the source is delivered: zero or unknown.
+        by_day: It tells of single days, and so nothing where a row sums up several.
     """
 
     from_: str = Setting(alias="from")
@@ -46,6 +47,7 @@ class Measure(StrictModel):
     where: str | None = None
     unit: str | None = None
     missing: Choice["zero", "unknown"] = "unknown"
+    by_day: bool = False
 
 
 class Item(StrictModel):

@@ -107,12 +107,13 @@ class Issue:
 
 
 class KeyMomentsError(Exception):
-    """Root of all errors that a user can mend; carries every issue found, not only the first."""
+    """Root of all errors that a user can mend; carries every issue found, each once."""
 
     exit_code = EXIT_USER_ERROR
 
     def __init__(self, issues: Issue | Iterable[Issue]) -> None:
-        found = [issues] if isinstance(issues, Issue) else list(issues)
+        # One file may fill many contracts; what is wrong with it is told once.
+        found = [issues] if isinstance(issues, Issue) else set(issues)
         self.issues = sorted(found, key=lambda issue: (issue.location, issue.code, issue.message))
         super().__init__("\n".join(str(issue) for issue in self.issues))
 

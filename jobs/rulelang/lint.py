@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import date
 from decimal import Decimal
 from itertools import permutations
 
@@ -31,7 +32,9 @@ def lint(rules: RuleSet, paths: Mapping[str, str]) -> list[Issue]:
     for rule in kept:
         place = Location(paths[rule.id])
         try:
-            found += [Issue(code, message, place) for code, message in _alone(rule)]
+            # One by one: what was found before a case is too branched stays.
+            for code, message in _alone(rule):
+                found.append(Issue(code, message, place))
         except TooManyCasesError:
             continue
     items = {rule.id: set(names(both(rule.audience, _tree(rule.condition)))) for rule in kept}
@@ -59,7 +62,7 @@ def _alone(rule: Rule) -> Iterator[tuple[str, str]]:
                 return
             continue
         if not is_possible(both(audience, negated(condition))):
-            yield "LINT_ALWAYS_TRUE", f"everybody in the audience meets the rule{where}"
+            yield "LINT_ALWAYS_TRUE", f"everybody in the audience of whom it is known meets the rule{where}"
         for name, branch in _branches(rule.condition):
             if not is_possible(both(audience, _with_values(branch, rule, city))):
                 yield "LINT_DEAD_CONDITION", f"'{name}' can never be met here{where}: the rest contradicts it"
@@ -74,7 +77,7 @@ def _together(one: Rule, other: Rule) -> tuple[str, str] | None:
     """What two rules have to do with each other, told once, at the narrower one."""
     if one.file.cycle is not other.file.cycle or one.is_exempt or other.is_exempt:
         return None
-    if not _within(one, other):
+    if not _meet_in_time(one, other) or not _within(one, other):
         return None
     if _within(other, one):
         if one.id < other.id:
@@ -84,6 +87,12 @@ def _together(one: Rule, other: Rule) -> tuple[str, str] | None:
     if muted or one.is_reminder != other.is_reminder:
         return None
     return "LINT_OVERLAP", f"whoever meets it meets '{other.id}' as well, and neither inhibits the other"
+
+
+def _meet_in_time(one: Rule, other: Rule) -> bool:
+    first = max(rule.file.valid_from or date.min for rule in (one, other))
+    last = min(rule.file.valid_to or date.max for rule in (one, other))
+    return first <= last
 
 
 def _within(one: Rule, other: Rule) -> bool:

@@ -203,7 +203,7 @@ class _Loader:
         if audience is None:
             return None
         # What other moments ask stands in their files only.
-        others = [repr(condition)] if borrowed else []
+        others = [repr(condition)] if any(leaf.moment for leaf in leaves(condition)) else []
         mark = fingerprint([file.model_dump(mode="json"), str(audience), *others])
         return Rule(file, condition, audience, templates, mark, again, pending)
 
@@ -223,6 +223,10 @@ class _Loader:
             if other is None:
                 hint = did_you_mean(other_id, [one.id for _, one in files])
                 message = f"moment: there is no rule '{other_id}'{hint}"
+                found.append(Issue("RULE_UNKNOWN_REFERENCE", message, place))
+                return None
+            if other[1].cycle is not file.cycle:
+                message = f"moment: '{other_id}' is {other[1].cycle}, so a {file.cycle} rule cannot ask it"
                 found.append(Issue("RULE_UNKNOWN_REFERENCE", message, place))
                 return None
             if other_id in self.path:

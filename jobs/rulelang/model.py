@@ -17,6 +17,7 @@ Status = Literal["draft", "shadow", "active", "retired"]
 Fire = Literal["on_entry", "while_true", "each_step"]
 Severity = Literal["critical", "high", "medium", "low"]
 Name = str
+RULE_ID = "[a-z][a-z0-9_]{2,60}"
 
 
 class Parameter(StrictModel):
@@ -94,7 +95,7 @@ class RuleFile(StrictModel):
         control: Customers of the control group are left alone, so that the effect can be measured.
     """
 
-    id: str = Field(pattern=r"^[a-z][a-z0-9_]{2,60}$")
+    id: str = Field(pattern=f"^{RULE_ID}$")
     status: Status = "draft"
     owner: str = "province"
     title: Title

@@ -43,6 +43,11 @@ class Rule:
         """The rule's id, which is the moment's."""
         return self.file.id
 
+    def is_in_use(self, as_of: date) -> bool:
+        """Whether cycles that end on a day evaluate it: active or shadow, and in its time."""
+        first, last = self.file.valid_from or as_of, self.file.valid_to or as_of
+        return self.file.status in ("active", "shadow") and first <= as_of <= last
+
     @property
     def is_exempt(self) -> bool:
         """Whether it keeps customers from being contacted instead of calling for contact."""
@@ -74,14 +79,7 @@ class RuleSet:
 
     def of_cycle(self, kind: CycleKind, as_of: date) -> tuple[Rule, ...]:
         """The rules that a cycle evaluates: active and shadow ones, in their time."""
-        return tuple(
-            rule
-            for rule in self.rules
-            if rule.file.cycle is kind
-            and rule.file.status in ("active", "shadow")
-            and (rule.file.valid_from is None or rule.file.valid_from <= as_of)
-            and (rule.file.valid_to is None or as_of <= rule.file.valid_to)
-        )
+        return tuple(rule for rule in self.rules if rule.file.cycle is kind and rule.is_in_use(as_of))
 
     @property
     def fingerprint(self) -> str:

@@ -6,7 +6,7 @@ history before the first date, so that rules which are as they were give the ale
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -27,7 +27,7 @@ from jobs.stages.context import Configuration, RunContext
 from jobs.stages.dispatch import dispatch
 from jobs.stages.moments import identify_moments
 from jobs.stages.samples import at_date, not_told
-from jobs.stages.view import view_of
+from jobs.stages.view import check_standing, view_of
 from jobs.storage.branch import Branch
 
 BY_CYCLE = ("moment_state", "moments", "rule_evaluations")
@@ -66,7 +66,7 @@ class MomentFigures:
     Attributes:
         moment_id: The rule.
         cycle: Its cycle.
-        evaluated: Cycles in which it could be evaluated.
+        evaluated: Cycles in which it was evaluated: in use, in its time, and supplied.
         fired: Moments, also of shadow rules.
         by_status: Alerts by the status of the last date on which they stand.
         by_city: Moments by city.
@@ -138,18 +138,22 @@ class Simulation:
             folder: Where the branch may write.
 
         Raises:
-            CycleError: When a view of the dates has not been built.
+            CycleError: When a view of the dates has not been built, or not by the definitions of now.
         """
         self.dates = tuple(dates)
         branch = Branch(context.warehouse, folder, {*BY_CYCLE, *BY_DATE})
         self.context = replace(context, warehouse=branch, _log_rows=[])
         self.held: list[date] = []
         self.not_supplied: dict[str, tuple[str, ...]] = {}
+        self.evaluated: Counter[str] = Counter()
         self._check_views()
         self._take_over(branch)
         for day in self.dates:
             for cycle in self.due(day):
-                self.not_supplied |= identify_moments(self.context, cycle).not_supplied
+                lacking = identify_moments(self.context, cycle).not_supplied
+                self.not_supplied |= lacking
+                rules = self.context.configuration.rules.of_cycle(cycle.kind, cycle.as_of)
+                self.evaluated.update(rule.id for rule in rules if rule.id not in lacking)
             try:
                 dispatch(self.context, day)
             except HeldError:
@@ -165,7 +169,7 @@ class Simulation:
             for as_of in dict.fromkeys(cycle.as_of for cycle in self.due(day)):
                 cycle = next(one for one in self.due(day) if one.as_of == as_of)
                 try:
-                    view_of(self.context, cycle)
+                    check_standing(self.context, cycle)
                 except CycleError as error:
                     issues += error.issues
         if issues:
@@ -200,10 +204,7 @@ class Simulation:
         found: dict[str, MomentFigures] = {}
         rules = [rule for rule in self.context.configuration.rules.rules if not rule.is_exempt]
         for rule in rules:
-            cycles = sum(cycle.kind == rule.file.cycle for day in self.dates for cycle in self.due(day))
-            found[rule.id] = MomentFigures(rule.id, str(rule.file.cycle), cycles)
-        for name in self.not_supplied.keys() & found.keys():
-            found[name].evaluated = 0
+            found[rule.id] = MomentFigures(rule.id, str(rule.file.cycle), self.evaluated[rule.id])
         for row in self.moments.groupBy("moment_id", "city").count().collect():
             one = found[row["moment_id"]]
             one.fired += row["count"]

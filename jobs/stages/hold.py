@@ -45,7 +45,9 @@ def held_moments(context: RunContext, moments: DataFrame, due: Sequence[Cycle]) 
         return []
     pairs = sorted({pair for past in compared.values() for pair in past})
     history = context.warehouse.read(context.table("moments")).where(in_cycles(pairs))
-    known = {rule.id for rule in context.configuration.rules.rules if not rule.is_exempt}
+    # A rule that is not in use any more has none, and that is as it should be.
+    rules = [rule for cycle in due for rule in context.configuration.rules.of_cycle(cycle.kind, cycle.as_of)]
+    known = {rule.id for rule in rules if rule.file.status == "active" and not rule.is_exempt}
     on: dict[date, dict[tuple[str, str | None], int]] = defaultdict(dict)
     for day, moment, city, count in _counted(history, "as_of"):
         on[day][moment, city] = count

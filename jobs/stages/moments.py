@@ -53,10 +53,11 @@ def identify_moments(context: RunContext, cycle: Cycle) -> Identified:
     rules, lacking = evaluable(configuration.rules.of_cycle(cycle.kind, cycle.as_of), statuses)
     evaluations = warehouse.read_or_empty(context.table("rule_evaluations"))
     history = evaluations.where(f"cycle = '{cycle.kind}' AND as_of < {literal(cycle.as_of)}")
-    evaluated = F.expr("bool_or(result = 'evaluated')").alias("evaluated")
+    evaluated = F.expr("max(CASE WHEN result = 'evaluated' THEN as_of END)").alias("evaluated")
     runs = history.groupBy("moment_id").agg(F.max("as_of").alias("last"), evaluated).collect()
     previous = max((run["last"] for run in runs), default=None)
-    ran = {run["moment_id"] for run in runs if run["evaluated"]}
+    # Whoever was inside is known of the previous run only: after a pause a rule begins anew.
+    ran = {run["moment_id"] for run in runs if run["evaluated"] == previous}
     first_runs = frozenset(one.rule.id for one in rules if one.rule.id not in ran)
     values = configuration.rules.reserved(cycle.as_of, cycle.dispatch_date)
     one = Pass(cycle, rules, first_runs, previous, {**configuration.view.types, **RESERVED}, values)

@@ -137,6 +137,9 @@ def _not_supplied(context: RunContext, dispatch_date: date, console: Console) ->
         console.print("True for nobody, unknown for some / 无人满足，部分未知:", style="bold")
         for row in undecided:
             console.print(f"  {row['moment_id']}: unknown for {row['unknown_count']:,}")
+    nobody = [row["moment_id"] for row in rows if row["true_count"] == 0 and not row["unknown_count"]]
+    if nobody:
+        console.print("True for nobody / 无人满足: " + ", ".join(nobody))
     partly = [row for row in rows if row["left_out"]]
     if partly:
         console.print("Decided without some conditions / 部分条件来源未提供:", style="bold")
@@ -158,7 +161,8 @@ def _where(context: RunContext, dispatch_date: date, console: Console) -> None:
     console.print(
         f"  {_python()} -c \"import polars as pl; print(pl.read_delta('{path}')"
         f".filter(pl.col('dispatch_date') == pl.date({dispatch_date.year}, {dispatch_date.month}, "
-        f'{dispatch_date.day})).head())"',
+        f"{dispatch_date.day}), pl.col('visit_lead'), pl.col('status') == 'dispatched').sort('rank_province')"
+        ".select('rank_province', 'city', 'customer_id', 'title_zh', 'description_zh').head(10))\"",
         soft_wrap=True,
         markup=False,
     )

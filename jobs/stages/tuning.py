@@ -19,7 +19,7 @@ from jobs.rulelang.reserved import reserved_sql
 from jobs.rulelang.ruleset import Rule, RuleSet
 from jobs.stages.context import RunContext
 from jobs.stages.moments import statuses_at
-from jobs.stages.view import scored_view_of
+from jobs.stages.view import check_standing, scored_view_of
 
 STEPS = 60
 SHOWN = 12
@@ -64,6 +64,13 @@ class Curve:
         """Share of a city's audience that meets the rule at a value."""
         count = self.met[city][self.values.index(value)]
         return count / self.audience[city] if self.audience[city] else 0.0
+
+    @property
+    def rate_now(self) -> float:
+        """Share of the whole audience that meets the rule with the value that each city has."""
+        cities = [city for city in self.cities if city]
+        met = sum(self.met[city][self.values.index(self.now(city))] for city in cities)
+        return met / self.audience[""] if self.audience[""] else 0.0
 
     def suggested(self, target: float, city: str) -> Decimal | None:
         """The value at which most, but no more than a share of the audience, meet the rule.
@@ -121,6 +128,7 @@ def curve_of(context: RunContext, rule_id: str, parameter: str, as_of: date | No
     """
     rule = context.configuration.rules.by_id(rule_id)
     cycle = _cycle(context, rule, as_of)
+    check_standing(context, cycle)
     found, lacking = evaluable([rule], statuses_at(context, cycle))
     if not found:
         message = f"{rule_id} lacks {', '.join(lacking[rule_id])}, which this source does not supply"
@@ -160,7 +168,8 @@ def values_of(parameter: Parameter) -> tuple[Decimal, ...]:
     digits = Decimal(1) if all(value == value.to_integral_value() for value in used) else Decimal("0.01")
     width = parameter.max - parameter.min
     steps = (parameter.min + width * place / (STEPS - 1) for place in range(STEPS))
-    return tuple(sorted({*(step.quantize(digits) for step in steps), *used}))
+    rounded = {step.quantize(digits) for step in steps}
+    return tuple(sorted({*(one for one in rounded if parameter.min <= one <= parameter.max), *used}))
 
 
 def _truth_sql(one: EvaluableRule, rule: Rule, parameter: str, value: Decimal, name_sql: NameSql) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.contracts.supply import Supply
 from jobs.domain.moments import RISK_COLUMNS
 from jobs.domain.tiles import tile_table
 from jobs.domain.view import ViewPlan, rows_needed, sources_used, view_sql
@@ -37,8 +38,7 @@ def write_view(context: RunContext, cycle: Cycle) -> Written:
     if supply.delivered["subscriptions"].data_from is None:
         message = f"no subscriptions are known by {cycle.cutoff}; is the date before the first delivery?"
         raise CycleError(Issue("CYCLE_BAD_DATE", message))
-    configuration = context.configuration
-    plan = ViewPlan(configuration.view, context.source.contracts, supply, cycle, configuration.amounts)
+    plan = _plan(context, cycle, supply)
     mark = _mark(context, plan)
     rows = _standing(context, cycle, mark)
     if rows is None:
@@ -52,6 +52,27 @@ def write_view(context: RunContext, cycle: Cycle) -> Written:
     result = "complete" if written.changed else "unchanged"
     context.log_cycle(STAGE, cycle, started, result, written.rows, mark)
     return written
+
+
+def _plan(context: RunContext, cycle: Cycle, supply: Supply) -> ViewPlan:
+    configuration = context.configuration
+    return ViewPlan(configuration.view, context.source.contracts, supply, cycle, configuration.amounts)
+
+
+def check_standing(context: RunContext, cycle: Cycle) -> None:
+    """Sees to it that a view is what it would be if it were made now.
+
+    Raises:
+        CycleError: When it has not been built, or by other definitions or from other deliveries.
+    """
+    view_of(context, cycle)
+    mark = _mark(context, _plan(context, cycle, supply_at(context, cycle)))
+    if _standing(context, cycle, mark) is None:
+        message = (
+            f"the view of {cycle.as_of} as known on {cycle.cutoff} is of other definitions or deliveries "
+            "than those of now; make it and its scores again by build-view and score-risk"
+        )
+        raise CycleError(Issue("TABLE_MISMATCH", message))
 
 
 def view_of(context: RunContext, cycle: Cycle) -> DataFrame:

@@ -120,6 +120,8 @@ def test_what_a_change_of_rules_would_do(province: Province, tmp_path: Path) -> 
     assert not any(one["gained"] for one in told["moments"].values())
     sent = told["dispatched"]["complaint"]
     assert sent["lost"] and not sent["kept"] and sent["one_lost"] in moments["subscription_id"]
+    # A rule that is no longer in use is not taken for a broken feed.
+    assert not told["held"]
     [(before, after)] = told["calls"].values()
     # A visit that another moment shares is still made.
     assert 0 < before - after <= sent["lost"]
@@ -142,6 +144,7 @@ def test_a_curve_counts_who_would_meet_the_rule(province: Province) -> None:
             met.group_by("city").len().iter_rows()
         )
     assert curve.met[""][0] > curve.met[""][-1]
+    assert curve.rate_now == curve.rate(curve.default, "")
     some = curve.suggested(0.05, "")
     assert some is not None and 0 < curve.rate(some, "") <= 0.05
     closer = [value for value in curve.values if curve.rate(some, "") < curve.rate(value, "") <= 0.05]

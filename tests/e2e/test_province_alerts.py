@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
+import sys
 from collections import Counter, defaultdict
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -14,6 +19,8 @@ import pytest
 import yaml
 
 from jobs.stages.summary import print_summary
+from jobs.storage.branch import Branch
+from jobs.storage.frames import frame_of
 from tests.e2e.conftest import DATES, ROOT, Province
 
 pytestmark = pytest.mark.spark
@@ -378,10 +385,71 @@ def test_the_summary_counts_what_the_table_holds(
         assert re.sub(r"\s+", "", top[why])[:25] in told_why
     for language in ("zh", "en"):
         assert re.sub(r"\s+", "", top[f"risk_reasons_{language}"][0])[:15] in told_why
-    loaded = Counter[str]()
+    loaded, refused, twice = Counter[str](), Counter[str](), Counter[str]()
     for row in rows_of(province, "deliveries"):
         if row["status"] == "active":
             loaded[row["contract"]] += row["rows_loaded"]
     for contract, count in loaded.items():
         line = next(line for line in text.splitlines() if f"│ {contract} " in line)
         assert f" {count:,} " in line, line
+    for row in rows_of(province, "deliveries"):
+        if row["contract"] in ("bills", "voice_usage") and row["status"] == "active":
+            refused[row["contract"]] += row["rows_quarantined"]
+            twice[row["contract"]] += row["rows_duplicate"]
+    for contract, count in refused.items():
+        line = next(line for line in text.splitlines() if f"│ {contract} " in line)
+        assert [cell.strip() for cell in line.strip("│").split("│")][-2:] == [
+            str(count),
+            str(twice[contract]),
+        ]
+    # Per cent of each status, and the ten visits that are served first, with their factors.
+    shares = next(line for line in text.splitlines() if "per cent" in line).strip("│").split("│")
+    counts = Counter(row["status"] for row in rows)
+    assert [share.strip() for share in shares[4:8]] == [
+        f"{100 * counts[status] / len(rows):.1f} %"
+        for status in ("dispatched", "overflow", "suppressed", "control")
+    ]
+    leads = sorted(
+        (row for row in rows if row["status"] == "dispatched" and row["visit_lead"]),
+        key=lambda row: row["rank_province"],
+    )[:10]
+    ranks = [line.split("│")[1].strip() for line in text.splitlines() if re.match(r"│ \d+ +│", line)]
+    assert ranks == [str(row["rank_province"]) for row in leads] and len(leads) == 10
+    factors = " x ".join(f"{one['name']} {one['factor']:.2f}" for one in leads[0]["priority_factors"])
+    assert factors.replace(" ", "") in told_why.replace("*", "")
+    # Where everything is, and a query that works as it stands there.
+    assert f"Tables / 数据表: {province.warehouse}" in text
+    command = text.splitlines()[-1].strip()
+    assert command.startswith((".venv", sys.executable)) and str(province.warehouse / "alerts") in command
+    shown = subprocess.run(
+        [sys.executable, "-c", shlex.split(command)[2]], capture_output=True, check=True, text=True
+    ).stdout
+    assert f"shape: ({len(leads)}, 5)" in shown
+
+
+def test_the_summary_lists_what_was_not_decided(
+    province: Province, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rules that the source cannot decide, that were unknown, or true for nobody: none is silently false."""
+    branch = Branch(province.context.warehouse, str(tmp_path), {"rule_evaluations"})
+    table = province.context.table("rule_evaluations")
+    branch.take_over(table, f"as_of = DATE'{AS_OF}'")
+    head = ("daily", AS_OF)
+    rows = [
+        (*head, "lacking", "not_supplied", ["balance", "bill_total_1m"], [], False, None, None, None, "x"),
+        (*head, "nobody", "evaluated", [], [], False, 0, 0, 0, "x"),
+        (*head, "partly", "evaluated", [], ["one", "other"], False, 5, 3, 1, "x"),
+        (*head, "unknown", "evaluated", [], [], False, 0, 1_234, 0, "x"),
+    ]
+    branch.append(frame_of(province.context.spark, rows, table.ddl), table)
+    print_summary(replace(province.context, warehouse=branch), DATES[1])
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    begin = lines.index("Not supplied by this source / 来源未提供，未执行:")
+    assert lines[begin + 1 : begin + 7] == [
+        "  lacking: lacks balance, bill_total_1m",
+        "True for nobody, unknown for some / 无人满足，部分未知:",
+        "  unknown: unknown for 1,234",
+        "True for nobody / 无人满足: nobody",
+        "Decided without some conditions / 部分条件来源未提供:",
+        "  partly: without one, other",
+    ]

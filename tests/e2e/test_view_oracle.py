@@ -55,6 +55,17 @@ def test_all_items_are_those_of_a_naive_reading(province: Province, as_of: date,
     assert sum(len(one) > 1 for one in values.values()) > 75
 
 
+def test_hours_and_networks_of_calls_are_those_of_the_records(province: Province) -> None:
+    """The hour on the network's clock; another network by the prefix, and unknown where the prefix is."""
+    calls = pl.read_delta(str(province.warehouse / "clean_voice_usage"))
+    local = pl.col("started_at").dt.convert_time_zone("Asia/Shanghai").dt.hour()
+    assert calls.filter(pl.col("hour") != local).is_empty() and calls["hour"].null_count() == 0
+    assert calls["hour"].n_unique() > 12
+    other = pl.col("counterpart_operator") != "中国移动"
+    assert calls.filter(pl.col("off_net").ne_missing(other)).is_empty()
+    assert 0.1 < calls["off_net"].mean() < 0.6
+
+
 def test_items_tell_something_of_their_own(province: Province) -> None:
     """Each has values, and not the same for everybody."""
     view = pl.read_delta(str(province.warehouse / "customer_view")).filter(pl.col("as_of") == VIEWS[0][0])

@@ -12,6 +12,7 @@ from jobs.kernel.cycle import CycleKind
 from jobs.kernel.errors import KeyMomentsError
 from jobs.kernel.project import Project
 from jobs.stages.context import configure, open_run
+from jobs.stages.ingest import ingest
 from jobs.stages.moments import identify_moments
 from jobs.stages.scores import write_scores
 from jobs.stages.trial import try_file
@@ -157,6 +158,45 @@ def test_a_refused_delivery_names_its_places_and_leaves_tables_as_they_were(
     assert any(line.startswith(f"{path}{place} ") and says in line for line in lines), lines
     assert loaded.versions() == before
     assert loaded.usage() == usage
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, "{folder} FILE_MISSING no file named usage.csv for the contract usage_monthly"),
+        (HEADER.encode() + b"\xff" * 9 + b",2026-05-30,1\n", "{folder}/usage.csv:2:1 FILE_UNDECODABLE"),
+    ],
+)
+def test_one_file_for_two_extracts_is_told_of_once(
+    loaded: Little, tmp_path: Path, content: bytes | None, expected: str
+) -> None:
+    """Missing or not to be decoded: exit code 2, one line a problem, and tables as they were."""
+    twice = "".join(
+        f"  - {{contract: {contract}, files: usage.csv, period: '202606', fields: {fields}}}\n"
+        for contract, fields in (
+            ("data_usage", "{subscription_id: subscription_id, used_on: date(used_on), mb: number(mb)}"),
+            (
+                "usage_monthly",
+                "{subscription_id: subscription_id, month: date(used_on), data_mb: number(mb)}",
+            ),
+        )
+    )
+    head, _, _ = SOURCE.partition("  - contract: data_usage")
+    (tmp_path / "twice.yaml").write_text(head + twice, "utf-8")
+    if content is not None:
+        (loaded.extracts / "usage.csv").write_bytes(content)
+    before = loaded.versions()
+    configuration = configure(Project(ROOT), "local", str(tmp_path / "twice.yaml"))
+    try:
+        with pytest.raises(KeyMomentsError) as caught:
+            ingest(open_run(configuration, str(loaded.folder / "warehouse"), str(loaded.extracts)))
+    finally:
+        (loaded.extracts / "usage.csv").unlink(missing_ok=True)
+    lines = [str(issue) for issue in caught.value.issues]
+    assert caught.value.exit_code == 2 and len(set(lines)) == len(lines)
+    told = [line for line in lines if line.startswith(expected.format(folder=loaded.extracts))]
+    assert len(told) == 1, lines
+    assert loaded.versions() == before
 
 
 def test_nothing_is_lost_once_a_refused_file_is_mended(loaded: Little) -> None:

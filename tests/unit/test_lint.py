@@ -124,7 +124,7 @@ AGE = "{years: {default: 60, unit: year, min: 1, max: 99, by_city: {南京: 20}}
         (
             "{any: {there: \"subscription_status in ('active', 'suspended')\", many: complaints_30d > 3}}",
             {},
-            "LINT_ALWAYS_TRUE everybody in the audience meets the rule",
+            "LINT_ALWAYS_TRUE everybody in the audience of whom it is known meets the rule",
         ),
         (
             "{all: {few: complaints_30d <= 1, why: {any: {many: complaints_30d > 1, dear: bill_total_1m > 9}}}}",
@@ -162,6 +162,11 @@ def test_rules_that_are_met_together(project_copy: ProjectCopy) -> None:
     assert checked(project_copy).exit_code == 0
     rule(project_copy, "narrow_trial", narrow, audience="mid_high", cycle="weekly")
     assert checked(project_copy).exit_code == 0
+    for first, last in (("2026-01-01", "2026-12-31"), ("2027-01-01", "2027-12-31")):
+        which = "wide_trial" if first.startswith("2026") else "narrow_trial"
+        rule(project_copy, which, wide, more=f"valid_from: {first}\nvalid_to: {last}")
+    assert checked(project_copy).exit_code == 0
+    rule(project_copy, "wide_trial", wide)
     rule(project_copy, "narrow_trial", "{all: {least: not complaints_30d < 2}}")
     assert checked(project_copy).stderr.splitlines() == [
         f"{place} LINT_DUPLICATE 'wide_trial' is met by the same customers"
@@ -180,6 +185,8 @@ def test_problems_come_before_warnings(project_copy: ProjectCopy) -> None:
     rule(project_copy, "trial", "{all: {some: complaint_30d >= 2}}")
     done = checked(project_copy)
     assert done.exit_code == 2 and "RULE_UNKNOWN_ITEM" in done.stderr
+    gone = CliRunner().invoke(app, ["rules", "check", "--project-dir", str(project_copy.root / "gone")])
+    assert gone.exit_code == 2 and "CONF_MISSING_FILE" in gone.stderr
     told = json.loads(checked(project_copy, "--json").stdout)
     assert [one["code"] for one in told["problems"]] == ["RULE_UNKNOWN_ITEM"] and told["problems"][0][
         "line"
@@ -213,6 +220,7 @@ def test_a_new_rule_is_a_draft_that_fits(project_copy: ProjectCopy) -> None:
             "retention_talk",
             "RULE_DUPLICATE_ID there is a rule 'many_drops' already",
         ),
+        ("../escaped", "calls_28d > 2", "retention_talk", "YAML_BAD_VALUE '../escaped' is no id"),
         ("other_one", "calls_28 > 2", "retention_talk", "did you mean 'calls_28d'?"),
         ("other_one", "calls_28d + 2", "retention_talk", "is not a comparison of an item with a number"),
         ("other_one", "city = 2", "retention_talk", "EXPR_TYPE when: city is string, not a number"),

@@ -41,6 +41,7 @@ PATH = "rules/moments/stacked.yaml"
 
 @pytest.fixture
 def stacked(rule_project: ProjectCopy) -> ProjectCopy:
+    rule_project.replace("rules/moments/call_drop.yaml", "cycle: weekly", "cycle: daily")
     return rule_project.write(PATH, STACKED)
 
 
@@ -79,6 +80,13 @@ def test_what_another_moment_asks_changes_the_rule(stacked: ProjectCopy) -> None
     assert stacked.rules().by_id("stacked").fingerprint == after
 
 
+def test_a_moment_without_parameters_changes_the_rule_too(stacked: ProjectCopy) -> None:
+    stacked.replace(PATH, "poor: {moment: low_balance}", "poor: {moment: complaint}")
+    before = stacked.rules().by_id("stacked").fingerprint
+    stacked.replace("rules/moments/complaint.yaml", "complaints_1d", "complaints_30d")
+    assert stacked.rules().by_id("stacked").fingerprint != before
+
+
 def test_moments_may_name_moments_but_not_in_a_circle(stacked: ProjectCopy) -> None:
     stacked.write("rules/moments/higher.yaml", STACKED.replace("id: stacked", "id: higher").replace(
         "poor: {moment: low_balance}", "all_that: {moment: stacked}"
@@ -100,6 +108,7 @@ def test_moments_may_name_moments_but_not_in_a_circle(stacked: ProjectCopy) -> N
             "{moment: low_balanc}",
             "RULE_UNKNOWN_REFERENCE moment: there is no rule 'low_balanc' (did you mean 'low_balance'?)",
         ),
+        ("cycle: daily", "cycle: weekly", "moment: 'low_balance' is daily, so a weekly rule cannot ask it"),
         ("{moment: low_balance}", "{moments: low_balance}", "needs exactly one of all, any, not, not moments"),
         ("least: {default: 1", "least: {default: 0", "least: default 0 is not between 1 and 9"),
         ("plan: recharge\n", "plan: recharge\nvalid_from: 2026-06-02\nvalid_to: 2026-06-01\n",

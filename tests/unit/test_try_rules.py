@@ -64,7 +64,7 @@ def test_a_mistake_costs_one_line_and_no_start_of_spark(
     assert expected in done.stderr
 
 
-@pytest.mark.parametrize("text", ["two", "0", "200%", "-1%", ""])
+@pytest.mark.parametrize("text", ["two", "0", "200%", "-1%", "", "nan", "inf%"])
 def test_a_rate_that_is_none(text: str, project_copy: ProjectCopy) -> None:
     asked = ["rules", "tune", "bill_surge", *SOURCE, "--project-dir", str(project_copy.root)]
     done = CliRunner().invoke(app, [*asked, "--target-rate", text])
