@@ -12,7 +12,7 @@ from jobs.kernel.cycle import Cycle, CycleKind
 from jobs.stages.view import write_view
 from tests.spark.little import HEADER, SOURCE, Little
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 DATED = SOURCE.replace("data_usage_{period}_{sequence}.csv", "data_usage_{period}_{delivered}.csv")
 

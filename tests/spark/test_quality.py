@@ -10,7 +10,7 @@ import pytest
 from jobs.kernel.errors import SourceError
 from tests.spark.little import HEADER, ROOT, SOURCE, Little
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 DAYS = ("20260528", "20260529", "20260530", "20260531")
 

@@ -8,7 +8,7 @@ import pytest
 from jobs.stages.release import Released, release
 from tests.spark.little import HEADER, SOURCE, Little
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 STAFF = """
   - contract: managers
