@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from jobs.kernel.cycle import CycleKind
-from jobs.kernel.errors import ConfigError, Issue, KeyMomentsError, did_you_mean
+from jobs.kernel.errors import ConfigError, Issue, KeyMomentsError
 from jobs.kernel.project import Project
 from jobs.kernel.titles import Title
 from jobs.rulelang.cases import FOLDER, Report, load_cases, run_cases
@@ -150,14 +150,7 @@ def test_rules(
         project = Project.find(project_dir)
         configuration = configure(project, profile)
         cases = load_cases(project, configuration.rules, configuration.view)
-        known = [rule.id for rule in configuration.rules.rules]
-        issues = [
-            Issue("RULE_UNKNOWN_REFERENCE", f"there is no rule '{name}'{did_you_mean(name, known)}")
-            for name in rules or ()
-            if name not in known
-        ]
-        if issues:
-            raise ConfigError(issues)
+        configuration.rules.check_known(rules or ())
     chosen = [case for case in cases if not rules or case.rule in rules]
     report = run_cases(chosen, configuration.rules)
     report.untested = [name for name in report.untested if not rules or name in rules]

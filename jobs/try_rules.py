@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,14 +15,13 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table as Grid
 
 from jobs.kernel.cycle import parse_date
-from jobs.kernel.errors import ConfigError, Issue, did_you_mean
+from jobs.kernel.errors import ConfigError, Issue
 from jobs.kernel.project import RULES, Project
 from jobs.stages import command as c
-from jobs.stages.backtest import Backtest, Difference, Outcome, differences, simulated, with_rules_of
+from jobs.stages.backtest import Backtest, Difference, Outcome, differences, simulated
 from jobs.stages.context import Configuration, configure
 from jobs.stages.plan import dates_due
 from jobs.stages.tuning import Curve, chosen_parameter, curve_of
@@ -60,13 +58,7 @@ def backtest_rules(
         project = Project.find(project_dir)
         tried = stack.enter_context(rules_at(project, other))
         configuration = configure(replace(project, rules=tried), profile, source)
-        known = [rule.id for rule in configuration.rules.rules]
-        unknown = [name for name in rules or () if name not in known]
-        if unknown:
-            raise ConfigError(
-                Issue("RULE_UNKNOWN_REFERENCE", f"there is no rule '{name}'{did_you_mean(name, known)}")
-                for name in unknown
-            )
+        configuration.rules.check_known(rules or ())
         dates = dates_due(configuration.calendar, parse_date(first), parse_date(last))
         found = stack.enter_context(simulated(c.trying(configuration, warehouse), dates)).figures()
     chosen = {name: one for name, one in found.moments.items() if not rules or name in rules}
@@ -95,7 +87,9 @@ def diff_rules(
         ]
         dates = dates_due(both[0].calendar, parse_date(first), parse_date(last))
         context = c.trying(both[0], warehouse)
-        before, after = (stack.enter_context(simulated(with_rules_of(context, one), dates)) for one in both)
+        before, after = (
+            stack.enter_context(simulated(replace(context, configuration=one), dates)) for one in both
+        )
         moments, sent = differences(before, after, sent=False), differences(before, after, sent=True)
         loads = (before.figures(), after.figures())
     if as_json:
@@ -158,7 +152,7 @@ def _rate(text: str) -> float:
 
 
 def _print_curve(curve: Curve, target: float) -> None:
-    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 150)
+    console = c.report_console()
     unit = f" ({curve.unit})" if curve.unit else ""
     title = f"{curve.rule} of {curve.as_of} by {curve.parameter}{unit} / 阈值曲线"
     grid = Grid(title=title, title_justify="left")
@@ -194,9 +188,9 @@ def rules_at(project: Project, which: str | None) -> Iterator[Path | None]:
     if which is None or Path(which).is_dir():
         yield None if which is None else Path(which)
         return
-    # A leading dash would be read as an option.
     command = ["git", "-C", str(project.root), "archive", "--format=tar", which, RULES]
     try:
+        # A leading dash would be read as an option.
         done = None if which.startswith("-") else subprocess.run(command, capture_output=True, check=False)
     except FileNotFoundError:
         done = None
@@ -229,7 +223,7 @@ def _backtest_json(found: Backtest) -> str:
 
 
 def _print_backtest(found: Backtest, configuration: Configuration, by_city: bool) -> None:
-    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 150)
+    console = c.report_console()
     told = [
         name
         for name in configuration.models.models
@@ -291,7 +285,7 @@ def _after(one: Outcome | None) -> str:
 def _print_difference(
     moments: dict[str, Difference], sent: dict[str, Difference], loads: Sequence[Backtest]
 ) -> None:
-    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 150)
+    console = c.report_console()
     before, after = loads
     grid = Grid(title="Subscriptions by moment, old and new rules / 规则对比", title_justify="left")
     for name in ("moment", "kept", "gained", "lost", "served: kept", "gained", "lost", "for example"):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
 from jobs.config.holidays import Holidays
 from jobs.expressions.nodes import Node, Value
 from jobs.kernel.cycle import CycleKind
+from jobs.kernel.errors import ConfigError, Issue, did_you_mean
 from jobs.kernel.ids import fingerprint
 from jobs.rulelang.conditions import Condition
 from jobs.rulelang.model import Audience, Plan, RuleFile
@@ -87,6 +88,20 @@ class RuleSet:
         plans = {name: plan.model_dump() for name, plan in self.plans.items()}
         festivals = self.holidays.model_dump(mode="json")
         return fingerprint([[rule.fingerprint for rule in self.rules], plans, festivals])
+
+    def check_known(self, rule_ids: Iterable[str]) -> None:
+        """Sees to it that there are rules of these ids.
+
+        Raises:
+            ConfigError: With every one that there is not.
+        """
+        known = [rule.id for rule in self.rules]
+        unknown = [name for name in rule_ids if name not in known]
+        if unknown:
+            raise ConfigError(
+                Issue("RULE_UNKNOWN_REFERENCE", f"there is no rule '{name}'{did_you_mean(name, known)}")
+                for name in unknown
+            )
 
     def by_id(self, rule_id: str) -> Rule:
         """The rule of an id."""

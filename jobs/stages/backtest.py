@@ -23,7 +23,7 @@ from jobs.expressions.parse import parse
 from jobs.expressions.sql import literal, to_sql
 from jobs.kernel.cycle import Cycle, CycleKind
 from jobs.kernel.errors import CycleError, HeldError
-from jobs.stages.context import Configuration, RunContext
+from jobs.stages.context import RunContext
 from jobs.stages.dispatch import dispatch
 from jobs.stages.moments import identify_moments
 from jobs.stages.samples import at_date, not_told
@@ -256,6 +256,7 @@ class Simulation:
             self._outcome(name, model, told, found)
         return untold
 
+    @cached_property
     def _now(self) -> Cycle:
         """All that is known, whenever it was learnt: what came of moments is looked at afterwards."""
         newest = self.context.warehouse.read(self.context.view_table).agg(F.max("as_of")).collect()[0][0]
@@ -264,13 +265,13 @@ class Simulation:
     def _why_untold(self, model: Model, as_of: date) -> str | None:
         last = as_of + timedelta(days=model.days)
         contracts = [outcome.contract for outcome in model.target if outcome.contract is not None]
-        reasons = (not_told(self.context, one, as_of, last, self._now()) for one in contracts)
+        reasons = (not_told(self.context, one, as_of, last, self._now) for one in contracts)
         return next((reason for reason in reasons if reason is not None), None)
 
     def _outcome(
         self, name: str, model: Model, cycles: Sequence[Cycle], found: dict[str, MomentFigures]
     ) -> None:
-        context, now = self.context, self._now()
+        context, now = self.context, self._now
         events = []
         for outcome in model.target:
             assert outcome.event is not None
@@ -324,11 +325,6 @@ def simulated(context: RunContext, dates: Sequence[date]) -> Iterator[Simulation
     """
     with TemporaryDirectory(prefix="keymoments-backtest-") as folder:
         yield Simulation(context, dates, folder)
-
-
-def with_rules_of(context: RunContext, configuration: Configuration) -> RunContext:
-    """The same run under other rules."""
-    return replace(context, configuration=configuration, _log_rows=[])
 
 
 def differences(old: Simulation, new: Simulation, sent: bool) -> dict[str, Difference]:

@@ -41,6 +41,7 @@ BadShareOption = Annotated[
     typer.Option("--max-bad-share", min=0, max=1, help="Refuse a delivery with a larger share of bad rows."),
 ]
 
+PIPE_WIDTH = 150
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
@@ -52,6 +53,11 @@ def progress_printer() -> Callable[[str], None]:
         err.print(f"[dim]{time.monotonic() - start:6.1f}s[/dim]  {message}", markup=True)
 
     return show
+
+
+def report_console() -> Console:
+    """Prints tables; a file or a pipe has no width of its own."""
+    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 @contextmanager

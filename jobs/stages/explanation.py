@@ -9,7 +9,7 @@ from typing import Any
 
 from jobs.contracts.tables import view_table
 from jobs.expressions.nodes import names, parameters
-from jobs.kernel.errors import ConfigError, Issue, StorageError, did_you_mean
+from jobs.kernel.errors import Issue, StorageError
 from jobs.rulelang.conditions import Leaf, leaves
 from jobs.rulelang.load import LANGUAGES
 from jobs.rulelang.ruleset import Rule
@@ -76,11 +76,8 @@ def explain(
         ConfigError: When there is no such rule.
         StorageError: When the view has not been written, or does not have the subscription.
     """
+    configuration.rules.check_known([] if rule_id is None else [rule_id])
     rules = [rule for rule in configuration.rules.rules if rule_id in (None, rule.id)]
-    if not rules:
-        known = [rule.id for rule in configuration.rules.rules]
-        message = f"there is no rule '{rule_id}'{did_you_mean(rule_id or '', known)}"
-        raise ConfigError(Issue("RULE_UNKNOWN_REFERENCE", message))
     table = view_table(configuration.view)
     newest = newest_partition(warehouse, table, ("as_of", "cutoff"))
     as_of, cutoff = (date.fromisoformat(newest[name]) for name in ("as_of", "cutoff"))

@@ -12,19 +12,17 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from jobs.expressions.sql import literal
+from jobs.stages.command import report_console
 from jobs.stages.context import RunContext
 from jobs.stages.ingest import known_deliveries
 
 TOP = 10
-PIPE_WIDTH = 150
 STATUSES = ("dispatched", "overflow", "suppressed", "control", "held")
 
 
 def print_summary(context: RunContext, dispatch_date: date) -> None:
     """Prints rows by source, alerts by moment and status, the top alerts, and where everything is."""
-    # A file or a pipe has no width of its own.
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    console = Console(highlight=False, width=width, markup=False)
+    console = report_console()
     alerts = context.warehouse.read(context.table("alerts")).where(
         f"dispatch_date = {literal(dispatch_date)}"
     )

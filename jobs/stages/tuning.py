@@ -96,10 +96,7 @@ def chosen_parameter(rules: RuleSet, rule_id: str, parameter: str | None) -> str
     Raises:
         ConfigError: When there is no such rule or parameter, or it is not clear which is meant.
     """
-    known = [rule.id for rule in rules.rules]
-    if rule_id not in known:
-        hint = did_you_mean(rule_id, known)
-        raise ConfigError(Issue("RULE_UNKNOWN_REFERENCE", f"there is no rule '{rule_id}'{hint}"))
+    rules.check_known([rule_id])
     names = list(rules.by_id(rule_id).file.parameters)
     if parameter is None and len(names) == 1:
         return names[0]
