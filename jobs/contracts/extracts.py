@@ -14,6 +14,7 @@ from jobs.kernel.errors import ConfigError, Issue, did_you_mean
 from jobs.kernel.ids import fingerprint
 from jobs.kernel.located_yaml import Document, StrictModel, validate
 from jobs.kernel.project import Project, collect
+from jobs.kernel.units import Unit
 
 FOLDER = "schemas/extracts"
 # Whoever has no row in this contract is not in the customer view.
@@ -52,7 +53,7 @@ class Field(StrictModel):
     en: str
     required: bool = False
     scale: int = Setting(default=2, ge=0, le=10)
-    unit: str | None = None
+    unit: Unit | None = None
     min: float | None = Setting(default=None, allow_inf_nan=False)
     max: float | None = Setting(default=None, allow_inf_nan=False)
     values: tuple[str, ...] | None = Setting(default=None, min_length=1)
@@ -228,6 +229,12 @@ def _bad_references(
         elif contract.contract in _referred(reference.to, contracts):
             message = f"'{reference.to}' refers back to '{contract.contract}': neither could be read first"
             issues.append(Issue("CONTRACT_BAD_FIELD", message, place))
+        elif field in contract.column_types:
+            other = contracts[reference.to]
+            mine, theirs = contract.column_types[field], other.column_types.get(other.key[0])
+            if theirs is not None and mine != theirs:
+                message = f"'{field}' is {mine}, but the key of {reference.to}, {other.key[0]}, is {theirs}"
+                issues.append(Issue("CONTRACT_BAD_FIELD", message, place))
     return issues
 
 

@@ -25,6 +25,7 @@ from jobs.kernel.ids import fingerprint
 from jobs.kernel.located_yaml import Document, StrictModel, validate
 from jobs.kernel.project import Project, collect
 from jobs.kernel.titles import Title
+from jobs.kernel.units import Unit
 
 FOLDER = "schemas/customer_view"
 
@@ -45,7 +46,7 @@ class Measure(StrictModel):
     aggregate: Aggregate
     of: str | None = None
     where: str | None = None
-    unit: str | None = None
+    unit: Unit | None = None
     missing: Choice["zero", "unknown"] = "unknown"
     by_day: bool = False
 
@@ -63,7 +64,7 @@ class Item(StrictModel):
     value: str
     zh: str
     en: str
-    unit: str | None = None
+    unit: Unit | None = None
     scale: int = 2
     example: object = None
     labels: dict[str, Title] = {}
@@ -77,7 +78,7 @@ class Score(StrictModel):
     table: Choice["risk_scores", "health_scores"]
     zh: str
     en: str
-    unit: str | None = None
+    unit: Unit | None = None
     scale: int = 2
     example: object = None
 

@@ -6,6 +6,7 @@ found at once. No YAML tag can make an object.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -207,7 +208,10 @@ def _issue(document: Document, model: type[BaseModel], at: Path_, detail: Any) -
     given = detail.get("input")
     shown = f", not {given!r}" if isinstance(given, str | int | float | bool) else ""
     message = detail["msg"].removeprefix("Value error, ")
-    return Issue("YAML_BAD_VALUE", f"'{name}': {message}{shown}", place)
+    hint = ""
+    if detail["type"] == "literal_error":
+        hint = did_you_mean(str(given), re.findall("'([^']*)'", detail["ctx"]["expected"]))
+    return Issue("YAML_BAD_VALUE", f"'{name}': {message}{shown}{hint}", place)
 
 
 def _written(document: Document, at: Path_, detail: Any) -> Path_:

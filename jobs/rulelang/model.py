@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from jobs.kernel.cycle import CycleKind
 from jobs.kernel.located_yaml import StrictModel
 from jobs.kernel.titles import Title
+from jobs.kernel.units import Unit
 
 Category = Literal["first", "anomaly", "special", "reminder", "exempt"]
 Status = Literal["draft", "shadow", "active", "retired"]
@@ -29,7 +30,7 @@ class Parameter(StrictModel):
     """
 
     default: Decimal
-    unit: str | None = None
+    unit: Unit | None = None
     min: Decimal
     max: Decimal
     why: str = ""

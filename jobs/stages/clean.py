@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date
 from functools import reduce
 from typing import Any
@@ -10,6 +11,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.contracts.extracts import ExtractContract
 from jobs.contracts.view import CustomerView
 from jobs.domain.extract_rows import latest_wins, row_day
 from jobs.domain.tiles import build_tiles, tiles_of
@@ -101,3 +103,18 @@ def _clean_rows(
     rows = rows.withColumn("row_day", row_day(contract)).where(F.col("row_day").isin(units))
     accepted = sum(counts.accepted for counts in batch.counts.values())
     return latest_wins(rows, contract, buckets=1 + accepted // (len(units) * ROWS_PER_FILE))
+
+
+def recount(warehouse: Warehouse, contract: ExtractContract, deliveries: Collection[dict[str, Any]]) -> None:
+    """Brings the numbers of clean and of duplicate rows of deliveries up to date.
+
+    A row of one may have taken the place of another's, or no longer does.
+    """
+    units = sorted({unit for row in deliveries for unit in row["units"]})
+    ids = [row["delivery_id"] for row in deliveries]
+    clean = warehouse.read(contract.clean_table())
+    mine = clean.where(F.col("row_day").isin(units) & F.col("delivery_id").isin(ids))
+    loaded = {row[0]: row[1] for row in mine.groupBy("delivery_id").count().collect()}
+    for row in deliveries:
+        row["rows_loaded"] = loaded.get(row["delivery_id"], 0)
+        row["rows_duplicate"] = row["rows_read"] - row["rows_quarantined"] - row["rows_loaded"]

@@ -7,7 +7,7 @@ customer's subscriptions and accounts come last. So an erasure that is killed ca
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ from jobs.storage.ledger import LedgerRow
 from jobs.storage.warehouse import settled
 
 TABLE, QUARANTINE, IDENTITY = "erasures", "quarantine", "identity"
-# They tell what is whose, so their rows go last.
+# They tell what is whose, so their rows go last; before them the numbers, by which refused rows name people.
 _PEOPLE = ("accounts", "subscriptions", "customers")
 
 Ids = Mapping[str, Sequence[str]]
@@ -131,11 +131,14 @@ def _bury(context: RunContext, ids: Ids) -> None:
 def _tables(context: RunContext) -> list[Table]:
     """All tables with rows of persons that there are, in the order in which they are gone through."""
     configuration = context.configuration
-    found = [*configuration.tables.values(), context.view_table]
-    for name in sorted(configuration.contracts, key=lambda name: (name in _PEOPLE, name)):
-        contract = configuration.contracts[name]
-        found += [contract.raw_table(), contract.clean_table()]
-        found += tiles_of(contract, configuration.view)
+
+    def of(names: Iterable[str]) -> Iterator[Table]:
+        for contract in map(configuration.contracts.__getitem__, names):
+            yield from (contract.raw_table(), contract.clean_table(), *tiles_of(contract, configuration.view))
+
+    ours = [table for table in configuration.tables.values() if table.name != IDENTITY]
+    others = of(name for name in sorted(configuration.contracts) if name not in _PEOPLE)
+    found = [*ours, context.view_table, *others, context.table(IDENTITY), *of(_PEOPLE)]
     return [
         table
         for table in found

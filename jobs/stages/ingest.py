@@ -20,7 +20,7 @@ from jobs.contracts.columns import Table
 from jobs.contracts.extracts import ExtractContract
 from jobs.domain.tiles import tiles_of
 from jobs.kernel.errors import Issue, SourceError
-from jobs.stages.clean import write_clean
+from jobs.stages.clean import recount, write_clean
 from jobs.stages.context import RunContext
 from jobs.stages.coverage import covered
 from jobs.stages.deliveries import Delivery, find_deliveries
@@ -136,6 +136,8 @@ def _write(context: RunContext, batch: Batch, known: list[dict[str, Any]]) -> li
     loaded: dict[str, int] = {}
     if units:
         loaded = write_clean(warehouse, batch, units, others, view)
+        if others:
+            recount(warehouse, contract, others)
     else:
         for table in (contract.clean_table(), *tiles_of(contract, view)):
             warehouse.ensure(table)

@@ -1,38 +1,44 @@
 """Reads refused rows again, once their contract or mapping has been mended, and loads those that now hold.
 
 For rows whose file is no longer to be had: a file that is still in the folder of extracts is loaded again as
-a whole when its mapping or contract changes. The deliveries table is written last, as in an ingest; a release
-that is killed before does its work again.
+a whole when its mapping or contract changes. The quarantine is written last: a release that is killed before
+does its work again.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.config.sources import columns_used, optional_columns
-from jobs.contracts.extracts import contract_named
+from jobs.config.formats import JOINED
+from jobs.config.sources import ExtractMapping, columns_used, joined_columns, optional_columns
+from jobs.contracts.extracts import ExtractContract, contract_named
 from jobs.kernel.errors import Issue, StorageError
-from jobs.stages.clean import write_clean
+from jobs.stages.clean import recount, write_clean
 from jobs.stages.context import RunContext
 from jobs.stages.coverage import covered
-from jobs.stages.deliveries import Delivery, layout_of
+from jobs.stages.deliveries import Delivery, joined_layout_of, layout_of
 from jobs.stages.ingest import known_deliveries, people_of, record_deliveries
 from jobs.stages.judge import ACCEPTED, Batch, columns_read, counted, typed
 from jobs.stages.lookups import Lookups
 from jobs.storage.ledger import LedgerRow
 from jobs.storage.records import FileFacts
-from jobs.storage.splitter import UNDECODABLE, Layout, Splitter
+from jobs.storage.splitter import UNDECODABLE, Layout, Splitter, column_name
 
-Refused = Mapping[str, list[tuple[int, str]]]
-"""Line and text of refused rows, by delivery."""
+Text = tuple[int, str]
+"""Line and text of a refused row."""
+Refused = Mapping[str, list[Text]]
+"""Refused rows by delivery."""
+Known = Mapping[str, dict[str, Any]]
+"""Rows of the table deliveries by delivery."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ def release(context: RunContext, contract_name: str, file: str | None = None) ->
         raise StorageError(Issue("TABLE_MISSING", message))
     rows = context.warehouse.read(table).where(F.col("contract") == contract.contract)
     chosen = rows if file is None else rows.where(F.col("file") == file)
-    refused: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    refused: dict[str, list[Text]] = defaultdict(list)
     total = 0
     for row in (
         chosen.select("delivery_id", "line", "original", "reasons").orderBy("delivery_id", "line").collect()
@@ -78,7 +84,7 @@ def release(context: RunContext, contract_name: str, file: str | None = None) ->
         if UNDECODABLE not in row["reasons"]:
             refused[row["delivery_id"]].append((row["line"], row["original"]))
     known = {row["delivery_id"]: row for row in known_deliveries(context) if row["status"] == "active"}
-    deliveries = [_delivery(context, known[one]) for one in sorted(refused) if one in known]
+    deliveries = [_delivery(context, known[one], known) for one in sorted(refused) if one in known]
     batch = _judged(context, [one for one in deliveries if one is not None], refused)
     loaded = 0 if batch is None else sum(counts.accepted for counts in batch.counts.values())
     if batch is not None and loaded:
@@ -100,20 +106,16 @@ def release(context: RunContext, contract_name: str, file: str | None = None) ->
     return Released(loaded, total - loaded)
 
 
-def _delivery(context: RunContext, row: Mapping[str, Any]) -> Delivery | None:
+def _delivery(context: RunContext, row: Mapping[str, Any], known: Known) -> Delivery | None:
     """A loaded delivery as it is to be read now; None when no mapping is for it any more."""
     mapping = context.source.mapping_of(row["contract"], row["file"], row["part"])
-    # A record alone does not tell what stood beside it in a second file.
-    if mapping is None or mapping.join is not None or not row["header"]:
+    if mapping is None:
         return None
-    header = tuple(row["header"])
     contract = context.source.contracts[row["contract"]]
-    if mapping.format == "jsonl":
-        # The objects of a file hold what they hold, whatever was looked for when it was read.
-        header = tuple(columns_used(mapping, contract))
-    elif not set(columns_used(mapping, contract)) <= {*header, *optional_columns(mapping, contract)}:
+    header = _header(row, mapping, columns_used(mapping, contract), optional_columns(mapping, contract))
+    if header is None:
         return None
-    return Delivery(
+    first = Delivery(
         delivery_id=row["delivery_id"],
         source=row["source"],
         contract=row["contract"],
@@ -127,6 +129,32 @@ def _delivery(context: RunContext, row: Mapping[str, Any]) -> Delivery | None:
         delivered_on=row["delivered_on"],
         facts=FileFacts(row["sha256"], header, row["rows_in_file"]),
     )
+    if mapping.join is None:
+        return first
+    part = f"{row['part']}.{JOINED}"
+    beside = [one for one in known.values() if _slot(one) == (row["contract"], row["period"], part)]
+    joined = _header(beside[0], mapping, joined_columns(mapping, contract), ()) if beside else None
+    # Where a record may have several lines, nobody can say where the first one ends.
+    if joined is None or mapping.multiline:
+        return None
+    facts = FileFacts(beside[0]["sha256"], joined, beside[0]["rows_in_file"])
+    name = beside[0]["file"]
+    return replace(first, second=replace(first, path=name, name=name, part=part, facts=facts, is_second=True))
+
+
+def _slot(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    return row["contract"], row["period"], row["part"]
+
+
+def _header(
+    row: Mapping[str, Any], mapping: ExtractMapping, used: Sequence[str], optional: Collection[str]
+) -> tuple[str, ...] | None:
+    """The columns of a loaded file; None when it lacks some that are used now."""
+    if mapping.format == "jsonl":
+        # The objects of a file hold what they hold, whatever was looked for when it was read.
+        return tuple(used)
+    header = tuple(row["header"] or ())
+    return header if header and set(used) <= {*header, *optional} else None
 
 
 def _judged(context: RunContext, deliveries: Sequence[Delivery], refused: Refused) -> Batch | None:
@@ -136,20 +164,49 @@ def _judged(context: RunContext, deliveries: Sequence[Delivery], refused: Refuse
     lookups = Lookups(context).of(contract)
     frames: DataFrame | None = None
     for number, one in enumerate(deliveries):
-        layout = layout_of(one.mapping, contract)
-        if layout.format == "parquet":
-            # As such rows are kept.
-            layout = Layout("utf-8", ",", '"', multiline=False)
-        splitter = Splitter(number, layout, len(one.facts.header), columns_read(one, contract))
-        records = pa.Table.from_batches(splitter.again(refused[one.delivery_id]), splitter.schema)
+        records = _records(one, number, contract, refused[one.delivery_id])
         rows = typed(context.spark.createDataFrame(records), [(number, one)], contract, lookups)
         frames = rows if frames is None else frames.unionByName(rows)
     assert frames is not None
     return counted(context, contract, list(deliveries), frames)
 
 
-def _write(context: RunContext, batch: Batch, known: Mapping[str, dict[str, Any]]) -> None:
-    """Raw rows, identity, quarantine, clean rows and tiles, and at last the deliveries."""
+def _records(one: Delivery, number: int, contract: ExtractContract, refused: Sequence[Text]) -> pa.Table:
+    """Refused texts as records, as the files would give them."""
+    layout = _layout(layout_of(one.mapping, contract))
+    splitter = Splitter(number, layout, len(one.facts.header), columns_read(one, contract))
+    if one.second is None:
+        return pa.Table.from_batches(splitter.again(refused), splitter.schema)
+    # Both records of a joined row are kept, a line each; the second one where it was found.
+    split = [(line, *text.partition("\n")) for line, text in refused]
+    lines = ((line, text) for line, text, _, _ in split)
+    records = pa.Table.from_batches(splitter.again(lines), splitter.schema)
+    header = one.second.facts.header
+    used = sorted(header.index(name) for name in joined_columns(one.mapping, contract))
+    splitter = Splitter(number, _layout(joined_layout_of(one.mapping, contract)), len(header), used)
+    found = [(line, text) for line, _, had, text in split if had]
+    places = iter(range(len(found)))
+    at = pa.array([next(places) if had else None for _, _, had, _ in split], pa.int64())
+    beside = pa.Table.from_batches(splitter.again(found), splitter.schema).take(at)
+    both = pa.array([text for _, text in refused], pa.string())
+    fault = pc.coalesce(records["fault"], beside["fault"])
+    for name, column in (("raw", both), ("fault", fault)):
+        records = records.set_column(records.column_names.index(name), name, column)
+    for index in used:
+        records = records.append_column(f"j{index}", beside[column_name(index)])
+    return records
+
+
+def _layout(layout: Layout) -> Layout:
+    """How refused rows of a layout are kept: those of Parquet as comma-separated text."""
+    return Layout("utf-8", ",", '"', multiline=False) if layout.format == "parquet" else layout
+
+
+def _write(context: RunContext, batch: Batch, known: Known) -> None:
+    """Raw rows, identity, clean rows and tiles, the deliveries, and the quarantine at last.
+
+    Until then a release that was killed finds the same rows there, and does the same with them.
+    """
     warehouse, contract, view = context.warehouse, batch.contract, context.configuration.view
     place = {
         "period": sorted({one.period for one in batch.deliveries}),
@@ -169,41 +226,41 @@ def _write(context: RunContext, batch: Batch, known: Mapping[str, dict[str, Any]
         identity = context.table("identity")
         there = warehouse.read(identity).where(mine).select(*people.columns)
         warehouse.replace_changed(there.unionByName(people).distinct(), identity, slot)
-    quarantine = context.table("quarantine")
-    left = warehouse.read(quarantine).where(mine)
-    left = left.join(F.broadcast(keys), ["delivery_id", "line"], "left_anti").select(*quarantine.names)
-    warehouse.replace_changed(left, quarantine, slot)
+    quarantine = warehouse.read(context.table("quarantine")).where(mine)
+    refused = {row[0]: row[1] for row in quarantine.groupBy("delivery_id").count().collect()}
     units = sorted({unit for counts in batch.counts.values() for unit in counts.units})
-    changed = {one.delivery_id: _changed(batch, one, known[one.delivery_id]) for one in batch.deliveries}
+    changed = {
+        one.delivery_id: _changed(batch, one, known[one.delivery_id], refused[one.delivery_id])
+        for one in batch.deliveries
+    }
     active = [changed.get(key, row) for key, row in known.items() if row["contract"] == contract.contract]
     others = [row for row in active if not set(units).isdisjoint(row["units"])]
     nothing = Batch(contract, [], batch.judged, {})
     write_clean(warehouse, nothing, units, others, view)
-    batch.judged.unpersist()
-    _recount(context, batch, changed)
+    recount(warehouse, contract, others)
     record_deliveries(context, [changed.get(row["delivery_id"], row) for row in known_deliveries(context)])
+    left = quarantine.join(F.broadcast(keys), ["delivery_id", "line"], "left_anti")
+    table = context.table("quarantine")
+    warehouse.replace_changed(left.select(*table.names), table, slot)
+    batch.judged.unpersist()
 
 
-def _changed(batch: Batch, one: Delivery, row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of the table deliveries with what its released rows change, but for its clean rows."""
+def _changed(batch: Batch, one: Delivery, row: Mapping[str, Any], refused: int) -> dict[str, Any]:
+    """A row of the table deliveries with what its released rows change, but for its clean rows.
+
+    Args:
+        batch: The rows that were judged again.
+        one: The delivery.
+        row: Its row so far.
+        refused: Its rows in quarantine, those included that are released now.
+    """
     counts = batch.counts[one.delivery_id]
     first, last = covered(one, batch.contract, counts.first, counts.last)
     spans: list[tuple[date | None, date | None]] = [(row["covers_from"], row["covers_to"]), (first, last)]
     return {
         **row,
-        "rows_quarantined": row["rows_quarantined"] - counts.accepted,
+        "rows_quarantined": refused - counts.accepted,
         "units": sorted({*row["units"], *counts.units}),
         "covers_from": min((day for day, _ in spans if day is not None), default=None),
         "covers_to": max((day for _, day in spans if day is not None), default=None),
     }
-
-
-def _recount(context: RunContext, batch: Batch, changed: Mapping[str, dict[str, Any]]) -> None:
-    """Brings the numbers of clean and of duplicate rows up to date."""
-    units = sorted({unit for row in changed.values() for unit in row["units"]})
-    clean = context.warehouse.read(batch.contract.clean_table())
-    mine = clean.where(F.col("row_day").isin(units) & F.col("delivery_id").isin(*changed))
-    loaded = {row[0]: row[1] for row in mine.groupBy("delivery_id").count().collect()}
-    for delivery_id, row in changed.items():
-        row["rows_loaded"] = loaded.get(delivery_id, 0)
-        row["rows_duplicate"] = row["rows_read"] - row["rows_quarantined"] - row["rows_loaded"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from pyspark.errors import PySparkRuntimeError
@@ -60,7 +61,8 @@ def make_session(settings: Mapping[str, str], time_zone: str, root: Path, name: 
     for key, value in merged.items():
         builder = builder.config(key, value)
     try:
-        session = builder.getOrCreate()
+        with _java_on_stderr():
+            session = builder.getOrCreate()
     except (PySparkRuntimeError, OSError) as error:
         # What Java itself had to say of it stands on stderr already.
         message = "Java could not be started; Spark needs Java 17 or newer (JAVA_HOME, or java on the PATH)"
@@ -69,6 +71,21 @@ def make_session(settings: Mapping[str, str], time_zone: str, root: Path, name: 
         raise ConfigError(Issue("JAVA_START", message)) from error
     session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+@contextmanager
+def _java_on_stderr() -> Iterator[None]:
+    """Whatever Java prints by itself, such as the outcome of a VACUUM, stays out of our own output.
+
+    Java writes where this process did when it was started.
+    """
+    output = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(output, 1)
+        os.close(output)
 
 
 def light_session(spark: SparkSession) -> SparkSession:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow.parquet as pq
+import pytest
 from deltalake import DeltaTable
 
 from jobs.kernel.project import Project
 from jobs.stages.context import RunContext, configure, open_run
 from jobs.stages.ingest import ingest
+from jobs.storage.warehouse import Warehouse
 
 ROOT = Path(__file__).parents[2]
 SOURCE = """
@@ -77,3 +81,46 @@ def files_with(folder: Path, *texts: str) -> list[str]:
         if any(text in content for text in texts):
             found.append(str(path.relative_to(folder)))
     return found
+
+
+class Killed(Exception):
+    """What ends a run in the midst of its work."""
+
+
+def killed_over_and_over(
+    monkeypatch: pytest.MonkeyPatch, act: Callable[[], object], steps: Iterable[int]
+) -> int:
+    """Does something that is killed after this and that commit, each time from the start, until it gets through.
+
+    Args:
+        monkeypatch: Takes the killing back.
+        act: What is done.
+        steps: After how many commits it is killed, the first time, the second time and so on.
+
+    Returns:
+        The step at which it got through: it makes no more commits than that.
+    """
+    done, last = 0, 0
+
+    def shooting(write: Callable[..., Any]) -> Callable[..., Any]:
+        def wounded(*arguments: Any, **settings: Any) -> Any:
+            nonlocal done
+            found = write(*arguments, **settings)
+            done += 1
+            if done > last:
+                raise Killed
+            return found
+
+        return wounded
+
+    with monkeypatch.context() as patch:
+        for name in ("_put", "append", "overwrite", "delete", "forget_history"):
+            patch.setattr(Warehouse, name, shooting(getattr(Warehouse, name)))
+        for last in steps:
+            done = 0
+            try:
+                act()
+            except Killed:
+                continue
+            return last
+    raise AssertionError("it never got through")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import polars as pl
 import pytest
+from pyspark.sql import DataFrame
 
+from jobs.contracts.columns import Table
 from jobs.kernel.errors import StorageError
 from jobs.stages.erase import erase
-from tests.spark.little import HEADER, SOURCE, Little, files_with
+from jobs.storage.warehouse import Warehouse
+from tests.spark.little import HEADER, SOURCE, Killed, Little, files_with
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -53,9 +58,9 @@ def usage(*amounts: int) -> str:
     return HEADER + "".join(f"SUBSX{n},2026-05-03,{mb}\n" for n, mb in enumerate(amounts, start=1))
 
 
-@pytest.fixture(scope="module")
-def little(tmp_path_factory: pytest.TempPathFactory) -> Little:
-    found = Little(tmp_path_factory.mktemp("erase"), SOURCE + MORE)
+@pytest.fixture
+def little(tmp_path: Path) -> Little:
+    found = Little(tmp_path, SOURCE + MORE)
     for name, text in {
         "subscriptions_202605.csv": SUBSCRIPTIONS, "customers_202605_1.csv": CUSTOMERS,
         "accounts_202605.csv": ACCOUNTS, "messages_202605.csv": MESSAGES,
@@ -67,6 +72,46 @@ def little(tmp_path_factory: pytest.TempPathFactory) -> Little:
     found.put("data_usage_20260503_2.csv", usage(10, 20, 30, 40))
     found.run()
     return found
+
+
+def check_erased(little: Little) -> None:
+    """Nothing of the person is there, and all of the others is."""
+    assert files_with(little.folder / "warehouse", *PERSON) == []
+    # Still there: another's account that is called CUSTX1, and nothing else of that name.
+    assert {name.split("/")[0] for name in files_with(little.folder / "warehouse", "CUSTX1")} == {
+        "raw_subscriptions", "clean_subscriptions", "raw_accounts", "clean_accounts",
+    }  # fmt: skip
+    assert little.usage() == [("SUBSX3", "2026-05-03", 30), ("SUBSX4", "2026-05-03", 40)]
+    subscriptions = little.table("clean_subscriptions").select("subscription_id", "customer_id")
+    assert sorted(subscriptions.rows()) == [("SUBSX3", "CUSTX2"), ("SUBSX4", "CUSTX2")]
+    assert little.table("clean_accounts").select("account_id", "customer_id").rows() == [("CUSTX1", "CUSTX2")]
+    # A refused row of another who wrote to the person's number names the person too.
+    assert [row[0] for row in little.table("quarantine").select("line").rows()] == [5]
+    assert sorted(little.table("identity")["subject"].unique()) == ["CUSTX2", "SUBSX3", "SUBSX4"]
+    stones = little.table("erasures")
+    assert sorted(stones["field"]) == ["account_id", "customer_id", "subscription_id", "subscription_id"]
+
+
+def test_an_erasure_that_is_killed_is_made_good_by_running_it_again(
+    little: Little, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After each table that tells what names the person in the others."""
+    fatal = ["identity", "quarantine", "clean_customers"]
+    context, delete = little.run(), Warehouse.delete
+
+    def wounded(warehouse: Warehouse, table: Table, keys: DataFrame) -> None:
+        delete(warehouse, table, keys)
+        if table.name in fatal:
+            fatal.remove(table.name)
+            raise Killed
+
+    monkeypatch.setattr(Warehouse, "delete", wounded)
+    for left in (2, 1, 0):
+        with pytest.raises(Killed):
+            erase(context, "CUSTX1")
+        assert len(fatal) == left
+    erase(context, "CUSTX1")
+    check_erased(little)
 
 
 def test_a_person_is_erased_from_every_file_and_does_not_come_back(little: Little) -> None:
@@ -82,25 +127,12 @@ def test_a_person_is_erased_from_every_file_and_does_not_come_back(little: Littl
     assert "knows the customer 'CUSTX9'" in caught.value.issues[0].message
     erased = erase(context, "CUSTX1")
     context.flush_log()
-    assert files_with(warehouse, *PERSON) == []
-    # Still there: another's account that is called CUSTX1, and nothing else of that name.
-    assert {name.split("/")[0] for name in files_with(warehouse, "CUSTX1")} == {
-        "raw_subscriptions", "clean_subscriptions", "raw_accounts", "clean_accounts",
-    }  # fmt: skip
-    assert little.usage() == [("SUBSX3", "2026-05-03", 30), ("SUBSX4", "2026-05-03", 40)]
-    subscriptions = little.table("clean_subscriptions").select("subscription_id", "customer_id")
-    assert sorted(subscriptions.rows()) == [("SUBSX3", "CUSTX2"), ("SUBSX4", "CUSTX2")]
-    assert little.table("clean_accounts").select("account_id", "customer_id").rows() == [("CUSTX1", "CUSTX2")]
-    # A refused row of another who wrote to the person's number names the person too.
-    assert [row[0] for row in little.table("quarantine").select("line").rows()] == [5]
-    assert sorted(little.table("identity")["subject"].unique()) == ["CUSTX2", "SUBSX3", "SUBSX4"]
+    check_erased(little)
     assert erased.files == [
         "accounts_202605.csv", "customers_202605_1.csv", "data_usage_20260503_1.csv",
         "data_usage_20260503_2.csv", "messages_202605.csv", "subscriptions_202605.csv",
     ]  # fmt: skip
     assert erased.rows["quarantine"] == 2 and erased.rows["clean_data_usage"] == 2
-    stones = little.table("erasures")
-    assert sorted(stones["field"]) == ["account_id", "customer_id", "subscription_id", "subscription_id"]
     ledger = little.table("run_ledger").filter(pl.col("stage") == "erase")
     assert ledger.select("result", "rows_out").rows() == [("complete", sum(erased.rows.values()))]
     # The person's rows come again, new ones and old ones, good ones and bad ones.

@@ -61,6 +61,14 @@ def test_of_two_deliveries_with_one_key_the_later_wins_and_the_loser_comes_back(
     little.put("data_usage_20260531_2.csv", HEADER + "S1,2026-05-31,6\n")
     little.run()
     assert little.usage() == [("S1", "2026-05-30", 10), ("S1", "2026-05-31", 6)]
+    # The ledger follows: the loser has a clean row now.
+    active = little.table("deliveries").filter(
+        (pl.col("contract") == "data_usage") & (pl.col("status") == "active")
+    )
+    told = ["file", "rows_read", "rows_loaded", "rows_quarantined", "rows_duplicate"]
+    assert sorted(active.select(told).rows()) == [
+        ("data_usage_20260530_1.csv", 1, 1, 0, 0), ("data_usage_20260531_2.csv", 1, 1, 0, 0),
+    ]  # fmt: skip
 
 
 PARTS = SOURCE.replace("data_usage_{period}_{sequence}.csv", "data_usage_{period}_{part}.csv")

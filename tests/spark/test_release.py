@@ -10,7 +10,8 @@ import pytest
 from jobs.stages.context import RunContext, configure, open_run
 from jobs.stages.ingest import ingest
 from jobs.stages.release import Released, release
-from tests.spark.little import HEADER, ROOT, SOURCE, Little, Project
+from tests.spark.little import HEADER, ROOT, SOURCE, Little, Project, killed_over_and_over
+from tests.spark.test_joins import DAY, FIRST, SECOND, SOURCE_OF_TWO
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -78,6 +79,43 @@ def test_released_rows_are_where_they_would_be(tmp_path: Path) -> None:
     ingest(rerun(mended))
     for name in ("clean_subscriptions", "clean_data_usage", "quarantine"):
         assert content(mended, name) == content(fresh, name), name
+
+
+def test_a_release_that_is_killed_is_made_good_by_running_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calm, shot = fed(tmp_path / "calm", WRONG), fed(tmp_path / "shot", WRONG)
+    for one in (calm, shot):
+        (one.folder / "little.yaml").write_text(MENDED, encoding="utf-8")
+    assert release(rerun(calm), "data_usage") == Released(loaded=2, left=2)
+    # Raw, clean, tiles, deliveries, quarantine.
+    assert killed_over_and_over(monkeypatch, lambda: release(rerun(shot), "data_usage"), range(100)) == 5
+    for name in calm.versions():
+        if name not in ("run_ledger", "quality_results"):
+            assert content(shot, name) == content(calm, name), name
+    assert release(rerun(shot), "data_usage") == Released(loaded=0, left=2)
+
+
+def test_a_row_of_two_files_is_released_with_both(tmp_path: Path) -> None:
+    """Its own fields and those beside it count; what no second record was found for still lacks one."""
+    little = Little(tmp_path, SOURCE_OF_TWO)
+    little.put("sessions_202605_1.csv", FIRST + f"s1,{DAY},S1\ns2,{DAY},S2\ns3,{DAY},S3\n,{DAY},S4\n")
+    little.put("volumes_202605_1.csv", SECOND + f"5,{DAY},s1\n6.4,{DAY},s2\nmany,{DAY},s3\n8,{DAY},s9\n")
+    little.run()
+    assert little.usage() == [("S1", DAY, 5)]
+    mapping = little.folder / "little.yaml"
+    text = mapping.read_text(encoding="utf-8")
+    mapping.write_text(
+        text.replace("mb: joined.megabytes", "mb: round(number(joined.megabytes))"), encoding="utf-8"
+    )
+    assert release(rerun(little), "data_usage") == Released(loaded=1, left=3)
+    assert little.usage() == [("S1", DAY, 5), ("S2", DAY, 6)]
+    assert sorted(little.table("quarantine").select("file", "line").rows()) == [
+        ("sessions_202605_1.csv", 4), ("sessions_202605_1.csv", 5), ("volumes_202605_1.csv", 5),
+    ]  # fmt: skip
+    columns = ["rows_read", "rows_loaded", "rows_quarantined", "rows_duplicate"]
+    rows = little.table("deliveries").filter(pl.col("contract") == "data_usage").sort("file")
+    assert rows.select(columns).rows() == [(4, 2, 2, 0), (1, 0, 1, 0)]
 
 
 def test_what_a_mended_mapping_reads_besides_is_released_or_stays(tmp_path: Path) -> None:

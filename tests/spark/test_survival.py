@@ -6,7 +6,6 @@ import csv
 import random
 import re
 from collections import Counter
-from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -21,8 +20,7 @@ from pyspark.sql import DataFrame
 from jobs.contracts.extracts import ExtractContract
 from jobs.kernel.errors import SourceError
 from jobs.stages import clean
-from jobs.storage.warehouse import Warehouse
-from tests.spark.little import HEADER, SOURCE, Little
+from tests.spark.little import HEADER, SOURCE, Little, killed_over_and_over
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -179,33 +177,8 @@ def test_a_kill_after_any_step_is_made_good_by_running_again(
         one.put("data_usage_20260530_1.csv", content)
     calm.run()
 
-    class Killed(Exception):
-        pass
-
-    step, done = 0, 0
-
-    def shooting(write: Callable[..., None]) -> Callable[..., None]:
-        def wounded(*arguments: Any) -> None:
-            nonlocal done
-            write(*arguments)
-            done += 1
-            if done > step:
-                raise Killed
-
-        return wounded
-
-    for name in ("_put", "append", "overwrite"):
-        monkeypatch.setattr(Warehouse, name, shooting(getattr(Warehouse, name)))
-    for step in range(100):  # noqa: B007
-        done = 0
-        try:
-            shot.run()
-            break
-        except Killed:
-            continue
     # Raw, clean, tiles, quarantine, results of quality, deliveries.
-    assert step == 6
-    monkeypatch.undo()
+    assert killed_over_and_over(monkeypatch, shot.run, range(100)) == 6
     shot.run()
     assert shot.added == []
     for name in calm.versions():

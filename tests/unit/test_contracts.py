@@ -261,6 +261,11 @@ def test_leaves_are_found_through_other_items(view: CustomerView) -> None:
         (BILLS, "rows: {least: 1}", "rows: {breach: stop}", "rows:", "YAML_BAD_VALUE 'rows': needs 'least' or 'most'"),
         (BILLS, "grain: month", "grain: yearly", "grain:",
          "YAML_BAD_VALUE 'grain': Input should be 'event', 'month' or 'state', not 'yearly'"),
+        (BILLS, "recurring: {type: decimal, scale: 2, unit: yuan", "recurring: {type: decimal, scale: 2, unit: yaun", "unit: yaun",
+         "YAML_BAD_VALUE 'unit': Input should be 'count', 'yuan', 'percent', 'point', 'second', 'minute', 'day', 'year', 'mb', "
+         "'mbps' or 'character', not 'yaun' (did you mean 'yuan'?)"),
+        (BILLS, "{subscription_id: {to: subscriptions}}", "{total: {to: subscriptions}}", "to: subscriptions",
+         "CONTRACT_BAD_FIELD 'total' is decimal, but the key of subscriptions, subscription_id, is string"),
     ],
 )  # fmt: skip
 def test_one_mistake_is_found_at_its_place(

@@ -86,7 +86,7 @@ def test_all_mistakes_of_a_file_are_told_at_their_places(project_copy: ProjectCo
         "rules/tests/new_handset.yaml:5:43 YAML_BAD_VALUE 'terminal_model' is string, not 4",
         "rules/tests/new_handset.yaml:7:5 RULE_UNKNOWN_REFERENCE 'recnt' is not a condition of new_handset "
         "(did you mean 'recent'?)",
-        "rules/tests/other.yaml:2:19 YAML_BAD_VALUE 'expect': Input should be 'fires', 'silent' or 'unknown', not 'fire'",
+        "rules/tests/other.yaml:2:19 YAML_BAD_VALUE 'expect': Input should be 'fires', 'silent' or 'unknown', not 'fire' (did you mean 'fires'?)",
         "rules/tests/third.yaml:1:1 RULE_UNKNOWN_REFERENCE there is no rule 'new_hanset' (did you mean 'new_handset'?)",
     ]
     done = run(project_copy, "new_hanset")

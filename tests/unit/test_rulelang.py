@@ -138,7 +138,7 @@ def test_the_base_of_the_bad_rules_is_good(rule_project: ProjectCopy) -> None:
         (WHEN, WHEN + "".join(f"    c{n}: balance > {n}\n" for n in range(60)),
          ["7:1 YAML_BAD_VALUE has more than 60 conditions"]),
         ("severity: low", "severity: lowest",
-         ["12:1 YAML_BAD_VALUE 'severity': Input should be 'critical', 'high', 'medium' or 'low', not 'lowest'"]),
+         ["12:1 YAML_BAD_VALUE 'severity': Input should be 'critical', 'high', 'medium' or 'low', not 'lowest' (did you mean 'low'?)"]),
         ("urgency_days: 2", "urgncy_days: 2\nurgency_days: 2",
          ["13:1 YAML_UNKNOWN_KEY 'urgncy_days' is not known here (did you mean 'urgency_days'?); allowed: "
           "again_when, audience, category, control, cooldown_days, cycle, description, fire, id, ignores_exempt, inhibits, "
