@@ -6,6 +6,7 @@ from jobs import (
     build_view,
     check_project,
     dispatch_alerts,
+    effects,
     erase,
     export_alerts,
     identify_moments,
@@ -45,6 +46,7 @@ app.add_typer(check_project.contracts, name="contracts")
 app.command("release")(release_moment.main)
 app.command("status")(status.main)
 app.command("tasks")(tasks.main)
+app.command("effects")(effects.main)
 app.command("export")(export_alerts.main)
 app.command("erase")(erase.main)
 app.command("check")(check_project.main)

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from jobs.config.scores import Dimension, expression_issues, item_type
 from jobs.contracts.extracts import ExtractContract
 from jobs.contracts.view import CustomerView
+from jobs.expressions.check import NameType
 from jobs.expressions.nodes import Name, names
 from jobs.expressions.parse import ExpressionProblem, parse
 from jobs.expressions.types import Type
@@ -202,11 +203,11 @@ def load_models(
     issues = _unknown_items(document, settings, view) + _unknown_classes(document, settings, view)
     for name, model in settings.models.items():
         if model.apart is not None:
-            issues += _event_issues(document, ("models", name, "apart"), model.apart, contracts)
+            issues += event_issues(document, ("models", name, "apart"), model.apart, contracts)
         for at, outcome in enumerate(model.target):
             where = ("models", name, "target", at)
             if outcome.event is not None:
-                issues += _event_issues(document, where, outcome.event, contracts)
+                issues += event_issues(document, where, outcome.event, contracts)
             if outcome.later is not None:
                 later: dict[Path_, str] = {(*where, "later"): outcome.later}
                 issues += expression_issues(document, later, item_type(view, LATER), "boolean")
@@ -254,14 +255,21 @@ def _unknown_classes(document: Document, settings: ModelSettings, view: Customer
     return issues
 
 
-def _event_issues(
+def event_issues(
     document: Document, place: Path_, event: Event, contracts: Mapping[str, ExtractContract]
 ) -> list[Issue]:
+    """What is wrong with an event that a file of settings names."""
     contract = contracts.get(event.contract)
     if contract is None or contract.grain != "event" or "subscription_id" not in contract.fields:
         events = [name for name, one in contracts.items() if one.grain == "event"]
         message = f"'{event.contract}' is not a contract of events{did_you_mean(event.contract, events)}"
         return [Issue("CONF_UNKNOWN_REFERENCE", message, document.at(*place, "contract"))]
+    where: dict[Path_, str] = {(*place, "where"): event.where}
+    return expression_issues(document, where, field_type(contract), "boolean")
+
+
+def field_type(contract: ExtractContract) -> NameType:
+    """What expressions over a contract's rows may name: its fields."""
 
     def field(name: Name) -> Type:
         if name.table is not None or name.name not in contract.fields:
@@ -271,4 +279,4 @@ def _event_issues(
             )
         return Type(contract.fields[name.name].type, contract.fields[name.name].unit)
 
-    return expression_issues(document, {(*place, "where"): event.where}, field, "boolean")
+    return field

@@ -134,7 +134,7 @@ def expression_issues(
     document: Document,
     texts: Mapping[Path_, str],
     name_type: NameType,
-    kind: str,
+    *kinds: str,
 ) -> list[Issue]:
     """What is wrong with expressions in a file of settings.
 
@@ -142,7 +142,7 @@ def expression_issues(
         document: The file they stand in.
         texts: Them, by their places in it.
         name_type: Gives the types of the names they may use.
-        kind: The type each has to have.
+        kinds: The types each may have.
     """
     issues: list[Issue] = []
     for place, text in texts.items():
@@ -151,6 +151,7 @@ def expression_issues(
         except ExpressionProblem as problem:
             issues.append(Issue(problem.code, str(problem), document.at(*place)))
             continue
-        if found.kind != kind:
-            issues.append(Issue("EXPR_TYPE", f"is {found.kind}, not {kind}", document.at(*place)))
+        if found.kind not in kinds:
+            message = f"is {found.kind}, not {' or '.join(kinds)}"
+            issues.append(Issue("EXPR_TYPE", message, document.at(*place)))
     return issues

@@ -14,6 +14,7 @@ UNPROCESSED, PROCESSED, NEW_ALERT = "unprocessed", "processed", "processed_new_a
 STATES = ("rejected", UNPROCESSED, "processing", PROCESSED, NEW_ALERT)
 CLOSED = ("rejected", PROCESSED, NEW_ALERT)
 LOOK_BACK_DAYS = 60
+_REACHED_ON = "CASE WHEN contact_result = 'connected' THEN to_date(contacted_at) END"
 
 
 def task_rows(alerts: DataFrame, feedback: DataFrame, day: date) -> DataFrame:
@@ -43,7 +44,7 @@ def task_rows(alerts: DataFrame, feedback: DataFrame, day: date) -> DataFrame:
             "_next_id": F.lead("alert_id").over(again),
             "_next_on": F.lead("dispatched_on").over(again),
         }
-    ).join(_reports(feedback), "alert_id", "left")
+    ).join(reports_by_alert(feedback), "alert_id", "left")
     fired_again = f"_state = {literal(PROCESSED)} AND _next_on > _state_on"
     done = f"_reached_on >= appointment_on AND {literal(day)} >= appointment_on"
     return told.select(
@@ -75,8 +76,12 @@ def task_rows(alerts: DataFrame, feedback: DataFrame, day: date) -> DataFrame:
     )
 
 
-def _reports(feedback: DataFrame) -> DataFrame:
-    """What the reports of each alert come to, one row an alert."""
+def reports_by_alert(feedback: DataFrame) -> DataFrame:
+    """What the reports of each alert come to, one row an alert.
+
+    Args:
+        feedback: Reports: the fields of the contract feedback, with event_date.
+    """
     ranks = " ".join(f"WHEN {literal(state)} THEN {rank}" for rank, state in enumerate(STATES))
     order = f"struct(reported_at, CASE state {ranks} END)"
 
@@ -91,14 +96,15 @@ def _reports(feedback: DataFrame) -> DataFrame:
         F.count("contacted_at").alias("contacts"),
         F.expr("count_if(contacted_at IS NOT NULL AND contact_result = 'connected')").alias("connected"),
         F.max("contacted_at").alias("last_contacted_at"),
-        F.expr("max(CASE WHEN contact_result = 'connected' THEN to_date(contacted_at) END)").alias(
-            "_reached_on"
-        ),
+        F.expr(f"max({_REACHED_ON})").alias("_reached_on"),
+        F.expr(f"min({_REACHED_ON})").alias("_first_reached_on"),
         last("outcome").alias("outcome"),
         last("reason").alias("reason"),
         last("appointment_on").alias("appointment_on"),
         last("passed_to").alias("_passed_to"),
         last("new_alert_id").alias("_new_id"),
+        last("suggestion_result").alias("suggestion_result"),
+        last("score").alias("score"),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 from pyspark.sql import SparkSession
 
 from jobs.config.dispatch import DispatchSettings, load_dispatch
+from jobs.config.effects import EffectSettings, load_effects
 from jobs.config.exports import ExportSettings, load_exports
 from jobs.config.holidays import load_holidays
 from jobs.config.load_source import load_source
@@ -53,6 +54,7 @@ class Configuration:
     risk: RiskSettings
     health: HealthSettings
     models: ModelSettings
+    effects: EffectSettings
     source: Source | None
 
     @property
@@ -97,6 +99,7 @@ def configure(project: Project, profile: str = "local", source: str | None = Non
     risk = gather(lambda: load_risk(project, view))
     health = gather(lambda: load_health(project, view))
     models = gather(lambda: load_models(project, view, contracts))
+    effects = gather(lambda: load_effects(project, contracts, dispatch.channels))
     if mapped is not None:
         gather.issues += _unknown_amounts(mapped, settings)
     gather.stop()
@@ -118,6 +121,7 @@ def configure(project: Project, profile: str = "local", source: str | None = Non
         risk,
         health,
         models,
+        effects,
         mapped,
     )
 

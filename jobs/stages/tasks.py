@@ -24,17 +24,18 @@ def write_tasks(context: RunContext, dispatch_date: date) -> None:
     """
     warehouse = context.warehouse
     alerts = warehouse.read(context.table("alerts")).where(f"dispatch_date <= {literal(dispatch_date)}")
-    tasks = settled(task_rows(alerts, _reports(context, dispatch_date), dispatch_date))
+    now = Cycle(CycleKind.daily, dispatch_date, dispatch_date)
+    tasks = settled(task_rows(alerts, reports_known(context, now), dispatch_date))
     place = {"dispatch_date": [dispatch_date]}
     warehouse.replace(tasks, context.table("tasks"), place)
     moments = current_moments(alerts, tasks, dispatch_date)
     warehouse.replace(moments, context.table("current_moments"), place)
 
 
-def _reports(context: RunContext, day: date) -> DataFrame:
-    """Reports known on a day; none where the management system delivers none."""
+def reports_known(context: RunContext, now: Cycle) -> DataFrame:
+    """Reports known at a time; none where the management system delivers none."""
     contract = context.source.contracts.get(FEEDBACK)
     known = context.configuration.contracts[FEEDBACK].clean_table()
     if contract is None or not context.warehouse.exists(known):
         return frame_of(context.spark, [], known.ddl)
-    return known_at(context.warehouse.read(known), Cycle(CycleKind.daily, day, day))
+    return known_at(context.warehouse.read(known), now)

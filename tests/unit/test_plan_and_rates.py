@@ -62,7 +62,16 @@ def test_the_partitions_of_a_step_are_those_of_its_tables(project: Project) -> N
     expected = {name: tables[name].partition_by for name in told if name in tables}
     assert {name: columns for name, columns in told.items() if name in tables} == expected
     assert set(told) - set(tables) == {"raw_*", "clean_*", "tiles_*", "customer_view"}
-    by_run = {"run_ledger", "quality_results", "releases", "erasures", "models", "promotions"}
+    by_run = {
+        "run_ledger",
+        "effects",
+        "service_values",
+        "quality_results",
+        "releases",
+        "erasures",
+        "models",
+        "promotions",
+    }
     assert set(tables) - set(told) == by_run
 
 
