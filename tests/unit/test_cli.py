@@ -137,6 +137,30 @@ def test_a_date_that_is_not_due(run: Run) -> None:
     assert line.startswith("CYCLE_BAD_DATE no cycle is due on 2026-06-01; this source has one snapshot, of ")
 
 
+@pytest.mark.parametrize(
+    ("cycle", "day", "ends"),
+    [
+        ("weekly", "2026-05-30", "a week ends on ISO weekday 7"),
+        ("monthly", "2026-05-30", "a month ends on its last day"),
+    ],
+)
+@pytest.mark.parametrize("job", ["build-view", "score-risk", "identify-moments"])
+def test_a_day_on_which_no_such_cycle_ends(
+    run: Run, project_copy: ProjectCopy, tmp_path: Path, job: str, cycle: str, day: str, ends: str
+) -> None:
+    arguments = [
+        "--project-dir",
+        str(project_copy.root),
+        "--source",
+        SOURCE,
+        "--warehouse",
+        str(tmp_path / "w"),
+    ]
+    result = CliRunner().invoke(app, [job, *arguments, "--cycle", cycle, "--as-of", day])
+    assert result.exit_code == 2
+    assert result.stderr.splitlines() == [f"CYCLE_BAD_DATE no {cycle} cycle ends on {day}; {ends}"]
+
+
 def test_explain_prints_the_plan_and_does_nothing(run: Run) -> None:
     result = run("--dispatch-date", "2026-05-21", "--explain")
     assert result.exit_code == 0, result.stderr
