@@ -90,6 +90,12 @@ def _mean(name: str) -> Column:
     return F.expr(f"cast(avg(_value) AS {_NUMBER})").alias(name)
 
 
+def _groups() -> Column:
+    """A row for each group that an alert is in, as the struct group of by and name."""
+    groups = ", ".join(f"struct({literal(by)} AS by, {sql} AS name)" for by, sql in GROUPS.items())
+    return F.expr(f"explode(array({groups}))").alias("group")
+
+
 def sums(among: DataFrame, outcomes: Mapping[str, DataFrame]) -> DataFrame:
     """Sizes and sums of the groups that are compared.
 
@@ -106,10 +112,8 @@ def sums(among: DataFrame, outcomes: Mapping[str, DataFrame]) -> DataFrame:
     told = frames[0]
     for one in frames[1:]:
         told = told.unionByName(one)
-    groups = ", ".join(f"struct({literal(by)} AS by, {sql} AS name)" for by, sql in GROUPS.items())
-    group = F.expr(f"explode(array({groups}))").alias("group")
     facts = ("outcome", "whom", "served", "y", "dispatch_date", "alert_id")
-    rows = among.join(told, "alert_id").select(group, *facts)
+    rows = among.join(told, "alert_id").select(_groups(), *facts)
     firsts = rows.groupBy("group", "outcome", "whom").agg(
         F.expr("min_by(struct(served, y), struct(dispatch_date, alert_id))").alias("first")
     )
@@ -146,9 +150,8 @@ def service_sums(alerts: DataFrame, feedback: DataFrame, settings: EffectSetting
     wait = "datediff(_first_reached_on, dispatch_date)"
     width = timing.zero_after_days - timing.full_within_days
     factor = f"least(1, greatest(0, ({timing.zero_after_days} - {wait}) / {width}))"
-    groups = ", ".join(f"struct({literal(by)} AS by, {sql} AS name)" for by, sql in GROUPS.items())
     told = alerts.join(reports_by_alert(feedback), "alert_id", "left").select(
-        F.expr(f"explode(array({groups}))").alias("group"),
+        _groups(),
         F.expr("_state IS NOT NULL").alias("imported"),
         F.expr("coalesce(contacts, 0)").alias("contacts"),
         F.expr("coalesce(connected, 0)").alias("connected"),

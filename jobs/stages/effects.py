@@ -205,8 +205,6 @@ def _value(row: Row, settings: EffectSettings) -> Row:
         for name in factors:
             product *= found[name]
         found["service_value"] = round(product, 6)
-    else:
-        found["timing"] = None
     return found
 
 
