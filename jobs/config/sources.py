@@ -35,6 +35,8 @@ class ExtractMapping(Format):
         part: Name of this share of the contract's period, where several mappings fill one contract.
         where: Which rows of the file are rows of this contract; all by default.
         row_covers_days: Days one row sums up.
+        gaps: What days without a file between two with one mean: that the run stops, that values across
+            them are unknown, or that there was nothing to deliver.
         join: A second file whose columns stand beside those of the first.
         approximate: Fields of which the file tells no exact day or time: no day of the year and no hour is
             taken from them.
@@ -48,6 +50,7 @@ class ExtractMapping(Format):
     part: str = "all"
     where: str | None = None
     row_covers_days: int = Field(default=1, ge=1, le=366)
+    gaps: OneOf["stop", "unknown", "empty"] = "stop"
     join: Join | None = None
     approximate: tuple[str, ...] = ()
     own_operator: str | None = None

@@ -1,8 +1,8 @@
 """What a source can supply: which items can have a value, and why the others cannot.
 
 Two kinds of absence are kept apart. An item is unsupplied when the source never delivers what it needs,
-or only in too coarse a grain: rules are told so. It is unknown for now when its source is stale or does
-not reach back far enough: rules count that, and nobody is phoned on last week's balance.
+or only in too coarse a grain: rules are told so. It is unknown for now when its source is stale, has a gap
+or does not reach back far enough: rules count that, and nobody is phoned on last week's balance.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class ItemStatus(StrEnum):
     not_supplied = "not_supplied"
     too_coarse = "too_coarse"
     stale_input = "stale_input"
+    missing_input = "missing_input"
     short_history = "short_history"
     supplied = "supplied"
 
@@ -43,12 +44,14 @@ class Delivered:
         fields: Contract fields that its mapping fills, with those derived from them.
         data_from: First date its rows speak for; None before the first delivery.
         data_until: Last date its rows speak for.
+        gaps: First and last date of each span between them for which a file is missing.
         row_covers_days: Days one row sums up; 1 for events and daily rows.
     """
 
     fields: frozenset[str]
     data_from: date | None = None
     data_until: date | None = None
+    gaps: tuple[tuple[date, date], ...] = ()
     row_covers_days: int = 1
 
 
@@ -102,8 +105,10 @@ class Supply:
         if delivered.data_from is None or delivered.data_until is None:
             return ItemStatus.short_history
         start = None if moment is None else moment.date(self.as_of)
+        crossed = False
         if window is not None:
             start, end = window.span(self.as_of)
+            crossed = any(first <= end and (start is None or last >= start) for first, last in delivered.gaps)
             shortest = [window.before] if window.before and not window.by_month else []
             if start is not None:
                 shortest.append((end - start).days + 1)
@@ -111,7 +116,9 @@ class Supply:
                 return ItemStatus.too_coarse
         if start is not None and start < delivered.data_from:
             return ItemStatus.not_supplied if self.once else ItemStatus.short_history
-        return ItemStatus.stale_input if self.is_stale(contract) else ItemStatus.supplied
+        if self.is_stale(contract):
+            return ItemStatus.stale_input
+        return ItemStatus.missing_input if crossed else ItemStatus.supplied
 
     def is_stale(self, contract: str) -> bool:
         """Whether nothing is known of a contract as freshly as it promises."""

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from typing import Any
 
+from jobs.config.formats import JOINED
 from jobs.config.sources import Source
 from jobs.contracts.extracts import ExtractContract
 from jobs.contracts.supply import Delivered
 from jobs.kernel.cycle import Cycle
-from jobs.stages.deliveries import Delivery, period_end
+from jobs.stages.deliveries import Delivery
+from jobs.stages.periods import Named, gaps_between, period_end
 
 
 def covered(
@@ -44,6 +46,15 @@ def known_from(row: Mapping[str, Any], contract: ExtractContract) -> date:
     return found
 
 
+def named(rows: Iterable[Mapping[str, Any]]) -> list[Named]:
+    """The active rows of the table deliveries, as far as their names tell them."""
+    return [
+        Named(row["contract"], row["file"], row["part"], row["period"])
+        for row in rows
+        if row["status"] == "active" and not row["part"].endswith(f".{JOINED}")
+    ]
+
+
 def reaching(
     rows: Iterable[dict[str, Any]], contracts: Mapping[str, ExtractContract], cycle: Cycle
 ) -> list[dict[str, Any]]:
@@ -65,6 +76,7 @@ def delivered_at(
     """What each contract of a source has delivered, as known at a cycle's cutoff."""
     found: dict[str, Delivered] = {}
     known = reaching(rows, contracts, cycle)
+    gaps = gaps_between(source, named(known))
     for name, contract in contracts.items():
         wait = timedelta(days=contract.available_after_days)
         spans = []
@@ -75,6 +87,7 @@ def delivered_at(
             fields=source.fields_of(name),
             data_from=min((span[0] for span in spans), default=None),
             data_until=max((span[1] for span in spans), default=None),
+            gaps=tuple((gap.first, gap.last) for gap in gaps if gap.mapping.contract == name),
             row_covers_days=source.row_covers_days(name),
         )
     return found

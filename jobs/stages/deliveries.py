@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import calendar
-import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from jobs.config.formats import JOINED, Control
+from jobs.config.formats import JOINED
 from jobs.config.sources import ExtractMapping, Source, columns_used, joined_columns
 from jobs.contracts.extracts import ExtractContract
 from jobs.kernel.errors import Issue, KeyMomentsError, Location, SourceError, did_you_mean
 from jobs.kernel.ids import fingerprint, hash_of
-from jobs.storage.records import FileFacts, look_at
-from jobs.storage.splitter import Layout
+from jobs.stages.periods import period_end
+from jobs.stages.whole_files import IncompleteError, facts_of, incomplete, joined_layout_of, layout_of
+from jobs.storage.records import FileFacts
 
 
 @dataclass(frozen=True)
@@ -68,10 +66,6 @@ class Delivery:
         return self.sequence, self.delivered_on or date.min, self.name
 
 
-class IncompleteError(SourceError):
-    """A file that is left alone until it is whole."""
-
-
 @dataclass(frozen=True)
 class Found:
     """What a folder of extracts holds.
@@ -79,10 +73,12 @@ class Found:
     Attributes:
         new: Deliveries not loaded yet; those overtaken by a newer one are marked superseded.
         waiting: Files left alone until they are whole, and why.
+        unread: Names of files that no mapping reads.
     """
 
     new: list[Delivery]
     waiting: list[Issue]
+    unread: list[str]
 
 
 def folder_of_extracts(folder: str) -> Path:
@@ -119,6 +115,7 @@ def find_deliveries(
     missing: dict[str, dict[str, None]] = {}
     found: list[Delivery] = []
     waiting: list[Issue] = []
+    unread = _unread(source, base)
     for mapping in source.mapping.extracts:
         alone = set() if mapping.join is None else {path.name for path in base.glob(mapping.join.glob)}
         paths = sorted(path for path in base.glob(mapping.glob) if path.is_file())
@@ -137,7 +134,9 @@ def find_deliveries(
         waiting += [Issue("FILE_INCOMPLETE", message, Location(str(base / name))) for name in sorted(alone)]
     issues += [
         Issue(
-            "FILE_MISSING", f"no file named {files} for the contract {', '.join(contracts)}", Location(folder)
+            "FILE_MISSING",
+            f"no file named {files} for the contract {', '.join(contracts)}{did_you_mean(files, unread)}",
+            Location(folder),
         )
         for files, contracts in missing.items()
     ]
@@ -145,7 +144,20 @@ def find_deliveries(
     if issues:
         raise SourceError(issues)
     new = _new_ones(found, rows)
-    return Found([one for first in new for one in with_second(first)], waiting)
+    return Found([one for first in new for one in with_second(first)], waiting, unread)
+
+
+def _unread(source: Source, base: Path) -> list[str]:
+    """Names of the files in a folder that are no delivery, nor beside one."""
+    names = {path.name for path in base.iterdir() if path.is_file() and not path.name.startswith(".")}
+    for mapping in source.mapping.extracts:
+        read = {path.name for path in base.glob(mapping.glob)}
+        names -= read
+        if mapping.join is not None:
+            names -= {path.name for path in base.glob(mapping.join.glob)}
+        if mapping.control is not None:
+            names -= {mapping.control.name_for(name) for name in read}
+    return sorted(names)
 
 
 def with_second(first: Delivery) -> list[Delivery]:
@@ -178,12 +190,12 @@ def delivery_of(source: Source, mapping: ExtractMapping, path: Path, definition:
         if text and period_end(text) is None:
             message = f"'{text}' in the name is not a date"
             raise SourceError(Issue("FILE_BAD_NAME", message, Location(str(path))))
-    facts = _facts(path, mapping, layout_of(mapping, contract))
+    facts = facts_of(path, mapping, layout_of(mapping, contract))
     _check_header(facts.header, mapping, contract, path)
     sequence = int(parts.get("sequence") or 0)
     part = parts.get("part") or mapping.part
-    # Neither control files nor what is made of drift decide what a row means.
-    meaning = mapping.model_dump(exclude={"control", "on_drift"}, exclude_defaults=True)
+    # Neither control files nor what is made of drift and gaps decide what a row means.
+    meaning = mapping.model_dump(exclude={"control", "on_drift", "gaps"}, exclude_defaults=True)
     mark = fingerprint([meaning, contract.fingerprint, definition])
     identity = [source.name, contract.contract, period, part, str(sequence), facts.sha256, mark]
     # The same content delivered again on a later date is a delivery of its own.
@@ -192,8 +204,8 @@ def delivery_of(source: Source, mapping: ExtractMapping, path: Path, definition:
     for name in _beside(mapping, path):
         joined = path.with_name(name)
         if not joined.is_file():
-            raise _incomplete(path, f"waits for the file {name} beside it")
-        joined_facts = _facts(joined, mapping, joined_layout_of(mapping, contract))
+            raise incomplete(path, f"waits for the file {name} beside it")
+        joined_facts = facts_of(joined, mapping, joined_layout_of(mapping, contract))
         _check_columns(joined_facts.header, joined_columns(mapping, contract), joined)
         identity.append(joined_facts.sha256)
     first = Delivery(
@@ -224,104 +236,6 @@ def delivery_of(source: Source, mapping: ExtractMapping, path: Path, definition:
     return replace(first, second=second)
 
 
-def _facts(path: Path, mapping: ExtractMapping, layout: Layout) -> FileFacts:
-    """What a look at a whole file tells.
-
-    Raises:
-        IncompleteError: When it is not whole yet.
-        SourceError: When it cannot be read.
-    """
-    control = None if mapping.control is None else _control_text(path, mapping.control)
-    if not path.is_file():
-        raise SourceError(Issue("FILE_MISSING", "is not there", Location(str(path))))
-    size = path.stat().st_size
-    facts = look_at(str(path), layout)
-    if path.stat().st_size != size:
-        raise _incomplete(path, "is still being written: its size changes")
-    if mapping.control is not None and control is not None:
-        _check_control(path, mapping.control, control, facts)
-    return facts
-
-
-def _incomplete(path: Path, message: str) -> IncompleteError:
-    return IncompleteError(Issue("FILE_INCOMPLETE", message, Location(str(path))))
-
-
-def _control_text(path: Path, control: Control) -> str:
-    """What the control file of a delivery says.
-
-    Raises:
-        IncompleteError: When it is not there yet.
-    """
-    beside = path.with_name(control.name_for(path.name))
-    try:
-        return beside.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        raise _incomplete(path, f"waits for its control file {beside.name}") from None
-
-
-def _check_control(path: Path, control: Control, text: str, facts: FileFacts) -> None:
-    """Holds a file against the count and the checksums in its control file.
-
-    Raises:
-        IncompleteError: When one of them differs, or is not there.
-    """
-    have = {"records": str(facts.records + control.counts_header)}
-    for name in ("md5", "sha256"):
-        if getattr(control, name) is not None:
-            with path.open("rb") as file:
-                have[name] = hashlib.file_digest(file, name).hexdigest()
-    for name, value in have.items():
-        pattern = getattr(control, name)
-        if pattern is None:
-            continue
-        match = re.search(pattern, text)
-        told = match[1].strip().lower() if match else None
-        if told is None:
-            raise _incomplete(
-                path, f"its control file {control.name_for(path.name)} does not tell its {name}"
-            )
-        if (told.lstrip("0") or "0") != value and told != value:
-            raise _incomplete(path, f"has {name} {value}, but its control file tells {told}")
-
-
-def layout_of(mapping: ExtractMapping, contract: ExtractContract) -> Layout:
-    """How a mapping says that its files are laid out."""
-    # The objects of a JSON file need not have the same names: those are looked for that are used.
-    columns = tuple(columns_used(mapping, contract)) if mapping.format == "jsonl" else mapping.columns
-    return Layout(
-        mapping.encoding,
-        mapping.delimiter,
-        mapping.quote,
-        mapping.multiline,
-        mapping.format,
-        columns,
-        mapping.widths or (),
-    )
-
-
-def joined_layout_of(mapping: ExtractMapping, contract: ExtractContract) -> Layout:
-    """How the second file of a mapping is laid out."""
-    assert mapping.join is not None
-    named = tuple(joined_columns(mapping, contract)) if mapping.format == "jsonl" else mapping.join.columns
-    return replace(layout_of(mapping, contract), columns=named, widths=mapping.join.widths or ())
-
-
-def period_end(text: str) -> date | None:
-    """The last day of a period YYYYMM or YYYYMMDD; None when it is no date."""
-    try:
-        year, month = int(text[:4]), int(text[4:6])
-        day = int(text[6:8]) if len(text) == 8 else calendar.monthrange(year, month)[1]
-        return date(year, month, day)
-    except (ValueError, calendar.IllegalMonthError):
-        return None
-
-
-def period_start(text: str) -> date:
-    """The first day of a period YYYYMM or YYYYMMDD."""
-    return date(int(text[:4]), int(text[4:6]), int(text[6:8] or 1))
-
-
 def _check_header(
     header: tuple[str, ...], mapping: ExtractMapping, contract: ExtractContract, path: Path
 ) -> None:
@@ -336,6 +250,8 @@ def _check_header(
                 hint = did_you_mean(name, contract.fields)
                 message = f"column '{name}' is not a field of {contract.contract}{hint}"
                 issues.append(Issue("FILE_BAD_HEADER", message, Location(str(path), 1, column)))
+                # That the field it seems to be is missing goes without saying.
+                wanted = [one for one in wanted if f"'{one}'" not in hint]
     try:
         _check_columns(header, wanted, path)
     except SourceError as error:

@@ -6,7 +6,7 @@ they were. The deliveries table is written last; a run killed before it does its
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from functools import reduce
@@ -19,14 +19,17 @@ from pyspark.sql import functions as F
 from jobs.contracts.columns import Table
 from jobs.contracts.extracts import ExtractContract
 from jobs.domain.tiles import tiles_of
+from jobs.kernel.cycle import Cycle
 from jobs.kernel.errors import Issue, SourceError
 from jobs.stages.clean import recount, write_clean
 from jobs.stages.context import RunContext
-from jobs.stages.coverage import covered
+from jobs.stages.coverage import covered, named
 from jobs.stages.deliveries import Delivery, find_deliveries
 from jobs.stages.drift import check_drift
 from jobs.stages.judge import ACCEPTED, PARALLEL_CONTRACTS, REFUSED, Batch, Counts, judge_deliveries
+from jobs.stages.periods import Named
 from jobs.stages.quality import QualityCheck
+from jobs.stages.readiness import check_ready
 from jobs.stages.refusals import refusals
 from jobs.storage.frames import frame_of
 from jobs.storage.ledger import LedgerRow
@@ -35,8 +38,12 @@ from jobs.storage.warehouse import Warehouse, predicate
 SLOT = ("contract", "period", "part")
 
 
-def ingest(context: RunContext) -> list[dict[str, Any]]:
+def ingest(context: RunContext, cycles: Sequence[Cycle] = ()) -> list[dict[str, Any]]:
     """Loads every new delivery in the folder of extracts.
+
+    Args:
+        context: The run.
+        cycles: Those that will be computed from what is loaded; nothing is, when they cannot be.
 
     Returns:
         The rows of the table deliveries that this run added.
@@ -44,6 +51,7 @@ def ingest(context: RunContext) -> list[dict[str, Any]]:
     Raises:
         SourceError: When files are missing or misnamed, headers lack columns, or a delivery has more bad
             rows than its contract allows; no table is touched then.
+        CycleError: When a cycle ends before the first delivery or long after the last.
     """
     started = context.clock()
     known = known_deliveries(context)
@@ -54,6 +62,9 @@ def ingest(context: RunContext) -> list[dict[str, Any]]:
     current = [one for one in new if not one.superseded]
     for issue in found.waiting:
         context.progress(f"left alone: {issue}")
+    if found.unread:
+        context.progress(f"no mapping reads {', '.join(found.unread)}")
+    check_ready(context.source, context.extracts or ".", _named(known, current), found.unread, cycles)
     waiting = "; ".join(str(issue) for issue in found.waiting) or None
     if not new:
         _log(context, started, "unchanged", [], waiting or "no new delivery")
@@ -91,6 +102,13 @@ def ingest(context: RunContext) -> list[dict[str, Any]]:
     _record(context, known, rows, {slot for one in current for slot in one.slots})
     _log(context, started, "complete", rows, waiting)
     return rows
+
+
+def _named(known: list[dict[str, Any]], current: list[Delivery]) -> list[Named]:
+    """The deliveries there will be, as far as their names tell them."""
+    return named(known) + [
+        Named(one.contract, one.name, one.part, one.period) for one in current if not one.is_second
+    ]
 
 
 def _check_tables(context: RunContext, batches: list[Batch]) -> None:

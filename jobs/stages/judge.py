@@ -24,8 +24,10 @@ from jobs.domain.profile import Profile, profile_columns, profile_of
 from jobs.expressions.sql import literal, quote
 from jobs.kernel.errors import Issue, Location, SourceError
 from jobs.stages.context import RunContext
-from jobs.stages.deliveries import Delivery, joined_layout_of, layout_of, period_start
+from jobs.stages.deliveries import Delivery
 from jobs.stages.lookups import Lookups, needed_for
+from jobs.stages.periods import period_start
+from jobs.stages.whole_files import joined_layout_of, layout_of
 from jobs.storage.records import RecordFile, read_records
 
 PARALLEL_CONTRACTS = 3

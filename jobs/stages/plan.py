@@ -110,7 +110,7 @@ def run_step(context: RunContext, step: Step) -> None:
     """Does one step."""
     cycle = step.cycle
     if step.stage == INGEST:
-        ingest(context)
+        ingest(context, context.configuration.calendar.due(step.dispatch_date))
     elif step.stage == DISPATCH:
         dispatch(context, step.dispatch_date)
     elif cycle is not None:

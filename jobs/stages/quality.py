@@ -11,9 +11,10 @@ from typing import Any
 
 from jobs.kernel.errors import Issue
 from jobs.stages.context import RunContext
-from jobs.stages.deliveries import Delivery, period_end
+from jobs.stages.deliveries import Delivery
 from jobs.stages.expectations import Expectation, Validator, expectations_of
 from jobs.stages.judge import Batch
+from jobs.stages.periods import period_end
 from jobs.stages.refusals import react
 from jobs.storage.frames import frame_of
 

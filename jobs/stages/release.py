@@ -25,10 +25,11 @@ from jobs.kernel.errors import Issue, StorageError
 from jobs.stages.clean import recount, write_clean
 from jobs.stages.context import RunContext
 from jobs.stages.coverage import covered
-from jobs.stages.deliveries import Delivery, joined_layout_of, layout_of
+from jobs.stages.deliveries import Delivery
 from jobs.stages.ingest import known_deliveries, people_of, record_deliveries
 from jobs.stages.judge import ACCEPTED, Batch, columns_read, counted, typed
 from jobs.stages.lookups import Lookups
+from jobs.stages.whole_files import joined_layout_of, layout_of
 from jobs.storage.ledger import LedgerRow
 from jobs.storage.records import FileFacts
 from jobs.storage.splitter import UNDECODABLE, Layout, Splitter, column_name

@@ -140,7 +140,16 @@ def test_a_record_carries_the_items_and_scores_of_its_subscription(province: Pro
         if row["carried_from"] is not None:
             continue
         items, score = view[row["subscription_id"]], risk[row["subscription_id"]]
-        for name in ("customer_id", "number", "city", "county", "brand", "tariff_plan", "value_tier"):
+        for name in (
+            "customer_id",
+            "number",
+            "city",
+            "county",
+            "brand",
+            "tariff_plan",
+            "value_tier",
+            "lifecycle_stage",
+        ):
             assert row[name] == items[name], name
         for name in ("risk_score", "risk_probability", "risk_band", "model_version"):
             assert row[name] == score[name], name

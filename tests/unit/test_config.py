@@ -224,7 +224,7 @@ FILLED = "    fields:\n      subscription_id: a\n      month: b\n      total: jo
             one(rest="    encodng: gbk\n    fields: same\n"),
             [
                 "x.yaml:7:5 YAML_UNKNOWN_KEY 'encodng' is not known here (did you mean 'encoding'?); allowed: "
-                "approximate, columns, contract, control, decimal, delimiter, encoding, fields, files, format, header, join, "
+                "approximate, columns, contract, control, decimal, delimiter, encoding, fields, files, format, gaps, header, join, "
                 "late_after_days, max_bad_share, multiline, null_marks, on_drift, own_operator, part, period, quote, "
                 "row_covers_days, thousands, time_zone, where, widths"
             ],

@@ -422,7 +422,7 @@ def test_an_item_is_as_bad_as_what_it_rests_on(
 
 
 def test_which_absence_is_for_ever() -> None:
-    assert [status.is_for_ever for status in ItemStatus] == [True, True, False, False, False]
+    assert [status.is_for_ever for status in ItemStatus] == [True, True, False, False, False, False]
 
 
 # --- what readers outside rely on --------------------------------------------

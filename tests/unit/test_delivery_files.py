@@ -16,6 +16,7 @@ from jobs.kernel.cycle import Cycle, CycleKind
 from jobs.kernel.located_yaml import parse
 from jobs.stages.coverage import covered, delivered_at
 from jobs.stages.deliveries import Delivery, find_deliveries
+from jobs.stages.periods import Named, gaps_between
 from jobs.storage.records import FileFacts, look_at
 
 Issues = Callable[[Callable[[], object]], list[str]]
@@ -51,6 +52,7 @@ def row(delivery: Delivery, **other: Any) -> dict[str, Any]:
         "contract": delivery.contract,
         "period": delivery.period,
         "part": delivery.part,
+        "file": delivery.name,
         "sequence": delivery.sequence,
         "status": "superseded" if delivery.superseded else "active",
         "covers_from": date(2026, 5, 1),
@@ -118,8 +120,7 @@ def test_a_bad_name(contracts: Contracts, tmp_path: Path, issues_of: Issues, nam
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("subscription_id,month,totl\n", ["1:1 FILE_BAD_HEADER column 'total' is missing (did you mean 'totl'?)",
-                                         "1:3 FILE_BAD_HEADER column 'totl' is not a field of bills (did you mean 'total'?)"]),
+        ("subscription_id,month,totl\n", ["1:3 FILE_BAD_HEADER column 'totl' is not a field of bills (did you mean 'total'?)"]),
         ("subscription_id,month,total,month\n", ["1:2 FILE_BAD_HEADER column 'month' stands there twice"]),
         ("subscription_id,month\n", ["1:1 FILE_BAD_HEADER column 'total' is missing"]),
         ("subscription_id,month,total,用户\n".encode("gbk"), ["1:29 FILE_UNDECODABLE byte 0xd3 is not utf-8"]),
@@ -385,7 +386,7 @@ def test_a_file_that_grows_while_it_is_read_is_left_alone(
             file.write("S2,2026-05-01,20\n")
         return facts
 
-    monkeypatch.setattr("jobs.stages.deliveries.look_at", grows)
+    monkeypatch.setattr("jobs.stages.whole_files.look_at", grows)
     found = find_deliveries(source_of(contracts), str(tmp_path), [])
     assert found.new == []
     assert [issue.message for issue in found.waiting] == ["is still being written: its size changes"]
@@ -406,3 +407,43 @@ def test_a_control_file_that_cannot_be_meant_is_refused(
 ) -> None:
     [issue] = issues_of(lambda: source_of(contracts, rest=f"control: {control}\n    fields: same"))
     assert issue.startswith("x.yaml:7:") and says in issue
+
+
+@pytest.mark.parametrize(
+    ("periods", "days", "expected"),
+    [
+        (["202601", "202602", "202603"], 1, []),
+        (["202512", "202602"], 1, [(date(2026, 1, 1), date(2026, 1, 31))]),
+        # Days after a month's file, and a month's file over days.
+        (["202602", "20260301", "20260303"], 1, [(date(2026, 3, 2), date(2026, 3, 2))]),
+        (["20260228", "20260302", "202603"], 1, []),
+        (["20260227", "20260301", "202604"], 1, [
+            (date(2026, 2, 28), date(2026, 2, 28)), (date(2026, 3, 2), date(2026, 3, 31))]),
+        (["20260301", "20260308", "20260315"], 7, []),
+        (["20260301", "20260308", "20260322"], 7, [(date(2026, 3, 9), date(2026, 3, 15))]),
+        (["202603"], 1, []),
+    ],
+)  # fmt: skip
+def test_gaps_between_deliveries(
+    contracts: Contracts, periods: list[str], days: int, expected: list[tuple[date, date]]
+) -> None:
+    rest = f"row_covers_days: {days}\n    fields: same"
+    source = source_of(contracts, rest=rest)
+    for order in (periods, periods[::-1]):
+        found = gaps_between(
+            source, [Named("bills", f"bills_{period}_1.csv", "all", period) for period in order]
+        )
+        assert [(gap.first, gap.last) for gap in found] == expected
+    # Each part has files of its own; what the mapping calls empty is no gap.
+    shared = source_of(contracts, "bills_{period}_{part}.csv", rest)
+    parts = [
+        Named("bills", f"bills_{period}_{part}.csv", part, period)
+        for part in ("a", "b")
+        for period in periods
+        if part == "a" or period == periods[0]
+    ]
+    assert [(gap.first, gap.last) for gap in gaps_between(shared, parts)] == expected
+    empty = source_of(contracts, rest=f"gaps: empty\n    {rest}")
+    assert not gaps_between(
+        empty, [Named("bills", f"bills_{period}_1.csv", "all", period) for period in periods]
+    )

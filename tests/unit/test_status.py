@@ -24,6 +24,7 @@ LEDGER = pa.schema(
 )  # fmt: skip
 DELIVERIES = pa.schema(
     [("source", pa.string()), ("contract", pa.string()), ("period", pa.string()), ("status", pa.string()),
+     ("file", pa.string()), ("part", pa.string()),
      ("covers_from", pa.date32()), ("covers_to", pa.date32()), ("delivered_on", pa.date32())]
 )  # fmt: skip
 
@@ -39,6 +40,7 @@ def delivered(contract: str, until: date) -> dict[str, Any]:
     """A month's delivery that speaks up to a day."""
     return {
         "source": "synthetic", "contract": contract, "period": f"{until:%Y%m}", "status": "active",
+        "file": f"{contract}_{until:%Y%m}.csv", "part": "all",
         "covers_from": until.replace(day=1), "covers_to": until, "delivered_on": None,
     }  # fmt: skip
 

@@ -1,0 +1,101 @@
+"""Whether a file is whole: still being written, short of its control file, or told wrong by it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from jobs.config.formats import Control
+from jobs.config.sources import ExtractMapping, columns_used, joined_columns
+from jobs.contracts.extracts import ExtractContract
+from jobs.kernel.errors import Issue, Location, SourceError
+from jobs.storage.records import FileFacts, look_at
+from jobs.storage.splitter import Layout
+
+
+class IncompleteError(SourceError):
+    """A file that is left alone until it is whole."""
+
+
+def facts_of(path: Path, mapping: ExtractMapping, layout: Layout) -> FileFacts:
+    """What a look at a whole file tells.
+
+    Raises:
+        IncompleteError: When it is not whole yet.
+        SourceError: When it cannot be read.
+    """
+    control = None if mapping.control is None else _control_text(path, mapping.control)
+    if not path.is_file():
+        raise SourceError(Issue("FILE_MISSING", "is not there", Location(str(path))))
+    size = path.stat().st_size
+    facts = look_at(str(path), layout)
+    if path.stat().st_size != size:
+        raise incomplete(path, "is still being written: its size changes")
+    if mapping.control is not None and control is not None:
+        _check_control(path, mapping.control, control, facts)
+    return facts
+
+
+def incomplete(path: Path, message: str) -> IncompleteError:
+    """The error that leaves a file alone."""
+    return IncompleteError(Issue("FILE_INCOMPLETE", message, Location(str(path))))
+
+
+def _control_text(path: Path, control: Control) -> str:
+    """What the control file of a delivery says.
+
+    Raises:
+        IncompleteError: When it is not there yet.
+    """
+    beside = path.with_name(control.name_for(path.name))
+    try:
+        return beside.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        raise incomplete(path, f"waits for its control file {beside.name}") from None
+
+
+def _check_control(path: Path, control: Control, text: str, facts: FileFacts) -> None:
+    """Holds a file against the count and the checksums in its control file.
+
+    Raises:
+        IncompleteError: When one of them differs, or is not there.
+    """
+    have = {"records": str(facts.records + control.counts_header)}
+    for name in ("md5", "sha256"):
+        if getattr(control, name) is not None:
+            with path.open("rb") as file:
+                have[name] = hashlib.file_digest(file, name).hexdigest()
+    for name, value in have.items():
+        pattern = getattr(control, name)
+        if pattern is None:
+            continue
+        match = re.search(pattern, text)
+        told = match[1].strip().lower() if match else None
+        if told is None:
+            raise incomplete(path, f"its control file {control.name_for(path.name)} does not tell its {name}")
+        if (told.lstrip("0") or "0") != value and told != value:
+            raise incomplete(path, f"has {name} {value}, but its control file tells {told}")
+
+
+def layout_of(mapping: ExtractMapping, contract: ExtractContract) -> Layout:
+    """How a mapping says that its files are laid out."""
+    # The objects of a JSON file need not have the same names: those are looked for that are used.
+    columns = tuple(columns_used(mapping, contract)) if mapping.format == "jsonl" else mapping.columns
+    return Layout(
+        mapping.encoding,
+        mapping.delimiter,
+        mapping.quote,
+        mapping.multiline,
+        mapping.format,
+        columns,
+        mapping.widths or (),
+    )
+
+
+def joined_layout_of(mapping: ExtractMapping, contract: ExtractContract) -> Layout:
+    """How the second file of a mapping is laid out."""
+    assert mapping.join is not None
+    named = tuple(joined_columns(mapping, contract)) if mapping.format == "jsonl" else mapping.join.columns
+    return replace(layout_of(mapping, contract), columns=named, widths=mapping.join.widths or ())
