@@ -92,6 +92,13 @@ class Cap(StrictModel):
         return f"{self.channel}: {self.contacts} in {self.days} days"
 
 
+class QuietAfter(StrictModel):
+    """Days for which a customer is left alone after what a manager reported of a contact; 0: not at all."""
+
+    refused: int = Field(default=0, ge=0, le=366)
+    no_need: int = Field(default=0, ge=0, le=366)
+
+
 class Breaker(StrictModel):
     """When a moment is held because there is far more or nothing of it, against earlier dates of its cycle.
 
@@ -120,6 +127,7 @@ class DispatchSettings(StrictModel):
     control: ControlGroup
     breaker: Breaker
     caps: tuple[Cap, ...] = ()
+    quiet_after: QuietAfter = QuietAfter()
 
     @property
     def fingerprint(self) -> str:

@@ -27,9 +27,10 @@ WHOM = "coalesce(customer_id, subscription_id)"
 # that the two differ in nothing but the service.
 SERVED = f"status IN ('{DISPATCHED}', '{CONTROL}')"
 STATUS = ("status", "status_reason", "suppressed_by")
+DECIDED = ("channel", *STATUS)
 DECIDING = (
     "alert_id", "moment_id", "subscription_id", "customer_id", "manager_id", "city", "value_tier",
-    "risk_probability", "severity", "channel", "valid_until", "carried_from", "dispatch_date", *STATUS,
+    "risk_probability", "severity", "valid_until", "carried_from", "dispatch_date", *DECIDED,
 )  # fmt: skip
 
 
@@ -60,6 +61,10 @@ class DispatchPlan:
         """SQL that depends on moment_id."""
         branches = " ".join(f"WHEN {literal(rule)} THEN {sql}" for rule, sql in sorted(values.items()))
         return f"CASE moment_id {branches} END" if branches else "NULL"
+
+    def purpose_of(self, rule: Rule) -> str:
+        """What the customer has to let us contact for, as consents name it."""
+        return "reminder" if rule.is_reminder else self.rules.plans[rule.file.plan or ""].purpose
 
     def among(self, rules: Iterable[Rule]) -> str:
         """SQL that is true for the moments of some rules."""
@@ -158,7 +163,7 @@ def waiting(alerts: DataFrame, state: DataFrame, present: DataFrame, plan: Dispa
 def with_decisions(rows: DataFrame, decided: DataFrame) -> DataFrame:
     """Puts what the chain decided on the deciding columns back on the whole rows."""
     added = [name for name in decided.columns if name not in DECIDING]
-    return rows.drop(*STATUS).join(decided.select("alert_id", *STATUS, *added), "alert_id")
+    return rows.drop(*DECIDED).join(decided.select("alert_id", *DECIDED, *added), "alert_id")
 
 
 def alert_rows(
@@ -184,5 +189,6 @@ def alert_rows(
         F.expr(f"CASE channel {windows} END").alias("allowed_contact_windows"),
         F.lit(None).cast("string").alias("previous_alert_id"),
         F.lit(None).cast("string").alias("rule_version"),
+        F.col("resource").alias("served_by"),
         F.lit(run_id).alias("run_id"),
     )

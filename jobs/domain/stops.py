@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from jobs.domain.dispatch import HELD, SUPPRESSED, WHOM, DispatchPlan
 from jobs.expressions.sql import literal
+from jobs.rulelang.ruleset import Rule
 
 
 def stop_over(rows: DataFrame) -> DataFrame:
@@ -44,6 +45,72 @@ def stop_exempt(rows: DataFrame, exempt: DataFrame, plan: DispatchPlan) -> DataF
     hits = rows.select("alert_id", "subscription_id", "moment_id").join(by, "subscription_id")
     hits = hits.where(f"NOT ({ignored or 'FALSE'})").groupBy("alert_id").agg(F.min("exempt_id").alias("by"))
     return _stop(rows, hits, "exempt")
+
+
+def refusals(consents: DataFrame) -> DataFrame:
+    """customer_id and refused: what the customer does not want, as 'channel:purpose'.
+
+    Who has not been asked has not refused, nor has who granted it for a time that is over.
+
+    Args:
+        consents: customer_id, channel, purpose and status as known.
+    """
+    refused = consents.where("status IN ('denied', 'withdrawn')")
+    told = F.sort_array(F.collect_set(F.concat_ws(":", "channel", "purpose")))
+    return refused.groupBy("customer_id").agg(told.alias("refused"))
+
+
+def choose_channel(rows: DataFrame, refused: DataFrame, plan: DispatchPlan) -> DataFrame:
+    """Takes the first channel of a candidate's plan that its customer has not refused, and stops it without.
+
+    Service that is owed is given by the plan's first channel then.
+
+    Args:
+        rows: Candidates.
+        refused: The result of refusals.
+        plan: The plan.
+    """
+
+    def listed(rule: Rule) -> str:
+        names = plan.rules.plans[rule.file.plan or ""].channels
+        return f"array({', '.join(map(literal, names))})"
+
+    channels = plan.by_rule({rule.id: listed(rule) for rule in plan.served})
+    purpose = plan.by_rule({rule.id: literal(plan.purpose_of(rule)) for rule in plan.served})
+    owed = plan.among(rule for rule in plan.served if rule.file.service_owed)
+    fitting = (
+        f"get(filter({channels}, one -> NOT arrays_overlap(refused, "
+        "array(concat(one, ':', _purpose), concat('any:', _purpose)))), 0)"
+    )
+    joined = rows.join(refused, "customer_id", "left").withColumn("_purpose", F.expr(purpose))
+    chosen = joined.withColumn("_channel", F.expr(f"if(refused IS NULL, channel, {fitting})"))
+    chosen = chosen.withColumns(
+        {
+            "by": F.expr(f"CASE WHEN _channel IS NULL AND NOT {owed} THEN concat('consent: ', _purpose) END"),
+            "channel": F.coalesce("_channel", "channel"),
+        }
+    ).drop("refused", "_purpose", "_channel")
+    return _suppress(chosen, "by IS NOT NULL", "consent").select(*rows.columns)
+
+
+def stop_quiet(rows: DataFrame, reports: DataFrame, served: DataFrame, plan: DispatchPlan) -> DataFrame:
+    """Stops candidates of customers who lately told a manager that they do not want, or need, the contact.
+
+    Args:
+        rows: Candidates.
+        reports: alert_id, event_date, contact_result and outcome of what managers reported, as known.
+        served: alert_id, customer_id and subscription_id of alerts served before.
+        plan: The plan.
+    """
+    days, whom = plan.settings.quiet_after, F.expr(WHOM).alias("_whom")
+    refused = f"if(contact_result = 'refused', {days.refused}, 0)"
+    told = f"greatest({refused}, if(outcome = 'no_need', {days.no_need}, 0))"
+    lately = reports.where(f"datediff({literal(plan.dispatch_date)}, event_date) < {told}")
+    by = F.expr("max_by(alert_id, struct(event_date, alert_id))").alias("by")
+    quiet = lately.join(served.select("alert_id", whom), "alert_id").groupBy("_whom").agg(by)
+    anyway = plan.among(rule for rule in plan.served if rule.file.service_owed or rule.is_reminder)
+    hits = rows.where(f"NOT {anyway}").select("alert_id", whom).join(quiet, "_whom").select("alert_id", "by")
+    return _stop(rows, hits, "feedback")
 
 
 def stop_cooling(rows: DataFrame, served: DataFrame, plan: DispatchPlan) -> DataFrame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
@@ -32,6 +34,41 @@ def in_control(customer: Column, key: bytes, share: float) -> Column:
     return first < F.lit(share * 2.0**32)
 
 
+def serving(managers: DataFrame, absences: DataFrame, day: date) -> DataFrame:
+    """Who serves the customers of each manager on a date, and how many visits that one can make.
+
+    A manager who is absent but makes some visits meanwhile serves with those; else the stand-in does, who
+    has the visits of one, not of two, and is not absent as well; else nobody, and the city's team takes over.
+
+    Args:
+        managers: manager_id and daily_visits.
+        absences: manager_id, from_date, to_date, status, daily_visits and stand_in_manager_id as known.
+        day: The date.
+
+    Returns:
+        manager_id, server and daily_visits; no row where nobody serves.
+    """
+    now = absences.where(f"status = 'planned' AND {literal(day)} BETWEEN from_date AND to_date")
+    # Of absences that overlap, the one that began last says how things are.
+    last = "max_by(struct(daily_visits, stand_in_manager_id), from_date)"
+    away = now.groupBy("manager_id").agg(F.expr(last).alias("_away"))
+    known = managers.join(away, "manager_id", "left").select(
+        "manager_id",
+        F.expr("if(_away IS NULL, daily_visits, coalesce(_away.daily_visits, 0L))").alias("visits"),
+        F.expr("_away IS NULL OR _away.daily_visits > 0").alias("here"),
+        F.expr("_away.stand_in_manager_id").alias("stand_in"),
+    )
+    others = known.where("here").select(
+        F.col("manager_id").alias("stand_in"), F.col("visits").alias("theirs")
+    )
+    found = known.join(others, "stand_in", "left").select(
+        "manager_id",
+        F.expr("CASE WHEN here THEN manager_id WHEN theirs IS NOT NULL THEN stand_in END").alias("server"),
+        F.expr("if(here, visits, theirs)").alias("daily_visits"),
+    )
+    return found.where("server IS NOT NULL")
+
+
 def with_visits(rows: DataFrame, managers: DataFrame, plan: DispatchPlan) -> DataFrame:
     """Groups a customer's live moments that need a manager into one visit, the strongest leading.
 
@@ -41,7 +78,7 @@ def with_visits(rows: DataFrame, managers: DataFrame, plan: DispatchPlan) -> Dat
 
     Args:
         rows: Candidates with priority.
-        managers: manager_id and daily_visits.
+        managers: manager_id, server and daily_visits; see serving.
         plan: The plan.
     """
     needs = f"(status IS NULL AND {plan.by_manager})"
@@ -72,7 +109,7 @@ def with_visits(rows: DataFrame, managers: DataFrame, plan: DispatchPlan) -> Dat
         F.when(F.col("_needs"), F.row_number().over(leading) == 1).alias("visit_lead"),
         *(value.alias(f"_lead_{name}") for name, value in lead_values.items()),
     )
-    known = managers.select(F.col("manager_id").alias("_lead_manager_id"), "daily_visits")
+    known = managers.select(F.col("manager_id").alias("_lead_manager_id"), "server", "daily_visits")
     joined = visits.join(known, "_lead_manager_id", "left")
     teams = plan.settings.teams
     cities = " ".join(
@@ -85,11 +122,11 @@ def with_visits(rows: DataFrame, managers: DataFrame, plan: DispatchPlan) -> Dat
         "*",
         F.expr(
             "CASE WHEN NOT _needs THEN NULL "
-            "WHEN daily_visits IS NOT NULL THEN concat('manager:', _lead_manager_id) "
+            "WHEN server IS NOT NULL THEN concat('manager:', server) "
             "ELSE concat('team:', coalesce(_lead_city, 'unknown')) END"
         ).alias("resource"),
         F.expr(f"CASE WHEN _needs THEN coalesce(daily_visits, {team}) END").alias("capacity"),
-    ).drop("daily_visits", "_whom", "_date", "_needs")
+    ).drop("server", "daily_visits", "_whom", "_date", "_needs")
 
 
 def with_ranks(rows: DataFrame) -> DataFrame:

@@ -99,6 +99,9 @@ def _facts(rule: Rule) -> Iterator[str]:
 
 def _plan(name: str, plan: Plan) -> list[str]:
     lines = [f'<a id="plan-{name}"></a>', "", f"### {name}: {plan.zh} / {plan.en}", ""]
-    lines += [f"{plan.aim.zh} / {plan.aim.en}. By {plan.channel}, about {plan.effort_minutes} minutes.", ""]
+    channels = " or else ".join(plan.channels)
+    purpose = "" if plan.purpose == "service" else f" ({plan.purpose})"
+    lines += [f"{plan.aim.zh} / {plan.aim.en}. By {channels}{purpose}, about {plan.effort_minutes} minutes."]
+    lines += [""]
     lines += [f"{number}. {step.zh} / {step.en}" for number, step in enumerate(plan.steps, start=1)]
     return [*lines, ""]

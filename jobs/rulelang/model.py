@@ -154,11 +154,24 @@ class Audience(StrictModel):
 
 
 class Plan(StrictModel):
-    """A service plan: what is done for the customer."""
+    """A service plan: what is done for the customer.
+
+    Attributes:
+        channel: By what the customer is reached.
+        otherwise: Other channels, in order, for customers who do not want the first.
+        purpose: What customers have to let us contact them for; reminders have their own.
+    """
 
     zh: str
     en: str
     aim: Title
     channel: str
+    otherwise: tuple[str, ...] = ()
+    purpose: Literal["service", "marketing", "survey"] = "service"
     effort_minutes: int = Field(ge=0, le=480)
     steps: tuple[Title, ...] = Field(min_length=1)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """All channels, in order of preference."""
+        return self.channel, *self.otherwise

@@ -163,12 +163,13 @@ def _unknown_channels(rules: RuleSet, dispatch: DispatchSettings) -> list[Issue]
     return [
         Issue(
             "RULE_UNKNOWN_REFERENCE",
-            f"{name}: channel '{plan.channel}' is not in conf/dispatch.yaml"
-            f"{did_you_mean(plan.channel, dispatch.channels)}",
+            f"{name}: channel '{channel}' is not in conf/dispatch.yaml"
+            f"{did_you_mean(channel, dispatch.channels)}",
             Location("rules/plans.yaml"),
         )
         for name, plan in rules.plans.items()
-        if plan.channel not in dispatch.channels
+        for channel in plan.channels
+        if channel not in dispatch.channels
     ]
 
 

@@ -11,12 +11,12 @@ from jobs.domain import dispatch as chain
 from jobs.domain import stops, visits
 from jobs.domain.view import latest_state
 from jobs.expressions.sql import literal
-from jobs.kernel.cycle import CycleKind
+from jobs.kernel.cycle import Cycle, CycleKind
 from jobs.kernel.errors import CycleError, HeldError, Issue
 from jobs.stages.context import RunContext
 from jobs.stages.hold import held_issues, held_moments
 from jobs.stages.moments import in_cycles
-from jobs.stages.tasks import write_tasks
+from jobs.stages.tasks import reports_known, write_tasks
 from jobs.stages.view import scored_view_of
 from jobs.storage.frames import frame_of
 from jobs.storage.ledger import LedgerRow
@@ -53,7 +53,10 @@ def dispatch(context: RunContext, dispatch_date: date) -> dict[str, int]:
     live = stops.stop_over(rows.select(*chain.DECIDING))
     live = stops.stop_held(live, {one.moment: str(one) for one in held}, plan)
     live = stops.stop_exempt(live, exempt, plan)
+    live = stops.choose_channel(live, _refusals(context, dispatch_date), plan)
     served = earlier.where(chain.SERVED)
+    told = reports_known(context, Cycle(CycleKind.daily, dispatch_date, dispatch_date))
+    live = stops.stop_quiet(live, told, served, plan)
     live = settled(stops.stop_cooling(live, served, plan))
     used = settled(stops.contacts_made(served, plan))
     weighed = visits.with_priority(live, plan)
@@ -129,14 +132,41 @@ def _waiting(
 
 
 def _managers(context: RunContext, dispatch_date: date) -> DataFrame:
-    """manager_id and daily_visits as known on the date; none where managers are not delivered."""
-    contract = context.source.contracts.get("managers")
+    """Who serves the customers of each manager on the date; see visits.serving."""
+    managers = _state_of(context, dispatch_date, "managers", "manager_id STRING, daily_visits BIGINT")
+    absences = _state_of(
+        context,
+        dispatch_date,
+        "manager_leave",
+        "manager_id STRING, from_date DATE, to_date DATE, status STRING, daily_visits BIGINT, "
+        "stand_in_manager_id STRING",
+    )
+    return visits.serving(managers, absences, dispatch_date)
+
+
+def _refusals(context: RunContext, dispatch_date: date) -> DataFrame:
+    """By which channels and for what customers do not want to be contacted; see stops.refusals."""
+    columns = "customer_id STRING, channel STRING, purpose STRING, status STRING"
+    return stops.refusals(_state_of(context, dispatch_date, "consents", columns))
+
+
+def _state_of(context: RunContext, dispatch_date: date, name: str, columns: str) -> DataFrame:
+    """The newest rows of a state contract that the date's daily cycle knows; none where it is not delivered.
+
+    Args:
+        context: The run.
+        dispatch_date: The date.
+        name: The contract.
+        columns: Its columns that are wanted, with their types.
+    """
+    contract = context.source.contracts.get(name)
     if contract is None:
-        return frame_of(context.spark, [], "manager_id STRING, daily_visits BIGINT")
+        return frame_of(context.spark, [], columns)
     daily = context.configuration.calendar.due(dispatch_date)[0]
     rows = context.warehouse.read(contract.clean_table())
-    latest = latest_state(rows, contract, daily, ["daily_visits"])
-    return latest.select("manager_id", "_state.daily_visits")
+    wanted = [column.split()[0] for column in columns.split(", ")]
+    latest = latest_state(rows, contract, daily, [one for one in wanted if one not in contract.key])
+    return latest.select(*(one if one in contract.key else f"_state.{one}" for one in wanted))
 
 
 def _by_status(context: RunContext, dispatch_date: date) -> dict[str, int]:

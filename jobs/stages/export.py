@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import cast
 
 from jobs.config.exports import Role
 from jobs.kernel.errors import ConfigError, CycleError, Issue
@@ -145,8 +146,16 @@ def _files(
 def _group_of(record: Record, per: str) -> str:
     """Whose file a record belongs into, as a file may be named; who shares a name shares the file."""
     city = record["city"] or "no_city"
-    group = {"all": "all", "city": city, "manager": record["manager_id"] or f"team_{city}"}[per]
+    group = {"all": "all", "city": city, "manager": _server_of(record) or f"team_{city}"}[per]
     return re.sub(r"[^\w.-]", "_", group)
+
+
+def _server_of(record: Record) -> str | None:
+    """The manager who gets a record: who serves on the date; of what needs no visit, the customer's own."""
+    kind, _, who = (record["served_by"] or "").partition(":")
+    if not kind:
+        return cast("str | None", record["manager_id"])
+    return who if kind == "manager" else None
 
 
 def _write(folder: Path, contents: Mapping[str, bytes]) -> None:

@@ -108,7 +108,7 @@ def _top(alerts: DataFrame, dispatch_date: date) -> Grid:
         grid.add_row(
             str(row["rank_province"]),
             row["city"] or "",
-            row["manager_id"] or "(team)",
+            (row["served_by"] or "").removeprefix("manager:"),
             row["customer_id"] or row["subscription_id"],
             f"{row['title_zh']}\n{row['moment_id']}",
             f"{row['priority']:.4f}",

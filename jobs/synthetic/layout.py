@@ -28,6 +28,11 @@ def _layout(columns: str, periods: Periods, always: tuple[str, ...] | None = Non
 
 
 def _state(columns: str) -> Layout:
+    return _layout(columns, STATE_PERIODS)
+
+
+def _rare_state(columns: str) -> Layout:
+    """Delivered at first, and then when something has changed."""
     return _layout(columns, STATE_PERIODS, STATE_PERIODS.names[:1])
 
 
@@ -47,15 +52,21 @@ def _old_events(columns: str) -> Layout:
 LAYOUTS: Final[Mapping[str, Layout]] = {
     "customers": _state("customer_id updated_on name gender birth_date city county"),
     "accounts": _state("account_id customer_id updated_on payment_method credit_class"),
-    "tariff_plans": _state("plan_id updated_on plan_name brand monthly_fee data_mb voice_minutes"),
+    "tariff_plans": _rare_state("plan_id updated_on plan_name brand monthly_fee data_mb voice_minutes"),
     "subscriptions": _state(
         "subscription_id customer_id account_id updated_on number plan_id brand status joined_on "
         "contract_ends_on star_level data_mb city gender age_years mean_spend_3m plan_fee"
     ),
-    "managers": _state("manager_id updated_on city daily_visits"),
-    "manager_assignments": _state("customer_id updated_on manager_id"),
-    "number_segments": _state("prefix updated_on operator"),
-    "do_not_disturb": _state("customer_id updated_on from_date to_date"),
+    "managers": _rare_state("manager_id updated_on city daily_visits"),
+    "manager_leave": _rare_state(
+        "manager_id from_date updated_on to_date status kind daily_visits stand_in_manager_id"
+    ),
+    "manager_assignments": _rare_state("customer_id updated_on manager_id"),
+    "number_segments": _rare_state("prefix updated_on operator"),
+    "do_not_disturb": _rare_state("customer_id updated_on from_date to_date"),
+    "consents": _rare_state(
+        "customer_id channel purpose updated_on status to_date obtained_through terms_version"
+    ),
     "bills": _layout("subscription_id month total recurring out_of_package back_charge", MONTH_PERIODS),
     "usage_monthly": _layout(
         "subscription_id month voice_minutes calls data_mb messages contacts offnet_contacts", MONTH_PERIODS

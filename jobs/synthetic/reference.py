@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from jobs.synthetic.arrays import Ints, dates, ids, money, words
 from jobs.synthetic.facts import CITIES, OPERATORS, PLANS
@@ -22,7 +23,7 @@ _SPANS: Final = np.rint(CUSTOMERS_A_MANAGER / _SHARE).astype(np.int64)
 
 
 def reference(seed: int, customers: int) -> Iterator[Batch]:
-    """Yields tariff plans, number segments and managers."""
+    """Yields tariff plans, number segments, managers and their absences."""
     opening = np.full(len(PLANS), OPENING)
     plans = {
         "plan_id": pa.array([plan.plan_id for plan in PLANS]),
@@ -42,13 +43,19 @@ def reference(seed: int, customers: int) -> Iterator[Batch]:
         "operator": pa.array([operator for _, operator in segments]),
     }
     yield Batch("number_segments", opening, prefixes)
-    yield _managers(seed, customers)
-
-
-def _managers(seed: int, customers: int) -> Batch:
     teams = (customers - 1) // _SPANS + 1
-    city = np.repeat(np.arange(len(CITIES)), teams)
-    number = city * 1_000 + np.concatenate([np.arange(team) for team in teams])
+    yield _managers(seed, teams)
+    yield _absences(seed, teams)
+
+
+def _staff(teams: Ints) -> tuple[Ints, Ints]:
+    """City of each manager, and the number within the city."""
+    return np.repeat(np.arange(len(CITIES)), teams), np.concatenate([np.arange(team) for team in teams])
+
+
+def _managers(seed: int, teams: Ints) -> Batch:
+    city, place = _staff(teams)
+    number = city * 1_000 + place
     opening = np.full(len(city), OPENING)
     columns = {
         "manager_id": ids("M", number, 5),
@@ -59,8 +66,39 @@ def _managers(seed: int, customers: int) -> Batch:
     return Batch("managers", opening, columns)
 
 
+def _absences(seed: int, teams: Ints) -> Batch:
+    """Some managers are away in the last days, most of them with a colleague of the city who stands in."""
+    city, place = _staff(teams)
+    keys = root_keys(seed, city * 1_000 + place)
+    away = np.flatnonzero(chance(keys, "away", 0.3))
+    city, place, keys = city[away], place[away], keys[away]
+    first = LAST - below(keys, "away since", 14)
+    entered = first - 3 - below(keys, "asked for leave", 10)
+    kind = pick(keys, "why away", (7.0, 2.0, 1.0))
+    colleague = (place + 1) % teams[city]
+    alone = (colleague == place) | ~chance(keys, "stand-in", 0.7)
+    number = city * 1_000 + place
+    # Some leave is cancelled again, two days after it was asked for.
+    cancelled = np.flatnonzero(chance(keys, "cancels leave", 0.15))
+    rows = np.concatenate([np.arange(len(keys)), cancelled])
+    updated = np.concatenate([entered, entered[cancelled] + 2])
+    columns = {
+        "manager_id": ids("M", number[rows], 5),
+        "from_date": dates(first[rows]),
+        "updated_on": dates(updated),
+        "to_date": dates((first + below(keys, "away for", 14))[rows]),
+        "status": words(("planned", "cancelled"), (np.arange(len(rows)) >= len(keys)).astype(np.int64)),
+        "kind": words(("leave", "training", "other"), kind[rows]),
+        "daily_visits": pa.array(np.where(kind == 1, 2, 0)[rows]),
+        "stand_in_manager_id": pc.if_else(
+            pa.array(alone[rows]), None, ids("M", (city * 1_000 + colleague)[rows], 5)
+        ),
+    }
+    return Batch("manager_leave", updated, columns)
+
+
 def care_of(people: People, since: Ints) -> Iterator[Batch]:
-    """Yields manager assignments and do-not-disturb settings.
+    """Yields manager assignments, do-not-disturb settings and consents.
 
     Args:
         people: The customers.
@@ -75,6 +113,33 @@ def care_of(people: People, since: Ints) -> Iterator[Batch]:
     }
     yield Batch("manager_assignments", since[served], assignments)
     yield from _do_not_disturb(people, since)
+    yield _consents(people, since)
+
+
+def _consents(people: People, since: Ints) -> Batch:
+    """What some customers said to being contacted; a few take back what they had granted."""
+    keys = people.keys
+    asked = np.flatnonzero(chance(keys, "was asked", 0.08) & (people.story == NO_STORY))
+    keys = keys[asked]
+    asked_on = np.maximum(since[asked], LAST - 20 - below(keys, "asked on", 150))
+    refuses = chance(keys, "refuses", 0.5)
+    changed = np.flatnonzero(~refuses & chance(keys, "takes back", 0.3))
+    rows = np.concatenate([np.arange(len(keys)), changed])
+    taken_back = np.minimum(asked_on + 1 + below(keys, "takes back after", 15), LAST)
+    updated = np.concatenate([asked_on, taken_back[changed]])
+    answer = np.concatenate([refuses.astype(np.int64), np.full(len(changed), 2)])
+    endless = ~chance(keys, "for a time", 0.2)
+    columns = {
+        "customer_id": ids("C", people.number[asked][rows], 7),
+        "channel": words(("any", "call", "sms"), pick(keys, "which channel", (1.0, 4.0, 2.0))[rows]),
+        "purpose": words(("service", "marketing", "reminder"), pick(keys, "for what", (4.0, 4.0, 1.0))[rows]),
+        "updated_on": dates(updated),
+        "status": words(("granted", "denied", "withdrawn"), answer),
+        "to_date": dates(np.where(endless, NEVER, asked_on + 365)[rows]),
+        "obtained_through": words(("counter", "app"), pick(keys, "said by", (1.0, 1.0))[rows]),
+        "terms_version": words(("2024-01", "2025-06"), pick(keys, "terms", (1.0, 3.0))[rows]),
+    }
+    return Batch("consents", updated, columns)
 
 
 def _do_not_disturb(people: People, since: Ints) -> Iterator[Batch]:

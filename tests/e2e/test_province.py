@@ -21,7 +21,7 @@ from nbclient import NotebookClient
 from jobs.kernel.ids import hash_of
 from jobs.stages.plan import run_date
 from tests.e2e.conftest import DATES, ROOT, Province
-from tests.oracle.naive_dispatch import Dispatcher
+from tests.oracle.naive_dispatch import Dispatcher, serving
 from tests.oracle.province_truth import read_truth
 
 pytestmark = pytest.mark.spark
@@ -268,7 +268,17 @@ def dispatcher_of(province: Province) -> Dispatcher:
     """The plain reading of the dispatch of the last date."""
     configuration = province.configuration
     rules = {rule.id: rule for rule in configuration.rules.rules}
-    return Dispatcher(DATES[-1], rules, configuration.dispatch, province.context.keys.control)
+    plans = configuration.rules.plans
+    return Dispatcher(DATES[-1], rules, configuration.dispatch, province.context.keys.control, plans)
+
+
+def state_at(province: Province, contract: str, as_of: date) -> list[dict[str, Any]]:
+    """The newest row of each key that a date's daily cycle knows."""
+    key = list(province.configuration.contracts[contract].key)
+    rows = table(province, f"clean_{contract}").filter(
+        (pl.col("updated_on") <= as_of) & (pl.col("available_at") <= as_of + timedelta(days=1))
+    )
+    return rows.sort("updated_on").group_by(key).last().to_dicts()
 
 
 def _order(row: dict[str, Any]) -> tuple[Any, str]:
@@ -284,16 +294,21 @@ def test_capacity_binds_and_is_filled_in_order(province: Province) -> None:
         (withheld if kept else visits).append(row)
     assert {row["status"] for row in visits} == {"dispatched", "overflow"}
     assert "dispatched" not in {row["status"] for row in withheld}
-    managers = dict(table(province, "clean_managers").select("manager_id", "daily_visits").rows())
+    as_of = DATES[-1] - timedelta(days=1)
+    managers = {row["manager_id"]: row["daily_visits"] for row in state_at(province, "managers", as_of)}
+    serves = serving(managers, state_at(province, "manager_leave", as_of), DATES[-1])
     by_resource = defaultdict(list)
-    for row in visits:
-        manager = row["manager_id"] if row["manager_id"] in managers else None
-        by_resource[manager or row["city"]].append(row)
     teams = province.configuration.dispatch.teams
-    for resource, group in by_resource.items():
-        capacity = managers.get(resource)
+    for row in visits:
+        server, capacity = serves.get(row["manager_id"], (None, None))
         if capacity is None:
-            capacity = teams.daily_visits_by_city.get(resource, teams.daily_visits_default)
+            capacity = teams.daily_visits_by_city.get(row["city"], teams.daily_visits_default)
+        resource = f"team:{row['city']}" if server is None else f"manager:{server}"
+        assert row["served_by"] == resource
+        by_resource[resource, capacity].append(row)
+    # Somebody is away; in a province so small nobody has a colleague in the city to stand in.
+    assert {row["manager_id"] for row in visits} - set(serves) - {None}
+    for (resource, capacity), group in by_resource.items():
         group.sort(key=_order)
         served = [row["status"] == "dispatched" for row in group]
         assert served == [index < capacity for index in range(len(group))], resource
@@ -305,6 +320,21 @@ def test_capacity_binds_and_is_filled_in_order(province: Province) -> None:
         assert row["status"] in ("control", "overflow")
     order = sorted(visits, key=_order)
     assert [row["rank_province"] for row in order] == list(range(1, len(order) + 1))
+
+
+def test_customers_are_contacted_by_channels_that_they_have_not_refused(province: Province) -> None:
+    dispatcher = dispatcher_of(province)
+    seen = Counter()
+    for day in DATES:
+        consents = state_at(province, "consents", day - timedelta(days=1))
+        for row in table(province, "alerts").filter(pl.col("dispatch_date") == day).to_dicts():
+            plan = dispatcher.plans[row["plan_id"]]
+            channel = dispatcher.channel_of(row, consents)
+            if row["status_reason"] not in ("over", "exempt", "superseded"):
+                assert (row["status_reason"] == "consent") == (channel is None)
+            assert row["channel"] == (channel or plan.channel)
+            seen["refused" if channel is None else "other" if channel != plan.channel else "first"] += 1
+    assert set(seen) == {"refused", "other", "first"}
 
 
 def test_the_control_group_is_left_alone_and_nobody_else_is_called_control(province: Province) -> None:

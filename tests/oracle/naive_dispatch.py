@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from jobs.config.dispatch import DispatchSettings
+from jobs.rulelang.model import Plan
 from jobs.rulelang.ruleset import Rule
 
 Row = dict[str, Any]
+Serving = dict[str, tuple[str, int]]
 _SIX = Decimal("0.000001")
 
 
@@ -22,6 +24,7 @@ _SIX = Decimal("0.000001")
 class Decision:
     """What becomes of a candidate."""
 
+    channel: str
     status: str | None = None
     reason: str | None = None
     by: str | None = None
@@ -30,6 +33,25 @@ class Decision:
     rank_province: int | None = None
     rank_manager: int | None = None
     resource: str | None = None
+
+
+def serving(managers: dict[str, int], absences: Iterable[Row], day: date) -> dict[str, tuple[str, int]]:
+    """Who serves the customers of each manager on a day, and with how many visits; without whom the team does."""
+    away: dict[str, Row] = {}
+    for one in sorted(absences, key=lambda one: one["from_date"]):
+        if one["status"] == "planned" and one["from_date"] <= day <= one["to_date"]:
+            away[one["manager_id"]] = one
+    here = {
+        manager: visits if manager not in away else away[manager]["daily_visits"]
+        for manager, visits in managers.items()
+        if manager not in away or away[manager]["daily_visits"] > 0
+    }
+    found = {}
+    for manager in managers:
+        server = manager if manager in here else away[manager]["stand_in_manager_id"]
+        if server in here:
+            found[manager] = (server, here[server])
+    return found
 
 
 @dataclass(frozen=True)
@@ -41,18 +63,28 @@ class Dispatcher:
         rules: Rules by moment id.
         settings: conf/dispatch.yaml.
         key: Key of the control group.
+        plans: Service plans by name.
     """
 
     day: date
     rules: dict[str, Rule]
     settings: DispatchSettings
     key: bytes
+    plans: Mapping[str, Plan]
 
     def decide(
-        self, rows: Sequence[Row], exempt: Iterable[Row], history: Sequence[Row], managers: dict[str, int]
+        self,
+        rows: Sequence[Row],
+        exempt: Iterable[Row],
+        history: Sequence[Row],
+        managers: Serving,
+        consents: Sequence[Row],
+        reports: Sequence[Row],
     ) -> dict[str, Decision]:
         """Decisions by alert_id."""
-        decisions = {row["alert_id"]: Decision() for row in rows}
+        chosen = {row["alert_id"]: self.channel_of(row, consents) for row in rows}
+        rows = [{**row, "channel": chosen[row["alert_id"]] or row["channel"]} for row in rows]
+        decisions = {row["alert_id"]: Decision(channel=row["channel"]) for row in rows}
         exempt_of = defaultdict(set)
         for one in exempt:
             exempt_of[one["subscription_id"]].add(one["moment_id"])
@@ -61,6 +93,8 @@ class Dispatcher:
             for reason, by in (
                 ("over", self._over(row)),
                 ("exempt", self._exempt(row, exempt_of[row["subscription_id"]])),
+                ("consent", None if chosen[row["alert_id"]] else f"consent: {self._purpose(row)}"),
+                ("feedback", self._quiet(row, history, reports)),
                 ("cooldown", self._cooling(row, history)),
             ):
                 if decision.status is None and by is not None:
@@ -73,11 +107,46 @@ class Dispatcher:
         self._visit(rows, managers, decisions)
         return decisions
 
+    def _purpose(self, row: Row) -> str:
+        rule = self._rule(row)
+        return "reminder" if rule.is_reminder else self.plans[rule.file.plan or ""].purpose
+
+    def channel_of(self, row: Row, consents: Sequence[Row]) -> str | None:
+        """The first channel the customer has not refused; the first of all where service is owed."""
+        refused = {
+            one["channel"]
+            for one in consents
+            if one["customer_id"] == row["customer_id"]
+            and one["purpose"] == self._purpose(row)
+            and one["status"] != "granted"
+        }
+        plan = self.plans[self._rule(row).file.plan or ""]
+        for channel in (plan.channel, *plan.otherwise):
+            if not refused & {channel, "any"}:
+                return channel
+        return plan.channel if self._rule(row).file.service_owed else None
+
     def _over(self, row: Row) -> str | None:
         return "" if row["valid_until"] < self.day else None
 
     def _exempt(self, row: Row, exempt: set[str]) -> str | None:
         return min(exempt - set(self.rules[row["moment_id"]].file.ignores_exempt), default=None)
+
+    def _quiet(self, row: Row, history: Sequence[Row], reports: Sequence[Row]) -> str | None:
+        if self._rule(row).file.service_owed or self._rule(row).is_reminder:
+            return None
+        days = self.settings.quiet_after
+        whose = {old["alert_id"]: _whom(old) for old in history}
+        found = [
+            (one["event_date"], one["alert_id"])
+            for one in reports
+            if whose.get(one["alert_id"]) == _whom(row)
+            and (
+                (one["contact_result"] == "refused" and (self.day - one["event_date"]).days < days.refused)
+                or (one["outcome"] == "no_need" and (self.day - one["event_date"]).days < days.no_need)
+            )
+        ]
+        return max(found)[1] if found else None
 
     def _cooling(self, row: Row, history: Sequence[Row]) -> str | None:
         days = self.rules[row["moment_id"]].file.cooldown_days
@@ -183,7 +252,7 @@ class Dispatcher:
         by_manager = self.settings.channels[row["channel"]].uses_manager
         return on, "visit" if by_manager else row["alert_id"]
 
-    def _visit(self, rows: Sequence[Row], managers: dict[str, int], decisions: dict[str, Decision]) -> None:
+    def _visit(self, rows: Sequence[Row], managers: Serving, decisions: dict[str, Decision]) -> None:
         visits: dict[tuple[str, bool], list[Row]] = defaultdict(list)
         for row in rows:
             decision = decisions[row["alert_id"]]
@@ -211,7 +280,8 @@ class Dispatcher:
             withheld = not is_made
             manager = lead["manager_id"]
             if manager in managers:
-                resource, capacity = f"manager:{manager}", managers[manager]
+                server, capacity = managers[manager]
+                resource = f"manager:{server}"
             else:
                 resource = f"team:{lead['city'] or 'unknown'}"
                 capacity = self.settings.teams.daily_visits_by_city.get(

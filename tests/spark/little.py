@@ -27,8 +27,8 @@ extracts:
     files: subscriptions_{period}.csv
     fields: same
   - contract: data_usage
-    files: data_usage_{period}_{sequence}.csv
     gaps: empty
+    files: data_usage_{period}_{sequence}.csv
     fields: same
 """
 SUBSCRIPTIONS = "subscription_id,customer_id,updated_on,number,status\nS1,C1,2026-05-01,13400000001,active\n"

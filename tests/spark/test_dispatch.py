@@ -277,7 +277,9 @@ def visits(spark: SparkSession, plan: DispatchPlan) -> DataFrame:
         empty.alias("status_reason"),
         empty.alias("suppressed_by"),
     )
-    managers = spark.createDataFrame([("M1", 2)], "manager_id STRING, daily_visits BIGINT")
+    managers = spark.createDataFrame(
+        [("M1", "M1", 2)], "manager_id STRING, server STRING, daily_visits BIGINT"
+    )
     return with_capacity(with_ranks(with_visits(candidates, managers, plan)))
 
 

@@ -11,12 +11,23 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.config.dispatch import Cap, ControlGroup, DispatchSettings
+from jobs.config.dispatch import Cap, ControlGroup, DispatchSettings, QuietAfter
 from jobs.domain.dispatch import DECIDING, DispatchPlan
-from jobs.domain.stops import contacts_made, stop_capped, stop_cooling, stop_exempt, stop_inhibited, stop_over
-from jobs.domain.visits import with_capacity, with_priority, with_ranks, with_visits
+from jobs.domain.stops import (
+    choose_channel,
+    contacts_made,
+    refusals,
+    stop_capped,
+    stop_cooling,
+    stop_exempt,
+    stop_inhibited,
+    stop_over,
+    stop_quiet,
+)
+from jobs.domain.visits import serving, with_capacity, with_priority, with_ranks, with_visits
 from jobs.stages.context import Configuration
 from jobs.storage.warehouse import settled
+from tests.oracle import naive_dispatch
 from tests.oracle.naive_dispatch import Dispatcher, Row
 
 pytestmark = pytest.mark.spark
@@ -32,6 +43,13 @@ _CANDIDATES = (
     "valid_until DATE, carried_from DATE, dispatch_date DATE, status STRING, status_reason STRING, suppressed_by STRING"
 )
 
+_REPORTS = "alert_id STRING, event_date DATE, contact_result STRING, outcome STRING"
+_CONSENTS = "customer_id STRING, channel STRING, purpose STRING, status STRING"
+_ABSENCES = (
+    "manager_id STRING, from_date DATE, to_date DATE, status STRING, daily_visits BIGINT, "
+    "stand_in_manager_id STRING"
+)
+
 
 @pytest.fixture(scope="module")
 def plan(configuration: Configuration) -> DispatchPlan:
@@ -44,8 +62,16 @@ def plan(configuration: Configuration) -> DispatchPlan:
             Cap(channel="call", contacts=2, days=30),
             Cap(channel="sms", contacts=2, days=7),
         ),
+        "quiet_after": QuietAfter(refused=20, no_need=8),
     }
-    return DispatchPlan(DAY, configuration.rules, settings.model_copy(update=changed), b"key", DAY)
+    plans = {
+        name: one.model_copy(update={"otherwise": ("sms",) if one.channel == "call" else ("call",)})
+        if number % 2
+        else one.model_copy(update={"purpose": "marketing"})
+        for number, (name, one) in enumerate(sorted(configuration.rules.plans.items()))
+    }
+    rules = replace(configuration.rules, plans=plans)
+    return DispatchPlan(DAY, rules, settings.model_copy(update=changed), b"key", DAY)
 
 
 def random_past(chance: random.Random, plan: DispatchPlan, subscriptions: list[Row]) -> list[Row]:
@@ -101,6 +127,59 @@ def random_candidates(
     return rows
 
 
+def away(manager: str, stand_in: str | None) -> Row:
+    """An absence of the date."""
+    return {
+        "manager_id": manager, "from_date": DAY, "to_date": DAY, "status": "planned", "daily_visits": 0,
+        "stand_in_manager_id": stand_in,
+    }  # fmt: skip
+
+
+def random_absences(chance: random.Random, managers: list[str]) -> list[Row]:
+    """Absences before, on and after the date, some cancelled, some with a stand-in who is absent as well."""
+    rows = []
+    for manager in managers:
+        for start in chance.sample(range(-4, 2), chance.randint(0, 3)):
+            rows.append(
+                {
+                    "manager_id": manager,
+                    "from_date": DAY + timedelta(days=start),
+                    "to_date": DAY + timedelta(days=start + chance.randint(0, 6)),
+                    "status": chance.choice(["planned", "planned", "planned", "cancelled"]),
+                    "daily_visits": chance.choice([0, 0, 0, 1]),
+                    "stand_in_manager_id": chance.choice([None, *managers]),
+                }
+            )
+    return rows
+
+
+def random_consents(chance: random.Random, customers: set[str]) -> list[Row]:
+    """What some customers want and do not want."""
+    return [
+        {"customer_id": customer, "channel": channel, "purpose": purpose, "status": status}
+        for customer in sorted(customers)
+        if chance.random() < 0.5
+        for channel in ("any", "call", "sms", "app")
+        for purpose in ("service", "reminder", "marketing")
+        if chance.random() < 0.5
+        for status in [chance.choice(["granted", "denied", "withdrawn"])]
+    ]
+
+
+def random_reports(chance: random.Random, past: list[Row]) -> list[Row]:
+    """What managers reported of some earlier alerts, on the day of dispatch and after it."""
+    return [
+        {
+            "alert_id": old["alert_id"],
+            "event_date": min(old["dispatch_date"] + timedelta(days=chance.randint(0, 5)), DAY),
+            "contact_result": chance.choice(["connected", "no_answer", "refused", None]),
+            "outcome": chance.choice(["solved", "no_need", None]),
+        }
+        for old in past
+        if chance.random() < 0.3
+    ]
+
+
 def _of(row: Row, *names: str) -> Row:
     return {name: row[name] for name in names}
 
@@ -112,14 +191,24 @@ def decided(
     exempt: list[Row],
     past: list[Row],
     managers: dict[str, int],
+    absences: list[Row],
+    consents: list[Row],
+    reports: list[Row],
 ) -> DataFrame:
     """The chain as the stage of dispatch puts it together."""
     assert set(rows[0]) == set(DECIDING)
     frame = spark.createDataFrame(rows, _CANDIDATES)
     served = spark.createDataFrame(past, _HISTORY)
     exempting = spark.createDataFrame(exempt, "subscription_id STRING, moment_id STRING")
-    known = spark.createDataFrame(list(managers.items()), "manager_id STRING, daily_visits BIGINT")
-    live = settled(stop_cooling(stop_exempt(stop_over(frame), exempting, plan), served, plan))
+    known = serving(
+        spark.createDataFrame(list(managers.items()), "manager_id STRING, daily_visits BIGINT"),
+        spark.createDataFrame(absences, _ABSENCES),
+        DAY,
+    )
+    asked = spark.createDataFrame(consents, _CONSENTS)
+    live = choose_channel(stop_exempt(stop_over(frame), exempting, plan), refusals(asked), plan)
+    live = stop_quiet(live, spark.createDataFrame(reports, _REPORTS), served, plan)
+    live = settled(stop_cooling(live, served, plan))
     used = contacts_made(served, plan)
     capped = stop_capped(with_priority(live, plan), used, plan, by_past_alone=True)
     visited = with_visits(stop_capped(stop_inhibited(capped, plan), used, plan), known, plan)
@@ -129,7 +218,10 @@ def decided(
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_chain_decides_as_plain_python_does(spark: SparkSession, plan: DispatchPlan, seed: int) -> None:
     chance = random.Random(seed)
-    managers = {f"M{number}": chance.randint(0, 4) for number in range(4)}
+    managers = {f"M{number}": chance.randint(0, 4) for number in range(10)}
+    absences = random_absences(chance, [*list(managers)[:7], "M of nowhere"])
+    # Whatever chance does, one has a stand-in and one has nobody.
+    absences += [away("M7", None), away("M8", "M9")]
     subscriptions = [
         {
             "subscription_id": f"S{number:03}",
@@ -149,26 +241,34 @@ def test_the_chain_decides_as_plain_python_does(spark: SparkSession, plan: Dispa
         for rule in exempt_rules
         if chance.random() < 0.1
     ]
-    naive = Dispatcher(DAY, {rule.id: rule for rule in plan.rules.rules}, plan.settings, plan.control_key)
-    expected = naive.decide(rows, exempt, past, managers)
-    found = decided(spark, plan, rows, exempt, past, managers).collect()
+    naive = Dispatcher(
+        DAY, {rule.id: rule for rule in plan.rules.rules}, plan.settings, plan.control_key, plan.rules.plans
+    )
+    serving_now = naive_dispatch.serving(managers, absences, DAY)
+    assert set(managers) > set(serving_now) and any(m != s for m, (s, _) in serving_now.items())
+    consents = random_consents(chance, {one["customer_id"] for one in subscriptions} - {None})
+    reports = random_reports(chance, past)
+    expected = naive.decide(rows, exempt, past, serving_now, consents, reports)
+    found = decided(spark, plan, rows, exempt, past, managers, absences, consents, reports).collect()
     assert len(found) == len(rows)
     seen = {
         row["alert_id"]: (
             row["status"], row["status_reason"], row["suppressed_by"], row["priority"], row["visit_lead"],
-            row["rank_province"], row["rank_manager"], row["resource"],
+            row["rank_province"], row["rank_manager"], row["resource"], row["channel"],
         )
         for row in found
     }  # fmt: skip
     assert seen == {
         name: (
-            d.status, d.reason, d.by, d.priority, d.lead, d.rank_province, d.rank_manager, d.resource
+            d.status, d.reason, d.by, d.priority, d.lead, d.rank_province, d.rank_manager, d.resource, d.channel
         )
         for name, d in expected.items()
     }  # fmt: skip
+    plans = {rule.id: plan.rules.plans[rule.file.plan or ""] for rule in plan.served}
+    assert any(expected[row["alert_id"]].channel != plans[row["moment_id"]].channel for row in rows)
     # The past and the candidates are such that everything happens.
     happened = {(d.status, d.reason) for d in expected.values()}
-    reasons = ("over", "exempt", "cooldown", "inhibited", "cap")
+    reasons = ("over", "exempt", "consent", "feedback", "cooldown", "inhibited", "cap")
     assert happened == {("suppressed", reason) for reason in reasons} | {
         ("overflow", "capacity"),
         ("dispatched", None),
@@ -190,12 +290,12 @@ def test_the_order_of_rows_and_the_number_of_partitions_change_nothing(
     columns = [
         F.col(name).cast("string") for name in ("alert_id", "status", "suppressed_by", "rank_province")
     ]
-    once = decided(spark, plan, rows, [], past, {"M1": 9}).select(*columns).collect()
+    once = decided(spark, plan, rows, [], past, {"M1": 9}, [], [], []).select(*columns).collect()
     before = spark.conf.get("spark.sql.shuffle.partitions")
     spark.conf.set("spark.sql.shuffle.partitions", "5")
     try:
         chance.shuffle(rows)
-        again = decided(spark, plan, rows, [], past, {"M1": 9}).select(*columns).collect()
+        again = decided(spark, plan, rows, [], past, {"M1": 9}, [], [], []).select(*columns).collect()
     finally:
         spark.conf.set("spark.sql.shuffle.partitions", before)
     assert sorted(once) == sorted(again)
@@ -212,7 +312,7 @@ def test_the_control_group_has_its_share_and_stays_the_same(spark: SparkSession,
     def group(settings: DispatchSettings, key: bytes) -> set[str]:
         changed = replace(plan, settings=settings, control_key=key)
         frame = with_priority(spark.createDataFrame(rows, _CANDIDATES), changed)
-        none = spark.createDataFrame([], "manager_id STRING, daily_visits BIGINT")
+        none = spark.createDataFrame([], "manager_id STRING, server STRING, daily_visits BIGINT")
         return {
             r[0] for r in with_visits(frame, none, changed).where("control").select("customer_id").collect()
         }

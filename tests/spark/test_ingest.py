@@ -145,7 +145,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Little:
         (HEADER + "S1,2026-05-30\n", "FILE_BAD_ROW", ":2:1", "does not have the 3 fields"),
         (HEADER + ",2026-05-30,1\n", "FILE_BAD_ROW", ":2:1", "subscription_id is required"),
         (HEADER.encode() + b"S\xff1,2026-05-30,1\n", "FILE_UNDECODABLE", ":2:1", "not utf-8"),
-        ("subscription_id,used_on,mbb\nS1,2026-05-30,1\n", "FILE_BAD_HEADER", ":1:1", "did you mean 'mbb'"),
+        ("subscription_id,used_on,mbb\nS1,2026-05-30,1\n", "FILE_BAD_HEADER", ":1:3", "did you mean 'mb'"),
     ],
 )
 def test_a_refused_delivery_names_its_places_and_leaves_tables_as_they_were(

@@ -63,7 +63,7 @@ SCHEMA = pa.schema(
         (name, pa.string())
         for name in (
             "alert_id", "dispatch_cycle", "customer_id", "subscription_id", "number", "city", "manager_id",
-            "moment_id", "title_zh", "title_en", "description_zh", "description_en", "status",
+            "served_by", "moment_id", "title_zh", "title_en", "description_zh", "description_en", "status",
         )
     ]
     + [
@@ -203,9 +203,12 @@ def test_text_is_no_formula_and_no_character_is_lost() -> None:
 
 
 def test_a_manager_or_team_gets_a_file_and_each_its_control_file(do: Do, tmp_path: Path) -> None:
-    lay(tmp_path / "warehouse", ALERTS)
+    # Who serves on the date gets the alert: a stand-in, or the team.
+    served = [alert(7, served_by="manager:M0"), alert(8, city="苏州", served_by="team:苏州")]
+    lay(tmp_path / "warehouse", [*ALERTS, *served])
     done = do("csv", "manager")
     names = ["M0", "M1", "team_no_city", "team_苏州"]
+    assert list(done.records.values()) == [2, 1, 1, 2]
     assert sorted(done.records) == [f"alerts_2026-06-01_{name}.csv" for name in names]
     for name, records in done.records.items():
         content = (done.folder / name).read_bytes()
