@@ -76,6 +76,9 @@ check: setup ## formatting, lint, types, layers, the project's own YAML and the 
 	$(KEYMOMENTS) rules check
 	$(KEYMOMENTS) rules test
 
+soak: setup ## a month of the province day by day, with reports of managers, all invariants checked each day (CUSTOMERS=5000)
+	$(BIN)/python -m tests.soak.month $(if $(filter command line,$(origin CUSTOMERS)),--customers $(CUSTOMERS))
+
 fuzz: setup ## 20,000 broken rule files, each of which has to give located errors only
 	KEYMOMENTS_FUZZ_FILES=20000 $(BIN)/python -m pytest -q tests/unit/test_rule_fuzz.py
 

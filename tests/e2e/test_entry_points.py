@@ -12,6 +12,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
+from typer.testing import CliRunner
+
+from jobs.cli import app
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -72,7 +75,7 @@ def little(tmp_path: Path) -> Path:
 def test_stages_run_as_console_script_module_and_spark_submit(
     tmp_path: Path, shipped: tuple[Path, Path], little: Path
 ) -> None:
-    """Every stage of a date, each as a program of its own, in turn by the three ways."""
+    """The stages of a date, in turn by the three ways; two more in between, to get there."""
     site, archive = shipped
     warehouse, province = tmp_path / "warehouse", tmp_path / "province"
     source = ("--source", little, "--warehouse", warehouse)
@@ -92,6 +95,10 @@ def test_stages_run_as_console_script_module_and_spark_submit(
             PYSPARK_DRIVER_PYTHON=sys.executable,
         ).stdout
 
+    def here(command: str) -> None:
+        done = CliRunner().invoke(app, [command, *map(str, (*source, *as_of))])
+        assert done.exit_code == 0, done.output
+
     run(BIN / "keymoments", "make-province", "--out", province, "--customers", "150", cwd=ROOT)
     bills = province / "extracts" / "bills_202605.csv"
     tried = run(BIN / "keymoments", "sources", "check", bills, *source, cwd=ROOT)
@@ -102,9 +109,9 @@ def test_stages_run_as_console_script_module_and_spark_submit(
     assert "subscriptions" in submit("build_view.py", *as_of)
     view = pl.read_delta(str(warehouse / "customer_view"))
     assert view.height > 100
-    run(sys.executable, "-m", "jobs.score_risk", *source, *as_of, cwd=ROOT)
+    here("score-risk")
     assert pl.read_delta(str(warehouse / "health_scores")).height == view.height
-    submit("identify_moments.py", *as_of)
+    here("identify-moments")
     moments = pl.read_delta(str(warehouse / "moments")).filter(pl.col("category") != "exempt")
     assert moments.height > 0
     run(BIN / "keymoments", "dispatch", *source, "--dispatch-date", "2026-05-31", cwd=ROOT)

@@ -14,14 +14,16 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from jobs.config.settings import load_keys
 from jobs.kernel.errors import HeldError
 from jobs.kernel.project import Project
 from jobs.stages.context import Configuration, RunContext, configure, open_run
@@ -93,30 +95,33 @@ class Month:
         mapping = project / "conf" / "sources" / "synthetic.yaml"
         mapping.write_text(mapping.read_text(encoding="utf-8").rstrip() + ANSWERS, encoding="utf-8")
 
+    @cached_property
     def configuration(self) -> Configuration:
         """What the dates are run with."""
         project = Project(self.folder / "project")
         return configure(project, "local", str(project.root / "conf" / "sources" / "synthetic.yaml"))
 
+    def open(self) -> RunContext:
+        """A run of its own, as every date has one."""
+        return open_run(self.configuration, str(self.warehouse), str(self.extracts), lambda _: None)
+
     def run(self, first: date, last: date) -> None:
         """Lives through dates, and checks each."""
-        configuration = self.configuration()
         for contract, columns in (("feedback", REPORT), ("care_complaints", COMPLAINT)):
             write_day(self.extracts, contract, columns, first - timedelta(days=1), [])
         for number in range((last - first).days + 1):
             day, began = first + timedelta(days=number), time.monotonic()
-            context = open_run(configuration, str(self.warehouse), str(self.extracts), lambda _: None)
             try:
-                run_date(context, day)
+                run_date(self.open(), day)
             except HeldError as error:
                 self.held[day] = "; ".join(str(issue) for issue in error.issues)
             alerts = self.table("alerts")
             self._answer(alerts, day)
-            found = self._look(context, alerts, day).broken()
+            found = self.look(alerts, day).broken()
             self.broken += found
             counts = Counter(alerts.filter(pl.col("dispatch_date") == day)["status"])
             told = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-            cycles = "+".join(str(cycle.kind) for cycle in configuration.calendar.due(day))
+            cycles = "+".join(str(cycle.kind) for cycle in self.configuration.calendar.due(day))
             self.say(f"{day} {cycles}: {told}; {len(found)} broken; {time.monotonic() - began:.0f} s")
 
     def table(self, name: str) -> pl.DataFrame:
@@ -131,27 +136,28 @@ class Month:
         complaints = complaints_of(found, day, EFFECTS)
         write_day(self.extracts, "care_complaints", COMPLAINT, day, complaints)
 
-    def _look(self, context: RunContext, alerts: pl.DataFrame, day: date) -> Day:
-        due = context.configuration.calendar.due(day)
+    def look(self, alerts: pl.DataFrame, day: date) -> Day:
+        """A date and all that was known on it."""
+        due = self.configuration.calendar.due(day)
         moments = self.table("moments").filter(
             pl.any_horizontal((pl.col("cycle") == str(c.kind)) & (pl.col("as_of") == c.as_of) for c in due)
         )
-        states = {name: list(self._states(context, name, due[0].as_of, day)) for name in _STATES}
+        states = {name: self._states(name, due[0].as_of, day) for name in _STATES}
         reports = self.table("clean_feedback").filter(
             (pl.col("event_date") <= day) & (pl.col("available_at") <= day)
         )
         tasks = self.table("tasks").filter(pl.col("dispatch_date") == day)
+        key = load_keys(self.configuration.settings, self.configuration.profile).control
         return Day(
-            day, context.configuration, context.keys.control, alerts, moments, states,
-            reports.to_dicts(), tasks.to_dicts(),
-        )  # fmt: skip
+            day, self.configuration, key, alerts, moments, states, reports.to_dicts(), tasks.to_dicts()
+        )
 
-    def _states(self, context: RunContext, name: str, as_of: date, cutoff: date) -> Iterator[dict[str, Any]]:
-        key = list(context.configuration.contracts[name].key)
+    def _states(self, name: str, as_of: date, cutoff: date) -> list[dict[str, Any]]:
         known = self.table(f"clean_{name}").filter(
             (pl.col("updated_on") <= as_of) & (pl.col("available_at") <= cutoff)
         )
-        yield from known.sort("updated_on").group_by(key).last().iter_rows(named=True)
+        key = list(self.configuration.contracts[name].key)
+        return known.sort("updated_on").group_by(key).last().to_dicts()
 
 
 _STATES = ("managers", "manager_leave", "consents")
