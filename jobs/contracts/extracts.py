@@ -19,6 +19,8 @@ from jobs.kernel.units import Unit
 FOLDER = "schemas/extracts"
 # Whoever has no row in this contract is not in the customer view.
 POPULATION = "subscriptions"
+# What names a tile: the rows of a subscription and date that became known on one date.
+TILE_KEY = ("subscription_id", "row_date", "available_at")
 # Fields that name a person, in whatever contract.
 PERSON_FIELDS = ("customer_id", "account_id", "subscription_id")
 
@@ -181,11 +183,13 @@ class ExtractContract(StrictModel):
             Column("delivery_id", "STRING", "交付编号", "Delivery the row came with"),
         )
         day = Column("row_day", "DATE", "分区日期", "Partition: the row's date, or the first of its month")
+        # As tiles lie, so that they are made of neighbouring rows.
+        first = TILE_KEY if self.grain != "state" and TILE_KEY[0] in self.fields else ()
         return Table(
             name=f"clean_{self.contract}",
             columns=(*self.kept_columns, *extra, day),
             partition_by=("row_day",),
-            sort_by=self.key,
+            sort_by=(*first, *(name for name in self.key if name not in first)),
             key=self.row_key,
         )
 

@@ -327,11 +327,12 @@ def latest_wins(rows: DataFrame, contract: ExtractContract, buckets: int = 1) ->
     bucket = F.expr(f"pmod(xxhash64({', '.join(quote(name) for name in contract.row_key)}), {buckets})")
     unit = ["row_day"] if buckets == 1 else ["row_day", "_bucket"]
     gathered = rows.withColumn("_bucket", bucket).repartition(*unit)
-    order = [F.col(name).desc() for name in ("available_at", "delivery", "line")]
-    window = Window.partitionBy(*unit, *contract.row_key).orderBy(*order)
-    alike = F.count("*").over(Window.partitionBy(*unit, *contract.row_key))
-    ranked = gathered.withColumns({"_rank": F.row_number().over(window), "alike": alike}).where("_rank = 1")
-    return ranked.drop("_rank", "_bucket")
+    # The last of those alike has their number as its own: one look at each row tells both.
+    alike = Window.partitionBy(*unit, *contract.row_key).orderBy("available_at", "delivery", "line")
+    placed = gathered.withColumns(
+        {"alike": F.row_number().over(alike), "_next": F.lead("line").over(alike)}
+    )
+    return placed.where("_next IS NULL").drop("_next", "_bucket")
 
 
 def row_day(contract: ExtractContract) -> Column:

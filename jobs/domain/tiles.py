@@ -7,12 +7,11 @@ from pyspark.sql import functions as F
 
 from jobs.contracts.columns import Column as TableColumn
 from jobs.contracts.columns import Table
-from jobs.contracts.extracts import ExtractContract
+from jobs.contracts.extracts import TILE_KEY, ExtractContract
 from jobs.contracts.view import CustomerView, Measure, measure_type
 from jobs.expressions.parse import parse
 from jobs.expressions.sql import literal, to_sql
 
-KEY = ("subscription_id", "row_date", "available_at")
 _DDL = {
     "integer": "BIGINT",
     "decimal": "DECIMAL(28,8)",
@@ -61,16 +60,16 @@ def tile_table(contract: ExtractContract, view: CustomerView) -> Table:
         name=f"tiles_{contract.contract}",
         columns=(*head, *columns, TableColumn("row_day", "DATE")),
         partition_by=("row_day",),
-        sort_by=KEY,
-        key=KEY,
+        sort_by=TILE_KEY,
+        key=TILE_KEY,
     )
 
 
 def build_tiles(clean: DataFrame, contract: ExtractContract, view: CustomerView) -> DataFrame:
-    """Aggregates clean rows into tiles; row_day stays the partition."""
+    """Aggregates clean rows into tiles; row_day, the partition, comes first, as the rows lie."""
     measures = view.measures_of(contract.contract)
     aggregates = [column for name, one in measures.items() for column in _aggregates(name, one, contract)]
-    return clean.groupBy(*KEY, "row_day").agg(*aggregates)
+    return clean.groupBy("row_day", *TILE_KEY).agg(*aggregates)
 
 
 def _aggregates(name: str, measure: Measure, contract: ExtractContract) -> list[Column]:

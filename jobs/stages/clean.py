@@ -46,6 +46,8 @@ def write_clean(
     contract = batch.contract
     numbers = _numbered(batch, others)
     kept = _clean_rows(warehouse, batch, units, numbers, {row["delivery_id"] for row in others})
+    # Sorted once, for the clean table and for its tiles.
+    kept = kept.sortWithinPartitions("row_day", *contract.clean_table().sort_by)
     kept = kept.persist(StorageLevel.MEMORY_AND_DISK)
     told = kept.groupBy("delivery").agg(F.count("*"), F.sum("alike")).collect()
     if batch.deliveries and not others:
