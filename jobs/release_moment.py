@@ -33,7 +33,7 @@ def main(
         day = parse_date(dispatch_date)
     with c.running(source, warehouse, project_dir, profile) as context:
         release_moment(context, moment, day, by.strip(), reason.strip())
-        for status, count in dispatch(context, day).items():
+        for status, count in dispatch(context, day, reissue=True).items():
             print(f"{count:>9,}  {status}")
 
 

@@ -11,7 +11,9 @@ from jobs.kernel.cycle import CycleKind, parse_date
 from jobs.kernel.errors import HeldError
 from jobs.stages import command as c
 from jobs.stages.context import Configuration
+from jobs.stages.issue import check_not_issued
 from jobs.stages.plan import dates_due, plan_date, run_date
+from jobs.stages.status import later_dates
 from jobs.stages.summary import print_summary
 
 Stage = Literal["ingest", "build_view", "score_risk", "identify_moments", "dispatch"]
@@ -30,6 +32,12 @@ ExplainOption = Annotated[
     bool,
     typer.Option("--explain", help="Print the steps and the partitions each replaces, and do nothing."),
 ]
+ReissueOption = Annotated[
+    bool, typer.Option("--reissue", help="Also dates whose alerts were exported: as a new revision.")
+]
+CascadeOption = Annotated[
+    bool, typer.Option("--cascade", help="With --reissue: then all later dates that are complete, too.")
+]
 
 
 def main(
@@ -41,11 +49,15 @@ def main(
     stage: StageOption = "ingest",
     warehouse: c.WarehouseOption = "data/warehouse",
     explain: ExplainOption = False,
+    reissue: ReissueOption = False,
+    cascade: CascadeOption = False,
     max_bad_share: c.BadShareOption = None,
     project_dir: c.ProjectOption = None,
     profile: c.ProfileOption = "local",
 ) -> None:
     """Run all cycles due on dispatch dates, from files to alerts."""
+    if cascade and not reissue:
+        raise typer.BadParameter("--cascade needs --reissue")
     chosen: list[date] = []
 
     def check(configuration: Configuration) -> None:
@@ -57,11 +69,15 @@ def main(
                     print(*(f"    {place}" for place in step.replaces), sep="\n")
         if explain:
             raise SystemExit(0)
+        if not reissue:
+            check_not_issued(configuration, warehouse, chosen)
 
     with c.running(source, warehouse, project_dir, profile, extracts, max_bad_share, check) as context:
+        if cascade:
+            chosen += later_dates(context.configuration, warehouse, chosen)
         for day in chosen:
             try:
-                run_date(context, day, stage)
+                run_date(context, day, stage, reissue)
             except HeldError:
                 # The date is written; later ones would build on alerts that nobody has let pass.
                 print_summary(context, day)

@@ -84,10 +84,14 @@ def _print(status: Status, console: Console) -> None:
     console.print(sources)
     alerts = ", ".join(f"{name} {count:,}" for name, count in status.alerts.items())
     console.print(f"alerts of the last date / 最近一日告警: {alerts or 'none'}")
-    if status.missed:
-        days = ", ".join(str(day) for day in status.missed[:SHOWN])
-        more = f" and {len(status.missed) - SHOWN} more" if len(status.missed) > SHOWN else ""
-        console.print(f"missed dates / 未完成日期: {days}{more}")
+    for title, dates in (
+        ("missed dates / 未完成日期", status.missed),
+        ("stale dates, made before an earlier one was made again / 待重算日期", status.stale),
+    ):
+        if dates:
+            days = ", ".join(str(day) for day in dates[:SHOWN])
+            more = f" and {len(dates) - SHOWN} more" if len(dates) > SHOWN else ""
+            console.print(f"{title}: {days}{more}")
     for stage in status.broken:
         console.print(f"did not end well / 未正常结束: {stage}")
     console.print("all is well / 一切正常" if status.is_well else "somebody should look / 需要查看")

@@ -17,11 +17,13 @@ class Role(StrictModel):
 
     Attributes:
         numbers: How a phone number is given: masked (not at all), pseudonym, or clear.
+        issues: Whether what they get is acted on: the date then counts as issued.
     """
 
     zh: str
     en: str
     numbers: Literal["masked", "pseudonym", "clear"]
+    issues: bool = True
 
 
 class ExportSettings(StrictModel):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.config.dispatch import DispatchSettings
@@ -167,9 +167,16 @@ def with_decisions(rows: DataFrame, decided: DataFrame) -> DataFrame:
 
 
 def alert_rows(
-    rows: DataFrame, plan: DispatchPlan, schema_version: int, generated_at: str, run_id: str
+    rows: DataFrame, plan: DispatchPlan, schema_version: int, stamp: Mapping[str, Column]
 ) -> DataFrame:
-    """Rows of the table alerts."""
+    """Rows of the table alerts.
+
+    Args:
+        rows: Candidates and what was decided of them.
+        plan: The plan.
+        schema_version: Of the table.
+        stamp: The columns revision, generated_at and run_id.
+    """
     titles = {
         f"title_{language}": {rule.id: literal(getattr(rule.file.title, language)) for rule in plan.served}
         for language in ("zh", "en")
@@ -181,14 +188,12 @@ def alert_rows(
     )
     return rows.select(
         "*",
-        F.lit(1).alias("revision"),
         F.lit(schema_version).alias("schema_version"),
         *(F.expr(plan.by_rule(values)).alias(name) for name, values in titles.items()),
-        F.lit(generated_at).cast("timestamp").alias("generated_at"),
         F.col("dispatch_date").alias("not_before"),
         F.expr(f"CASE channel {windows} END").alias("allowed_contact_windows"),
         F.lit(None).cast("string").alias("previous_alert_id"),
         F.lit(None).cast("string").alias("rule_version"),
         F.col("resource").alias("served_by"),
-        F.lit(run_id).alias("run_id"),
+        *(column.alias(name) for name, column in stamp.items()),
     )

@@ -163,15 +163,23 @@ def with_ranks(rows: DataFrame) -> DataFrame:
     return rows.join(ranked, "visit_id", "left")
 
 
-def with_capacity(rows: DataFrame) -> DataFrame:
+def with_capacity(rows: DataFrame, taken: DataFrame | None = None) -> DataFrame:
     """Gives every live row its status: visits beyond their resource's capacity wait, naming it.
 
     What control withholds waits like the others; its status says control on the date on which it would have
     been served. A visit takes one place of one resource, so filling in the global order is the rank inside
     the resource; moments that need no manager are dispatched as they are.
+
+    Args:
+        rows: Candidates with ranks.
+        taken: resource and taken, places of the day that are gone already; none by default.
     """
     full = "resource IS NOT NULL AND rank_manager > capacity"
-    return rows.withColumns(
+    if taken is not None:
+        rows = rows.join(taken, "resource", "left").withColumn(
+            "capacity", F.expr("greatest(capacity - coalesce(taken, 0), 0)")
+        )
+    return rows.drop("taken").withColumns(
         {
             "suppressed_by": F.expr(
                 f"CASE WHEN status IS NULL AND {full} THEN resource ELSE suppressed_by END"

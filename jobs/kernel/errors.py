@@ -14,6 +14,7 @@ CODES: dict[str, str] = {
     "CONTRACT_BAD_FIELD": "A contract names a field that it does not define.",
     "CUSTOMER_UNKNOWN": "A customer is named of whom no table has a row.",
     "CYCLE_BAD_DATE": "A date is not a calendar date, or the cycle is not due on it.",
+    "CYCLE_ISSUED": "A date is to be dispatched again whose alerts were given out.",
     "CYCLE_NOT_COMPLETE": "A date is named that has not been dispatched.",
     "CYCLE_NOT_HELD": "A moment is to be let pass that is not held on the date.",
     "EXPORT_DIFFERS": "Other files than those of now were exported for a date before.",

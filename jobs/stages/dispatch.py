@@ -9,22 +9,29 @@ from pyspark.sql import functions as F
 
 from jobs.domain import dispatch as chain
 from jobs.domain import stops, visits
+from jobs.domain.reissue import as_kept, places_taken, reissued
 from jobs.domain.view import latest_state
 from jobs.expressions.sql import literal
 from jobs.kernel.cycle import Cycle, CycleKind
 from jobs.kernel.errors import CycleError, HeldError, Issue
 from jobs.stages.context import RunContext
 from jobs.stages.hold import held_issues, held_moments
+from jobs.stages.issue import issued_before
 from jobs.stages.moments import in_cycles
 from jobs.stages.tasks import reports_known, write_tasks
 from jobs.stages.view import scored_view_of
 from jobs.storage.frames import frame_of
 from jobs.storage.ledger import LedgerRow
-from jobs.storage.warehouse import Partition, settled
+from jobs.storage.warehouse import Partition, fit, settled
 
 
-def dispatch(context: RunContext, dispatch_date: date) -> dict[str, int]:
+def dispatch(context: RunContext, dispatch_date: date, reissue: bool = False) -> dict[str, int]:
     """Writes the alerts of a date.
+
+    Args:
+        context: The run.
+        dispatch_date: The date.
+        reissue: It may have been given out already; see jobs.stages.issue.
 
     Returns:
         Number of alerts by status.
@@ -47,6 +54,9 @@ def dispatch(context: RunContext, dispatch_date: date) -> dict[str, int]:
         f"dispatch_date < {literal(dispatch_date)}"
     )
     rows = settled(chain.candidates(moments, _waiting(context, earlier, dispatch_date, plan), plan))
+    before = issued_before(context, dispatch_date) if reissue else None
+    if before is not None:
+        rows = settled(rows.join(before.kept.select("alert_id"), "alert_id", "left_anti"))
     exempt = moments.where("category = 'exempt' AND NOT shadow").select("subscription_id", "moment_id")
     # The chain decides on few columns; each of its later stages looks at them several times.
     held = held_moments(context, moments, due)
@@ -55,6 +65,8 @@ def dispatch(context: RunContext, dispatch_date: date) -> dict[str, int]:
     live = stops.stop_exempt(live, exempt, plan)
     live = stops.choose_channel(live, _refusals(context, dispatch_date), plan)
     served = earlier.where(chain.SERVED)
+    if before is not None:
+        served = served.unionByName(as_kept(before.kept))
     told = reports_known(context, Cycle(CycleKind.daily, dispatch_date, dispatch_date))
     live = stops.stop_quiet(live, told, served, plan)
     live = settled(stops.stop_cooling(live, served, plan))
@@ -65,11 +77,17 @@ def dispatch(context: RunContext, dispatch_date: date) -> dict[str, int]:
     visited = visits.with_visits(
         stops.stop_capped(open_, used, plan), _managers(context, dispatch_date), plan
     )
-    decided = visits.with_capacity(visits.with_ranks(settled(visited)))
+    taken = None if before is None else places_taken(before.kept)
+    decided = visits.with_capacity(visits.with_ranks(settled(visited)), taken)
     table = context.table("alerts")
-    now = context.clock()
-    final = chain.with_decisions(rows, decided)
-    alerts = chain.alert_rows(final, plan, table.version, now.isoformat(), context.run_id)
+    stamp = {
+        "revision": F.lit(1 if before is None else before.revision + 1),
+        "generated_at": F.lit(context.clock().isoformat()).cast("timestamp"),
+        "run_id": F.lit(context.run_id),
+    }
+    alerts = chain.alert_rows(chain.with_decisions(rows, decided), plan, table.version, stamp)
+    if before is not None:
+        alerts = reissued(fit(alerts, table), before.kept, before.others, stamp)
     partition: Partition = {
         "dispatch_cycle": [str(kind) for kind in CycleKind],
         "dispatch_date": [dispatch_date],

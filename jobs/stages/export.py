@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import cast
 
 from jobs.config.exports import Role
+from jobs.domain.dispatch import DISPATCHED
+from jobs.domain.reissue import WITHDRAWN
 from jobs.kernel.errors import ConfigError, CycleError, Issue
 from jobs.stages.context import Configuration
 from jobs.stages.export_formats import Record, cloud_events, control, spreadsheet
+from jobs.stages.issue import record_issue
 from jobs.storage.reader import rows_of
 
 DONE = ("complete", "unchanged")
@@ -52,7 +55,8 @@ def export_alerts(
 ) -> Exported:
     """Writes the files and their control files into a folder of the date below out.
 
-    All of them appear at once. Where the same files stand already, nothing is written.
+    All of them appear at once. Where the same files stand already, nothing is written. What is withdrawn of
+    a date that was given out before goes with what is dispatched.
 
     Args:
         configuration: Schemas of the tables, and the source's name.
@@ -67,17 +71,22 @@ def export_alerts(
     """
     records = _records(configuration, warehouse, export)
     files = _files(configuration, export, records)
-    folder = out / f"alerts_{export.dispatch_date}_{export.role[0]}_{export.form}_{export.per}"
+    revision = max((record["revision"] for record in records), default=1)
+    again = "" if revision == 1 else f"_r{revision}"
+    folder = out / f"alerts_{export.dispatch_date}_{export.role[0]}_{export.form}_{export.per}{again}"
     counts = {name: count for name, (_, count) in files.items()}
     contents = {name: content for name, (content, _) in files.items()}
     contents |= {f"{name}.ctl": control(content, count) for name, (content, count) in files.items()}
     if folder.exists():
         standing = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-        if standing == contents:
-            return Exported(folder, counts, changed=False)
-        if not replace:
+        if standing != contents and not replace:
             message = f"{folder} holds other files of this date; --replace writes it anew"
             raise ConfigError(Issue("EXPORT_DIFFERS", message))
+        if standing == contents:
+            return Exported(folder, counts, changed=False)
+    if export.role[1].issues:
+        # Before anybody can see the files: what is given out is on record.
+        record_issue(configuration, warehouse, export.dispatch_date, records)
     _write(folder, contents)
     return Exported(folder, counts, changed=True)
 
@@ -97,7 +106,7 @@ def _records(configuration: Configuration, warehouse: str, export: Export) -> li
     found = rows_of(
         warehouse,
         configuration.tables["alerts"],
-        [("dispatch_date", "=", day), ("status", "=", "dispatched")],
+        [("dispatch_date", "=", day), ("status", "in", [DISPATCHED, WITHDRAWN])],
     )
     number = _number_of(configuration, warehouse, export.role[1])
     shown: list[Record] = [{**row, "number": number(row["number"])} for row in found]

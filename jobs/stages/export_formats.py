@@ -18,7 +18,7 @@ CSV_COLUMNS = (
     "visit_id", "visit_lead", "customer_id", "subscription_id", "number", "value_tier", "moment_id",
     "title_zh", "description_zh", "title_en", "description_en", "severity", "priority", "risk_band",
     "risk_reasons_zh", "risk_reasons_en", "plan_id", "channel", "not_before", "serve_on", "valid_until",
-    "carried_from", "alert_id", "revision",
+    "carried_from", "alert_id", "revision", "status",
 )  # fmt: skip
 # A spreadsheet takes a cell that begins so for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -15,6 +15,7 @@ from jobs.stages.context import RunContext
 from jobs.stages.dispatch import dispatch
 from jobs.stages.freshness import check_fresh
 from jobs.stages.ingest import ingest
+from jobs.stages.issue import check_not_issued
 from jobs.stages.moments import identify_moments
 from jobs.stages.scores import write_scores
 from jobs.stages.view import write_view
@@ -106,13 +107,13 @@ def dates_due(calendar: CycleCalendar, first: date, last: date) -> list[date]:
     return found
 
 
-def run_step(context: RunContext, step: Step) -> None:
-    """Does one step."""
+def run_step(context: RunContext, step: Step, reissue: bool = False) -> None:
+    """Does one step; see dispatch for reissue."""
     cycle = step.cycle
     if step.stage == INGEST:
         ingest(context, context.configuration.calendar.due(step.dispatch_date))
     elif step.stage == DISPATCH:
-        dispatch(context, step.dispatch_date)
+        dispatch(context, step.dispatch_date, reissue)
     elif cycle is not None:
         work: dict[str, Callable[[RunContext, Cycle], object]] = {
             "build_view": _build_fresh_view,
@@ -127,27 +128,33 @@ def _build_fresh_view(context: RunContext, cycle: Cycle) -> None:
     write_view(context, cycle)
 
 
-def _run_together(context: RunContext, steps: list[Step]) -> None:
+def _run_together(context: RunContext, steps: list[Step], reissue: bool) -> None:
     """Does steps of one stage; cycles know nothing of each other's moments, so those go side by side."""
     together = len(steps) if steps[0].stage == "identify_moments" else 1
     with ThreadPoolExecutor(together) as pool:
-        for _ in pool.map(lambda step: run_step(context, step), steps):
+        for _ in pool.map(lambda step: run_step(context, step, reissue), steps):
             pass
 
 
-def run_date(context: RunContext, dispatch_date: date, since: str = INGEST) -> None:
+def run_date(context: RunContext, dispatch_date: date, since: str = INGEST, reissue: bool = False) -> None:
     """Does everything that is due on a date.
 
     Args:
         context: The run.
         dispatch_date: The date.
         since: The stage to start at; what comes before it stands as it is.
+        reissue: The date may have been given out already; see jobs.stages.issue.
+
+    Raises:
+        CycleError: When it has been and may not have been.
     """
+    if not reissue:
+        check_not_issued(context.configuration, context.warehouse.path, [dispatch_date])
     started = context.clock()
     try:
         plan = plan_date(context.configuration.calendar, dispatch_date, since)
         for _, steps in groupby(plan, attrgetter("stage")):
-            _run_together(context, list(steps))
+            _run_together(context, list(steps), reissue)
     except HeldError:
         raise
     except Exception as error:

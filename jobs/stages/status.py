@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -57,6 +58,7 @@ class Status:
         cycles: Of each kind the last complete cycle.
         missed: Dates before that day on which something was due and that are not complete, since the first
             complete one.
+        stale: Complete dates that rest on an earlier one which has been made again, otherwise, since.
         sources: What the source's mapping promises.
         alerts: Alerts of the last complete date, by status.
         broken: What was begun or failed, in whatever run, and has not become complete since.
@@ -66,6 +68,7 @@ class Status:
     on: date
     cycles: list[CycleState]
     missed: list[date]
+    stale: list[date]
     sources: list[SourceState]
     alerts: dict[str, int]
     broken: list[str]
@@ -80,7 +83,7 @@ class Status:
     def is_well(self) -> bool:
         """Whether nobody need look: something was completed, and nothing is late, missed or broken."""
         ever = any(one.dispatch_date is not None for one in self.cycles)
-        return ever and not (self.late or self.missed or self.broken)
+        return ever and not (self.late or self.missed or self.stale or self.broken)
 
 
 def status_of(configuration: Configuration, source: Source, warehouse: str, on: date) -> Status:
@@ -106,6 +109,7 @@ def status_of(configuration: Configuration, source: Source, warehouse: str, on: 
         on,
         [_cycle(configuration, ended, kind) for kind in CycleKind],
         _missed(configuration, set(ended), on),
+        _stale(ledger, on),
         _sources(configuration, source, warehouse, on),
         {} if last is None else _alerts(configuration, warehouse, last),
         _broken(ledger),
@@ -132,6 +136,30 @@ def _missed(configuration: Configuration, ended: set[date], on: date) -> list[da
     # The day itself may still be at work.
     days = [first + timedelta(days=number) for number in range((on - first).days)]
     return [day for day in days if day not in ended and configuration.calendar.due(day)]
+
+
+def _stale(ledger: list[dict[str, Any]], on: date) -> list[date]:
+    """Dates whose last run was before the last one that changed an earlier date."""
+    dates = [row for row in ledger if row["stage"] == "date" and row["result"] in DONE]
+    looked: dict[date, datetime] = {}
+    changed: dict[date, datetime] = {}
+    for row in sorted(dates, key=lambda row: row["finished_at"]):
+        looked[row["dispatch_date"]] = row["finished_at"]
+        if row["result"] == "complete":
+            changed[row["dispatch_date"]] = row["finished_at"]
+    return [
+        day
+        for day in sorted(looked)
+        if day <= on and any(earlier < day and at > looked[day] for earlier, at in changed.items())
+    ]
+
+
+def later_dates(configuration: Configuration, warehouse: str, days: Iterable[date]) -> list[date]:
+    """Complete dates after the first of some days, without these."""
+    given = set(days)
+    ledger = _rows(configuration, warehouse, "run_ledger")
+    done = {row["dispatch_date"] for row in ledger if row["stage"] == "date" and row["result"] in DONE}
+    return sorted(day for day in done if day > min(given) and day not in given)
 
 
 def _sources(configuration: Configuration, source: Source, warehouse: str, on: date) -> list[SourceState]:
@@ -205,6 +233,11 @@ def metrics_text(status: Status) -> str:
         "missed_dates",
         "Dates on which something was due and that are not complete.",
         [("", len(status.missed))],
+    )
+    metric(
+        "stale_dates",
+        "Complete dates that rest on an earlier one which has been made again since.",
+        [("", len(status.stale))],
     )
     metric(
         "source_days_old",

@@ -22,6 +22,8 @@ from jobs.kernel.project import Project
 from jobs.stages.context import Configuration, configure
 from jobs.stages.export import Export, Exported, export_alerts
 from jobs.stages.export_formats import CSV_COLUMNS, spreadsheet
+from jobs.stages.issue import check_not_issued
+from jobs.storage.reader import rows_of
 
 DAY = date(2026, 6, 1)
 NUMBERS = {"p1": "13800000001", "p2": "13800000002"}
@@ -237,6 +239,41 @@ def test_exporting_again_writes_nothing_and_other_alerts_replace_only_when_told(
     again = do(replace=True)
     assert again.changed and sum(again.records.values()) == 5
     assert [path.name for path in (tmp_path / "out").iterdir()] == [first.folder.name]
+
+
+def test_an_export_for_those_who_act_issues_the_date_once_a_revision(
+    do: Do, tmp_path: Path, configuration: Configuration
+) -> None:
+    warehouse = str(tmp_path / "warehouse")
+    lay(tmp_path / "warehouse", ALERTS)
+    do(role="analyst")
+    check_not_issued(configuration, warehouse, [DAY])
+    for _ in range(2):
+        do(role="downstream")
+    do("csv", role="contact_centre")
+    days = [date(2026, 5, 31), DAY]
+    with pytest.raises(
+        KeyMomentsError, match="CYCLE_ISSUED the alerts of 2026-06-01 were exported on"
+    ) as caught:
+        check_not_issued(configuration, warehouse, days)
+    assert caught.value.exit_code == 2 and len(caught.value.issues) == 1
+    # Given out again: what is withdrawn goes with the rest, in files of their own.
+    again = [alert(1, revision=2), alert(2, revision=2, status="withdrawn"), alert(3)]
+    lay(tmp_path / "warehouse", again)
+    done = do(role="downstream")
+    assert done.folder.name.endswith("_r2")
+    events = [json.loads(line) for line in next(done.folder.glob("*.jsonl")).read_text("utf-8").splitlines()]
+    assert [(event["id"][-3:], event["type"]) for event in events] == [
+        ("1:2", "keymoments.alert.dispatched.v1"),
+        ("2:2", "keymoments.alert.withdrawn.v1"),
+        ("3:1", "keymoments.alert.dispatched.v1"),
+    ]
+    rows = rows_of(warehouse, configuration.tables["issued_alerts"])
+    assert {(row["dispatch_date"], row["revision"], int(row["alert_id"], 16)) for row in rows} == {
+        *((DAY, 1, number) for number in (1, 2, 3, 9)),
+        *((DAY, 2, number) for number in (1, 3)),
+    }
+    assert len(rows) == 6
 
 
 def test_a_killed_export_leaves_nothing_that_looks_whole(

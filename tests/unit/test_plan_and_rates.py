@@ -69,6 +69,7 @@ def test_the_partitions_of_a_step_are_those_of_its_tables(project: Project) -> N
         "quality_results",
         "releases",
         "erasures",
+        "issued_alerts",
         "models",
         "promotions",
     }

@@ -77,8 +77,8 @@ class Tables:
 
 
 CONTRACTS = (
-    "accounts", "balances", "bills", "churn_labels", "complaints", "customers", "data_usage", "do_not_disturb",
-    "manager_assignments", "managers", "message_usage", "network_quality", "number_segments", "payments",
+    "accounts", "balances", "bills", "churn_labels", "complaints", "consents", "customers", "data_usage",
+    "do_not_disturb", "manager_assignments", "manager_leave", "managers", "message_usage", "network_quality", "number_segments", "payments",
     "roaming_signalling", "service_contacts", "service_orders", "service_subscriptions", "subscriptions", "surveys",
     "tariff_plans", "terminals", "usage_monthly", "voice_usage",
 )  # fmt: skip
@@ -121,6 +121,21 @@ def test_dates_that_were_due_and_are_not_complete_are_missed(tables: Tables) -> 
     assert done.exit_code == 5 and "missed dates" in done.stdout
     # The day before the first complete date was not this pipeline's.
     assert told(tables, "2026-05-30")["missed"] == []
+
+
+def test_a_date_made_before_an_earlier_one_was_changed_is_stale(tables: Tables) -> None:
+    tables.ledger[0]["dispatch_date"] = date(2026, 5, 31)
+    assert told(tables, "2026-06-01")["stale"] == []
+    # Made again, and it came out the same.
+    tables.ledger.append(stage("r4", "date", 5, "unchanged", dispatch_date=date(2026, 5, 31)))
+    assert told(tables, "2026-06-01")["stale"] == []
+    tables.ledger.append(stage("r5", "date", 6, dispatch_date=date(2026, 5, 31)))
+    done = run(tables, "--on", "2026-06-01")
+    assert done.exit_code == 5 and "2026-06-01" in done.stdout.partition("stale dates")[2]
+    assert told(tables, "2026-06-01")["stale"] == ["2026-06-01"]
+    # Looked at since, whether or not it came out otherwise.
+    tables.ledger.append(stage("r6", "date", 7, "unchanged", dispatch_date=LAST))
+    assert told(tables, "2026-06-01")["stale"] == []
 
 
 def test_a_source_is_late_past_what_its_contract_allows(tables: Tables) -> None:
@@ -172,11 +187,12 @@ def test_metrics_are_the_same_for_prometheus(tables: Tables, tmp_path: Path) -> 
     lines = path.read_text().splitlines()
     assert 'keymoments_last_cycle_days{cycle="daily"} 2' in lines
     assert "keymoments_missed_dates 2" in lines
+    assert "keymoments_stale_dates 0" in lines
     assert 'keymoments_alerts{status="dispatched"} 2' in lines
     assert 'keymoments_source_late{contract="bills"} 0' in lines
     assert 'keymoments_stage_seconds{stage="ingest"} 30.0' in lines
     names = [line.split(" ")[2] for line in lines if line.startswith("# TYPE")]
-    assert len(names) == len(set(names)) == 7
+    assert len(names) == len(set(names)) == 8
     assert [one.name for one in path.parent.iterdir()] == [path.name]
 
 

@@ -1,0 +1,29 @@
+"""Adds a few rows to a table of the warehouse without Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+from deltalake import write_deltalake
+
+from jobs.contracts.columns import Table
+
+_TYPES = {
+    "STRING": pa.string(), "DATE": pa.date32(), "INT": pa.int32(), "BIGINT": pa.int64(),
+    "TIMESTAMP": pa.timestamp("us", tz="UTC"),
+}  # fmt: skip
+
+
+def append_rows(warehouse: str, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Adds rows in one commit; the first ones make the table.
+
+    Args:
+        warehouse: Folder or URI of the tables.
+        table: Which of them; it has no partitions.
+        rows: Values by column.
+    """
+    schema = pa.schema([pa.field(c.name, _TYPES[c.type], nullable=not c.required) for c in table.columns])
+    content = pa.Table.from_pylist(list(rows), schema)
+    write_deltalake(f"{warehouse.rstrip('/')}/{table.name}", content, mode="append")
