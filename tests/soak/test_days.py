@@ -1,0 +1,159 @@
+"""Days of the province one after the other: everything holds each day, and the checks would see it if not."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from jobs.kernel.errors import CycleError
+from jobs.stages.export import Export, export_alerts
+from jobs.stages.plan import run_date
+from tests.soak.month import Month
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
+
+FIRST, LAST = date(2026, 5, 29), date(2026, 6, 1)
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Month:
+    """Three days with a daily cycle, and a first of a month that is a Monday; `make soak` lives a month."""
+    month = Month(tmp_path_factory.mktemp("lived"), 1000, print)
+    month.prepare()
+    month.run(FIRST, LAST)
+    return month
+
+
+def test_everything_holds_every_day(lived: Month) -> None:
+    assert lived.broken == []
+    alerts = lived.table("alerts")
+    assert set(alerts["dispatch_date"]) == {date(2026, 5, day) for day in (29, 30, 31)} | {LAST}
+    assert set(alerts["dispatch_cycle"]) == {"daily", "weekly", "monthly"}
+    assert set(alerts["status"]) == {"dispatched", "control", "overflow", "suppressed"}
+    # What managers reported has come back: as tasks, and as customers who are left alone.
+    states = set(lived.table("tasks")["state"])
+    assert {"unprocessed", "processing", "processed", "rejected"} <= states
+    assert {"cap", "exempt", "inhibited", "feedback"} <= set(alerts["status_reason"])
+
+
+Change = Callable[[pl.DataFrame], pl.DataFrame]
+
+
+def _status(old: str, new: str, reason: str | None = None) -> Change:
+    """The first alert of the last date with a status, and maybe a reason, has another one."""
+
+    def change(alerts: pl.DataFrame) -> pl.DataFrame:
+        rows = alerts.filter(
+            (pl.col("dispatch_date") == LAST)
+            & (pl.col("status") == old)
+            & (pl.lit(reason is None) | (pl.col("status_reason") == reason))
+        )
+        one = rows.sort("alert_id")["alert_id"][0]
+        here = (pl.col("alert_id") == one) & (pl.col("dispatch_date") == LAST)
+        return alerts.with_columns(
+            pl.when(here).then(pl.lit(new)).otherwise(pl.col("status")).alias("status")
+        )
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_status("overflow", "dispatched"), "visits of"),
+        (_status("suppressed", "dispatched", "exempt"), "who is exempt"),
+        (_status("suppressed", "dispatched", "feedback"), "refused lately|the plain reading"),
+        (_status("suppressed", "dispatched", "cap"), "against call|the plain reading"),
+        (_status("control", "dispatched"), "is dispatched"),
+        (_status("dispatched", "control"), "is control"),
+        (_status("dispatched", "overflow"), "the plain reading"),
+        (lambda alerts: pl.concat([alerts, alerts.filter(pl.col("dispatch_date") == LAST).head(1)]), "twice"),
+        (lambda alerts: alerts.filter(pl.col("dispatch_date") < LAST), "no candidates"),
+    ],
+)
+def test_what_does_not_hold_is_seen(lived: Month, change: Change, words: str) -> None:
+    honest = lived.look(lived.table("alerts"), LAST)
+    assert honest.broken() == []
+    assert any(_matches(words, text) for text in lived.look(change(lived.table("alerts")), LAST).broken())
+
+
+def _matches(words: str, text: str) -> bool:
+    return any(one in text for one in words.split("|"))
+
+
+def test_an_issued_date_is_made_again_only_as_a_revision(lived: Month, tmp_path: Path) -> None:
+    """The last test of the lived, since it changes its last date."""
+    configuration, warehouse = lived.configuration, str(lived.warehouse)
+    role = configuration.exports.roles["downstream"]
+    wanted = Export(LAST, "jsonl", "utf-8", "all", ("downstream", role))
+    first = export_alerts(configuration, warehouse, tmp_path, wanted)
+    given = _dispatched(lived)
+    assert first.records == {f"alerts_{LAST}_all.jsonl": len(given)}
+    with pytest.raises(CycleError, match="CYCLE_ISSUED"):
+        run_date(lived.open(), LAST)
+    assert _dispatched(lived) == given
+    # Since then managers have reported, and a rule has been taken out of use.
+    reports = pl.read_csv(lived.extracts / f"feedback_{LAST:%Y%m%d}.csv", infer_schema=False)
+    contacted = reports.filter(pl.col("contacted_at").is_not_null() | (pl.col("state") == "processed"))
+    alerts = lived.table("alerts").filter(pl.col("dispatch_date") == LAST)
+    untouched = alerts.filter(
+        (pl.col("status") == "dispatched") & ~pl.col("alert_id").is_in(contacted["alert_id"].implode())
+    )
+    kept = given & set(contacted["alert_id"])
+    retired = untouched["moment_id"].sort()[0]
+    rule = next((lived.folder / "project" / "rules").glob(f"*/{retired}.yaml"))
+    rule.write_text(rule.read_text("utf-8").replace("status: active", "status: retired"), "utf-8")
+    del lived.configuration
+    run_date(lived.open(), LAST, reissue=True)
+    now = lived.table("alerts").filter(pl.col("dispatch_date") == LAST)
+    rows = {row["alert_id"]: row for row in now.to_dicts()}
+    assert len(rows) == now.height
+    before = {row["alert_id"]: row for row in alerts.to_dicts()}
+    assert kept and all(rows[one] == before[one] for one in kept)
+    gone = set(untouched.filter(pl.col("moment_id") == retired)["alert_id"])
+    assert gone and all(
+        (rows[one]["status"], rows[one]["status_reason"]) == ("withdrawn", "gone") for one in gone
+    )
+    # Everything that went out is still to be done, or withdrawn.
+    assert all(rows[one]["status"] in ("dispatched", "withdrawn") for one in given)
+    assert {row["revision"] for one, row in rows.items() if one not in kept} == {2}
+    made = Counter(
+        (row["served_by"], row["visit_id"])
+        for row in rows.values()
+        if row["status"] == "dispatched" and row["served_by"]
+    )
+    busy = Counter(who for who, _ in made)
+    full = Counter(
+        who
+        for who, _ in {
+            (row["served_by"], row["visit_id"])
+            for row in before.values()
+            if row["status"] == "dispatched" and row["served_by"]
+        }
+    )
+    waiting = {row["served_by"] for row in before.values() if row["status"] == "overflow"}
+    assert waiting and all(busy[who] <= full[who] for who in waiting)
+    # Once more, and nothing changes; then it is given out, and the withdrawals with it.
+    run_date(lived.open(), LAST, reissue=True)
+    again = lived.table("alerts").filter(pl.col("dispatch_date") == LAST).drop("run_id", "generated_at")
+    assert again.sort("alert_id").equals(now.drop("run_id", "generated_at").sort("alert_id"))
+    second = export_alerts(lived.configuration, warehouse, tmp_path, wanted)
+    assert second.folder.name.endswith("_r2")
+    withdrawn = {one for one, row in rows.items() if row["status"] == "withdrawn"}
+    events = [
+        json.loads(line) for line in next(second.folder.glob("*.jsonl")).read_text("utf-8").splitlines()
+    ]
+    assert {e["data"]["alert_id"] for e in events if ".withdrawn." in e["type"]} == withdrawn >= gone
+
+
+def _dispatched(lived: Month) -> set[str]:
+    alerts = lived.table("alerts").filter(
+        (pl.col("dispatch_date") == LAST) & (pl.col("status") == "dispatched")
+    )
+    return set(alerts["alert_id"])
