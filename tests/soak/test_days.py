@@ -49,11 +49,9 @@ def _status(old: str, new: str, reason: str | None = None) -> Change:
     """The first alert of the last date with a status, and maybe a reason, has another one."""
 
     def change(alerts: pl.DataFrame) -> pl.DataFrame:
-        rows = alerts.filter(
-            (pl.col("dispatch_date") == LAST)
-            & (pl.col("status") == old)
-            & (pl.lit(reason is None) | (pl.col("status_reason") == reason))
-        )
+        rows = alerts.filter((pl.col("dispatch_date") == LAST) & (pl.col("status") == old))
+        if reason is not None:
+            rows = rows.filter(pl.col("status_reason") == reason)
         one = rows.sort("alert_id")["alert_id"][0]
         here = (pl.col("alert_id") == one) & (pl.col("dispatch_date") == LAST)
         return alerts.with_columns(
