@@ -75,6 +75,7 @@ def main(
     with c.running(source, warehouse, project_dir, profile, extracts, max_bad_share, check) as context:
         if cascade:
             chosen += later_dates(context.configuration, warehouse, chosen)
+        context.dates = tuple(chosen)
         for day in chosen:
             try:
                 run_date(context, day, stage, reissue)

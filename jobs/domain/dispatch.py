@@ -122,9 +122,10 @@ def _last_day(rule: Rule) -> str:
 def waiting(alerts: DataFrame, state: DataFrame, present: DataFrame, plan: DispatchPlan) -> DataFrame:
     """Alerts of the date before that wait for this one.
 
-    Alerts that overflowed, were exempt or met a cap wait until they are no longer valid, the subscription has
-    left, or their rule's time is over; those of rules that are pending only while true also need to be inside
-    still, and what a rule says under pending_while has to hold (or not to be known).
+    Alerts that overflowed, were exempt, met a cap or a customer who is left alone for what a manager reported
+    wait until they are no longer valid, the subscription has left, or their rule's time is over; those of
+    rules that are pending only while true also need to be inside still, and what a rule says under
+    pending_while has to hold (or not to be known).
 
     Args:
         alerts: Alerts of the newest earlier dispatch date.
@@ -133,7 +134,9 @@ def waiting(alerts: DataFrame, state: DataFrame, present: DataFrame, plan: Dispa
         plan: The plan.
     """
     day = literal(plan.dispatch_date)
-    temporary = "status = 'overflow' OR (status = 'suppressed' AND status_reason IN ('exempt', 'cap'))"
+    temporary = (
+        "status = 'overflow' OR (status = 'suppressed' AND status_reason IN ('exempt', 'feedback', 'cap'))"
+    )
     still = alerts.where(f"({temporary}) AND valid_until >= {day}")
     known = [rule.id for rule in plan.served if rule.file.status == "active" and rule.is_in_use(plan.as_of)]
     still = still.where(F.col("moment_id").isin(known))

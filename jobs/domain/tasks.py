@@ -35,6 +35,7 @@ def task_rows(alerts: DataFrame, feedback: DataFrame, day: date) -> DataFrame:
         "customer_id",
         "subscription_id",
         "manager_id",
+        "served_by",
         F.col("channel").alias("_channel"),
         F.col("dispatch_date").alias("dispatched_on"),
     )
@@ -55,6 +56,7 @@ def task_rows(alerts: DataFrame, feedback: DataFrame, day: date) -> DataFrame:
         "customer_id",
         "subscription_id",
         "manager_id",
+        "served_by",
         F.expr("coalesce(_passed_to, _channel)").alias("channel"),
         F.expr(
             f"CASE WHEN {fired_again} THEN {literal(NEW_ALERT)} "

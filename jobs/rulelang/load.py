@@ -90,6 +90,8 @@ class _Loader:
         self.documents: dict[str, Document] = {}
         # Names in audiences and plans, right or wrong; none where the file as a whole cannot be read.
         self.named: dict[str, set[str]] = {}
+        # Rules whose files cannot be read: that is their own problem, not one of those that name them.
+        self.unread: set[str] = set()
         # The rules on whose conditions one is at work, each for the sake of the one before it.
         self.path: list[str] = []
 
@@ -99,7 +101,7 @@ class _Loader:
         self.audience_trees = self._audience_trees(audiences)
         files = self._files()
         rules = [self._rule(document, file, files) for document, file in files]
-        for rule_id in sorted(set(self.overrides) - {file.id for _, file in files}):
+        for rule_id in sorted(set(self.overrides) - {file.id for _, file in files} - self.unread):
             hint = did_you_mean(rule_id, [file.id for _, file in files])
             self.issues.append(Issue("RULE_UNKNOWN_REFERENCE", f"rule_parameters: no rule '{rule_id}'{hint}"))
         if self.issues:
@@ -158,6 +160,7 @@ class _Loader:
                     files.append((document, validate(document, RuleFile)))
                 except KeyMomentsError as error:
                     self.issues.extend(error.issues)
+                    self.unread.add(path.rsplit("/", 1)[-1].removesuffix(".yaml"))
         seen: dict[str, str] = {}
         for document, file in files:
             place = document.at("id")
@@ -220,6 +223,8 @@ class _Loader:
         def moment(other_id: str) -> Condition | None:
             other = next((pair for pair in files if pair[1].id == other_id), None)
             place = document.at("when")
+            if other is None and other_id in self.unread:
+                return None
             if other is None:
                 hint = did_you_mean(other_id, [one.id for _, one in files])
                 message = f"moment: there is no rule '{other_id}'{hint}"
@@ -263,8 +268,8 @@ class _Loader:
         return file.model_copy(update={"parameters": changed})
 
     def _references(self, document: Document, file: RuleFile, files: list[tuple[Document, RuleFile]]) -> None:
-        ids = {other.id for _, other in files}
-        exempt = {other.id for _, other in files if other.category == "exempt"}
+        ids = {other.id for _, other in files} | self.unread
+        exempt = {other.id for _, other in files if other.category == "exempt"} | self.unread
         wanted = [("audience", file.audience, self.named.get(AUDIENCES))]
         if file.plan is not None:
             wanted.append(("plan", file.plan, self.named.get(PLANS)))

@@ -226,6 +226,8 @@ class RunContext:
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     progress: Callable[[str], None] = field(default=lambda message: None)
     max_bad_share: float | None = None
+    # Dates of dispatch that the run is for: none of them may be out of place before the first file is loaded.
+    dates: tuple[date, ...] = ()
     deliveries: list[dict[str, Any]] | None = None
     built_views: dict[tuple[date, date], tuple[str, int]] = field(default_factory=dict)
     _log_rows: list[LedgerRow] = field(default_factory=list, repr=False)

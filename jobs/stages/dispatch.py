@@ -12,7 +12,7 @@ from jobs.domain import stops, visits
 from jobs.domain.reissue import as_kept, places_taken, reissued
 from jobs.domain.view import latest_state
 from jobs.expressions.sql import literal
-from jobs.kernel.cycle import Cycle, CycleKind
+from jobs.kernel.cycle import CycleKind
 from jobs.kernel.errors import CycleError, HeldError, Issue
 from jobs.stages.context import RunContext
 from jobs.stages.hold import held_issues, held_moments
@@ -67,7 +67,8 @@ def dispatch(context: RunContext, dispatch_date: date, reissue: bool = False) ->
     served = earlier.where(chain.SERVED)
     if before is not None:
         served = served.unionByName(as_kept(before.kept))
-    told = reports_known(context, Cycle(CycleKind.daily, dispatch_date, dispatch_date))
+    # What is reported of the day itself decides nothing on it: made again, it comes out the same.
+    told = reports_known(context, due[0])
     live = stops.stop_quiet(live, told, served, plan)
     live = settled(stops.stop_cooling(live, served, plan))
     used = settled(stops.contacts_made(served, plan))

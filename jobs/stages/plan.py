@@ -111,7 +111,8 @@ def run_step(context: RunContext, step: Step, reissue: bool = False) -> None:
     """Does one step; see dispatch for reissue."""
     cycle = step.cycle
     if step.stage == INGEST:
-        ingest(context, context.configuration.calendar.due(step.dispatch_date))
+        dates = sorted({step.dispatch_date, *context.dates})
+        ingest(context, [cycle for day in dates for cycle in context.configuration.calendar.due(day)])
     elif step.stage == DISPATCH:
         dispatch(context, step.dispatch_date, reissue)
     elif cycle is not None:

@@ -29,20 +29,20 @@ def check_ready(
         CycleError: When a cycle ends before the first delivery or long after the last.
         SourceError: When a file is missing between two, and its mapping does not say what that means.
     """
-    last = max((cycle.as_of for cycle in cycles), default=None)
-    if last is None:
+    days = [cycle.as_of for cycle in cycles]
+    if not days:
         return
     ends = [end for one in deliveries if (end := period_end(one.period)) is not None]
     if ends:
-        check_not_lost(last, max(ends))
+        check_not_lost(max(days), max(ends))
     # States may have been delivered at once, with dates of years before.
     began = [
         period_start(one.period) for one in deliveries if source.contracts[one.contract].grain != "state"
     ]
-    if began and last < min(began):
-        message = f"the first deliveries are of {min(began)}; is {last} before them?"
+    if began and max(days) < min(began):
+        message = f"the first deliveries are of {min(began)}; is {max(days)} before them?"
         raise CycleError(Issue("CYCLE_BAD_DATE", message))
-    check_whole(source, place, deliveries, last, unread)
+    check_whole(source, place, deliveries, max(days), unread)
 
 
 def check_not_lost(as_of: date, newest: date) -> None:

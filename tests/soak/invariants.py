@@ -12,7 +12,12 @@ from jobs.stages.context import Configuration
 from tests.oracle.naive_dispatch import Dispatcher, Row, serving
 
 SERVED = ("dispatched", "control")
-WAITING = {("overflow", "capacity"), ("suppressed", "exempt"), ("suppressed", "cap")}
+WAITING = {
+    ("overflow", "capacity"),
+    ("suppressed", "exempt"),
+    ("suppressed", "feedback"),
+    ("suppressed", "cap"),
+}
 
 
 class Day:

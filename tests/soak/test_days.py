@@ -42,6 +42,16 @@ def test_everything_holds_every_day(lived: Month) -> None:
     assert {"cap", "exempt", "inhibited", "feedback"} <= set(alerts["status_reason"])
 
 
+def test_a_date_comes_out_the_same_when_more_has_been_reported_since(lived: Month) -> None:
+    before = lived.table("alerts")
+    context = lived.open()
+    run_date(context, date(2026, 5, 31), "dispatch")
+    context.flush_log()
+    ledger = lived.table("run_ledger").filter(pl.col("run_id") == context.run_id)
+    assert set(ledger["result"]) == {"unchanged"}
+    assert lived.table("alerts").equals(before)
+
+
 Change = Callable[[pl.DataFrame], pl.DataFrame]
 
 

@@ -171,7 +171,9 @@ def random_reports(chance: random.Random, past: list[Row]) -> list[Row]:
     return [
         {
             "alert_id": old["alert_id"],
-            "event_date": min(old["dispatch_date"] + timedelta(days=chance.randint(0, 5)), DAY),
+            "event_date": min(
+                old["dispatch_date"] + timedelta(days=chance.randint(0, 5)), DAY - timedelta(days=1)
+            ),
             "contact_result": chance.choice(["connected", "no_answer", "refused", None]),
             "outcome": chance.choice(["solved", "no_need", None]),
         }

@@ -24,6 +24,9 @@ def test_a_row_delivered_after_the_cutoff_is_not_known(tmp_path: Path) -> None:
     little.put("data_usage_20260528_20260529.csv", HEADER + "S1,2026-05-28,10\n")
     # It happened before as_of, and was told after its cutoff.
     little.put("data_usage_20260529_20260602.csv", HEADER + "S1,2026-05-29,500\n")
+    for day in (30, 31):
+        little.put(f"data_usage_202605{day}_20260531.csv", HEADER)
+    little.put("data_usage_20260601_20260602.csv", HEADER)
     context = little.run()
     found = {}
     for as_of in (date(2026, 5, 30), date(2026, 6, 1)):

@@ -13,6 +13,7 @@ from jobs.kernel.cycle import Cycle, CycleKind
 from jobs.kernel.errors import CycleError, KeyMomentsError, LateError, SourceError
 from jobs.kernel.project import Project
 from jobs.stages.context import RunContext, configure, open_run
+from jobs.stages.ingest import ingest
 from jobs.stages.plan import plan_date, run_date, run_step
 from jobs.stages.view import write_view
 from tests.spark.little import HEADER, ROOT, SOURCE, Little
@@ -122,3 +123,43 @@ def test_a_cutoff_before_the_first_subscription_has_no_view(opened: Opened) -> N
     with pytest.raises(CycleError, match="no subscriptions are known by 2026-05-01"):
         write_view(context, Cycle(CycleKind.daily, date(2026, 4, 30), date(2026, 5, 1)))
     assert "customer_view" not in little.versions()
+
+
+def test_a_gap_ends_the_view_when_stages_run_one_by_one(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    little, context = opened(STRICT, "202603", "202605")
+    ingest(context)
+    with pytest.raises(SystemExit) as ended:
+        build_view.main(
+            str(little.folder / "little.yaml"),
+            "2026-05-30",
+            CycleKind.daily,
+            str(little.folder / "warehouse"),
+        )
+    assert (
+        ended.value.code == 2
+        and "FILE_MISSING no file of data_usage for 2026-04-01" in capsys.readouterr().err
+    )
+    assert "clean_data_usage" in little.versions() and "customer_view" not in little.versions()
+
+
+def test_one_date_of_several_that_is_out_of_place_keeps_all_from_running(opened: Opened) -> None:
+    little, context = opened(STRICT, "202604", "202605")
+    context.dates = (date(2026, 5, 31), date(2062, 6, 1))
+    assert refused(context, little, date(2026, 5, 31), CycleError) == [
+        "CYCLE_BAD_DATE the newest data are of 2026-05-31; is 2062-05-31 after the last delivery?"
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("last", "expected"), [("20260530", 70), ("20260529", None)])
+def test_a_window_whose_last_day_is_not_delivered_is_unknown(
+    opened: Opened, last: str, expected: int | None
+) -> None:
+    """Otherwise the days that did not come would be days without use."""
+    days = ["202604", *(f"202605{day:02}" for day in range(1, int(last[6:]) + 1))]
+    little, context = opened(STRICT, *days)
+    for step in plan_date(context.configuration.calendar, date(2026, 5, 31))[:2]:
+        run_step(context, step)
+    assert little.table("customer_view")["data_mb_7d"].to_list() == [expected]

@@ -104,6 +104,9 @@ def test_an_unknown_source_costs_one_line(run: Run) -> None:
     [
         ("conf/base.yaml", "time_zone: [Asia", "conf/base.yaml:2:1 YAML_SYNTAX "),
         ("rules/moments/birthday.yaml", "id: birthday\nid: birthday\n", "rules/moments/birthday.yaml:2:1 YAML_DUPLICATE_KEY "),
+        # Other rules name these, as a moment they mute, and as one that keeps them from being served.
+        ("rules/moments/weekly_call_drop.yaml", "when: [\n", "rules/moments/weekly_call_drop.yaml:2:1 YAML_SYNTAX "),
+        ("rules/moments/suspended.yaml", "when: [\n", "rules/moments/suspended.yaml:2:1 YAML_SYNTAX "),
         (SOURCE, "source: x\n\tzh: y\n", f"{SOURCE}:2:1 YAML_SYNTAX "),
         ("rules/plans.yaml", "x: [1, 2\n", "rules/plans.yaml:2:1 YAML_SYNTAX "),
         ("rules/audiences.yaml", "everyone: {zh: 全部\n", "rules/audiences.yaml:2:1 YAML_SYNTAX "),
