@@ -70,6 +70,7 @@ def test_what_came_after_moments(province: Province) -> None:
     with simulated(province.context, [as_of + timedelta(days=1)]) as tried:
         found = tried.figures()
         fired = {(row[0], row[1]) for row in tried.moments.select("moment_id", "subscription_id").collect()}
+    checked = 0
     for name, table, where in (
         ("churn", "churn_labels", pl.col("kind") == "left"),
         ("complaint", "complaints", pl.col("stage") == "opened"),
@@ -84,7 +85,6 @@ def test_what_came_after_moments(province: Province) -> None:
         )
         base = view.filter(pl.col("subscription_id").is_in(hit)).height / view.height
         assert 0 < base < 0.2
-        checked = 0
         for moment, one in found.moments.items():
             mine = {subscription for its, subscription in fired if its == moment}
             if mine:
@@ -92,7 +92,7 @@ def test_what_came_after_moments(province: Province) -> None:
                 assert (outcome.cases, outcome.hits) == (len(mine), len(mine & hit)), (name, moment)
                 assert outcome.base_share == pytest.approx(base)
                 checked += outcome.hits
-        assert checked
+    assert checked
 
 
 def test_what_a_change_of_rules_would_do(province: Province, tmp_path: Path) -> None:

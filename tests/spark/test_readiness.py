@@ -50,6 +50,14 @@ def refused(context: RunContext, little: Little, day: date, kind: type[KeyMoment
     return [str(issue) for issue in caught.value.issues]
 
 
+def view_alone(little: Little) -> object:
+    """The exit code of the view's own program."""
+    mapping, warehouse = little.folder / "little.yaml", little.folder / "warehouse"
+    with pytest.raises(SystemExit) as ended:
+        build_view.main(str(mapping), "2026-05-30", CycleKind.daily, str(warehouse))
+    return ended.value.code
+
+
 def test_a_file_missing_between_others_ends_the_run_before_anything_is_loaded(opened: Opened) -> None:
     little, context = opened(STRICT, "202602", "202603", "202605", "20260603")
     little.put("data_usge_202604.csv", HEADER)
@@ -99,14 +107,7 @@ def test_a_source_to_be_waited_for_ends_the_run_before_the_view(opened: Opened, 
     day = date(2026, 5, 31)
     if alone:
         run_step(context, plan_date(context.configuration.calendar, day)[0])
-        with pytest.raises(SystemExit) as ended:
-            build_view.main(
-                str(little.folder / "little.yaml"),
-                "2026-05-30",
-                CycleKind.daily,
-                str(little.folder / "warehouse"),
-            )
-        assert ended.value.code == 5
+        assert view_alone(little) == 5
     else:
         with pytest.raises(LateError, match="data_usage"):
             run_date(context, day)
@@ -130,17 +131,8 @@ def test_a_gap_ends_the_view_when_stages_run_one_by_one(
 ) -> None:
     little, context = opened(STRICT, "202603", "202605")
     ingest(context)
-    with pytest.raises(SystemExit) as ended:
-        build_view.main(
-            str(little.folder / "little.yaml"),
-            "2026-05-30",
-            CycleKind.daily,
-            str(little.folder / "warehouse"),
-        )
-    assert (
-        ended.value.code == 2
-        and "FILE_MISSING no file of data_usage for 2026-04-01" in capsys.readouterr().err
-    )
+    assert view_alone(little) == 2
+    assert "FILE_MISSING no file of data_usage for 2026-04-01" in capsys.readouterr().err
     assert "clean_data_usage" in little.versions() and "customer_view" not in little.versions()
 
 
