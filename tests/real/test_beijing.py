@@ -122,7 +122,7 @@ NOT_SUPPLIED = {
     "do_not_disturb": ["dnd_from", "dnd_to"],
     "first_bill_new_tariff": ["first_full_month_on_plan"],
     "first_bill_query": ["bill_queries_1d", "bill_queries_60d_before"],
-    "first_data_use": ["data_mb_1d", "data_mb_56d_before_1d"],
+    "first_data_use": ["data_mb_1d", "data_mb_56d_before_1d", "data_months_3m_before_1m"],
     "first_roaming_arrival": ["countries_new_1d", "provinces_ever", "provinces_new_1d"],
     "first_service_activation": ["service_families_new_1d"],
     "intl_roaming_enabled": ["intl_roaming_started_1d"],
