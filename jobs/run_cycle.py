@@ -74,7 +74,7 @@ def main(
 
     with c.running(source, warehouse, project_dir, profile, extracts, max_bad_share, check) as context:
         if cascade:
-            chosen += later_dates(context.configuration, warehouse, chosen)
+            chosen[:] = sorted({*chosen, *later_dates(context.configuration, warehouse, chosen)})
         context.dates = tuple(chosen)
         for day in chosen:
             try:

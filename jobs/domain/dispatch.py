@@ -134,9 +134,9 @@ def waiting(alerts: DataFrame, state: DataFrame, present: DataFrame, plan: Dispa
         plan: The plan.
     """
     day = literal(plan.dispatch_date)
-    temporary = (
-        "status = 'overflow' OR (status = 'suppressed' AND status_reason IN ('exempt', 'feedback', 'cap'))"
-    )
+    # What a revision withdrew for such a reason waits as it would have without one.
+    stopped = "status IN ('suppressed', 'withdrawn') AND status_reason IN ('exempt', 'feedback', 'cap')"
+    temporary = f"status = 'overflow' OR status_reason = 'capacity' OR ({stopped})"
     still = alerts.where(f"({temporary}) AND valid_until >= {day}")
     known = [rule.id for rule in plan.served if rule.file.status == "active" and rule.is_in_use(plan.as_of)]
     still = still.where(F.col("moment_id").isin(known))

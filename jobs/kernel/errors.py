@@ -60,6 +60,7 @@ CODES: dict[str, str] = {
     "TABLE_BREAKS_READERS": "A table that others read has changed in a way that breaks them.",
     "TABLE_MISMATCH": "A table in the warehouse does not fit its schema file.",
     "TABLE_MISSING": "A table or partition that a stage needs has not been written yet.",
+    "TABLE_UNWRITABLE": "A table cannot be written where it lies.",
     "YAML_BAD_VALUE": "A value in a YAML file is of the wrong kind or outside its set.",
     "YAML_DUPLICATE_KEY": "A YAML mapping has the same key twice.",
     "YAML_MISSING_KEY": "A YAML mapping lacks a key.",

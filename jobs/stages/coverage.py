@@ -70,13 +70,29 @@ def reaching(
     ]
 
 
+def _empty(
+    rows: Iterable[dict[str, Any]], contracts: Mapping[str, ExtractContract], cycle: Cycle
+) -> list[dict[str, Any]]:
+    """The deliveries without any row that a cycle may know of: they came, so they are no gap."""
+    found = []
+    for row in rows:
+        if row["covers_from"] is None and row["contract"] in contracts:
+            wait = timedelta(days=contracts[row["contract"]].available_after_days)
+            end = period_end(row["period"])
+            since = row["delivered_on"] or (end + wait if end is not None else None)
+            if since is not None and since <= cycle.cutoff:
+                found.append(row)
+    return found
+
+
 def delivered_at(
     rows: Iterable[dict[str, Any]], source: Source, contracts: dict[str, ExtractContract], cycle: Cycle
 ) -> dict[str, Delivered]:
     """What each contract of a source has delivered, as known at a cycle's cutoff."""
     found: dict[str, Delivered] = {}
+    rows = list(rows)
     known = reaching(rows, contracts, cycle)
-    gaps = gaps_between(source, named(known))
+    gaps = gaps_between(source, named([*known, *_empty(rows, contracts, cycle)]))
     for name, contract in contracts.items():
         wait = timedelta(days=contract.available_after_days)
         spans = []

@@ -9,14 +9,14 @@ from pyspark.sql import functions as F
 
 from jobs.domain import dispatch as chain
 from jobs.domain import stops, visits
-from jobs.domain.reissue import as_kept, places_taken, reissued
+from jobs.domain.reissue import WITHDRAWN, as_kept, places_taken, reissued
 from jobs.domain.view import latest_state
 from jobs.expressions.sql import literal
 from jobs.kernel.cycle import CycleKind
 from jobs.kernel.errors import CycleError, HeldError, Issue
 from jobs.stages.context import RunContext
 from jobs.stages.hold import held_issues, held_moments
-from jobs.stages.issue import issued_before
+from jobs.stages.issue import contacts, issued_before
 from jobs.stages.moments import in_cycles
 from jobs.stages.tasks import reports_known, write_tasks
 from jobs.stages.view import scored_view_of
@@ -64,11 +64,13 @@ def dispatch(context: RunContext, dispatch_date: date, reissue: bool = False) ->
     live = stops.stop_held(live, {one.moment: str(one) for one in held}, plan)
     live = stops.stop_exempt(live, exempt, plan)
     live = stops.choose_channel(live, _refusals(context, dispatch_date), plan)
-    served = earlier.where(chain.SERVED)
-    if before is not None:
-        served = served.unionByName(as_kept(before.kept))
     # What is reported of the day itself decides nothing on it: made again, it comes out the same.
     told = reports_known(context, due[0])
+    # Who was phoned before a withdrawal arrived was phoned.
+    phoned = earlier.where(f"status = '{WITHDRAWN}'").join(contacts(told), "alert_id", "left_semi")
+    served = earlier.where(chain.SERVED).unionByName(phoned.select(earlier.columns))
+    if before is not None:
+        served = served.unionByName(as_kept(before.kept))
     live = stops.stop_quiet(live, told, served, plan)
     live = settled(stops.stop_cooling(live, served, plan))
     used = settled(stops.contacts_made(served, plan))

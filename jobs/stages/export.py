@@ -77,16 +77,17 @@ def export_alerts(
     counts = {name: count for name, (_, count) in files.items()}
     contents = {name: content for name, (content, _) in files.items()}
     contents |= {f"{name}.ctl": control(content, count) for name, (content, count) in files.items()}
+    standing: dict[str, bytes] | None = None
     if folder.exists():
         standing = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
         if standing != contents and not replace:
             message = f"{folder} holds other files of this date; --replace writes it anew"
             raise ConfigError(Issue("EXPORT_DIFFERS", message))
-        if standing == contents:
-            return Exported(folder, counts, changed=False)
     if export.role[1].issues:
         # Before anybody can see the files: what is given out is on record.
         record_issue(configuration, warehouse, export.dispatch_date, records)
+    if standing == contents:
+        return Exported(folder, counts, changed=False)
     _write(folder, contents)
     return Exported(folder, counts, changed=True)
 

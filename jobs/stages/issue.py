@@ -16,7 +16,6 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.domain.dispatch import DISPATCHED
 from jobs.expressions.sql import literal
 from jobs.kernel.cycle import Cycle, CycleKind
 from jobs.kernel.errors import CycleError, Issue, StorageError
@@ -35,8 +34,8 @@ class Issued:
 
     Attributes:
         revision: The newest one that was.
-        kept: Its alerts whose customers were contacted, as records.
-        others: Its other alerts, as records.
+        kept: Alerts that were given out and whose visit or message was made, as records.
+        others: The other alerts that were given out, as records.
     """
 
     revision: int
@@ -55,7 +54,7 @@ def record_issue(
         day: The date of dispatch.
         records: The exported alerts.
     """
-    told = [one for one in records if one["status"] == DISPATCHED]
+    told = list(records)
     if not told:
         return
     revision = max(one["revision"] for one in told)
@@ -104,14 +103,26 @@ def issued_before(context: RunContext, day: date) -> Issued | None:
     if not rows:
         return None
     revision = max(row["revision"] for row in rows)
-    ids = [row["alert_id"] for row in rows if row["revision"] == revision]
+    # Of all revisions: who was phoned before a withdrawal arrived was phoned.
+    ids = sorted({row["alert_id"] for row in rows})
     alerts = context.warehouse.read(context.table("alerts")).where(f"dispatch_date = {literal(day)}")
-    given = alerts.where(F.col("alert_id").isin(ids))
-    # Whatever is known by now: who was phoned this morning is not told by yesterday's reports.
-    reports = reports_known(context, Cycle(CycleKind.daily, _EVER, _EVER))
-    contacted = reports.where("contacted_at IS NOT NULL OR state = 'processed'").select("alert_id").distinct()
+    given = alerts.where(F.col("alert_id").isin(ids)).withColumn("_made", F.coalesce("visit_id", "alert_id"))
+    # Whatever is known by now: who was phoned this morning is not told by yesterday's reports. A visit is
+    # made for all its moments, whichever of them is reported.
+    contacted = contacts(reports_known(context, Cycle(CycleKind.daily, _EVER, _EVER)))
+    made = given.join(contacted, "alert_id", "left_semi").select("_made").distinct()
     return Issued(
         revision,
-        given.join(contacted, "alert_id", "left_semi"),
-        given.join(contacted, "alert_id", "left_anti"),
+        given.join(made, "_made", "left_semi").drop("_made"),
+        given.join(made, "_made", "left_anti").drop("_made"),
     )
+
+
+def contacts(reports: DataFrame) -> DataFrame:
+    """alert_id of what managers have contacted the customer about, or are done with.
+
+    Args:
+        reports: Reports: the fields of the contract feedback.
+    """
+    done = "contacted_at IS NOT NULL OR state = 'processed'"
+    return reports.where(done).select("alert_id").distinct()

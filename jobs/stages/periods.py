@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -73,7 +74,8 @@ class Gap:
         """A name that a missing file may have: of a month where a whole one is missing, else of a day."""
         end = period_end(f"{self.first:%Y%m}")
         whole = self.first.day == 1 and end is not None and end <= self.last
-        return self.mapping.files.replace("{period}", f"{self.first:{'%Y%m' if whole else '%Y%m%d'}}")
+        files = re.sub(r"\{(part|sequence|delivered)\}", "*", self.mapping.files)
+        return files.replace("{period}", f"{self.first:{'%Y%m' if whole else '%Y%m%d'}}")
 
 
 def gaps_between(source: Source, deliveries: Iterable[Named]) -> list[Gap]:
@@ -89,16 +91,19 @@ def gaps_between(source: Source, deliveries: Iterable[Named]) -> list[Gap]:
     for (contract, part), some in sorted(groups.items()):
         mapping = source.mapping_of(contract, some[0].file, part)
         if mapping is not None and mapping.gaps != "empty":
-            found += [Gap(mapping, first, last) for first, last in _holes(mapping, some)]
+            monthly = source.contracts[contract].grain == "month"
+            found += [Gap(mapping, first, last) for first, last in _holes(mapping, some, monthly)]
     return found
 
 
-def _holes(mapping: ExtractMapping, deliveries: Iterable[Named]) -> list[tuple[date, date]]:
+def _holes(mapping: ExtractMapping, deliveries: Iterable[Named], monthly: bool) -> list[tuple[date, date]]:
     spans = set()
     for one in deliveries:
-        end = period_end(one.period)
+        # Whatever the day a file of months is named by, it is its month's.
+        end = period_end(one.period[:6] if monthly else one.period)
         if end is not None:
-            spans.add((min(period_start(one.period), end - DAY * (mapping.row_covers_days - 1)), end))
+            start = end.replace(day=1) if monthly else period_start(one.period)
+            spans.add((min(start, end - DAY * (mapping.row_covers_days - 1)), end))
     found = []
     reach: date | None = None
     for first, last in sorted(spans):

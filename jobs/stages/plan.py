@@ -114,6 +114,9 @@ def run_step(context: RunContext, step: Step, reissue: bool = False) -> None:
         dates = sorted({step.dispatch_date, *context.dates})
         ingest(context, [cycle for day in dates for cycle in context.configuration.calendar.due(day)])
     elif step.stage == DISPATCH:
+        if not reissue:
+            # Again, since somebody may have exported the date meanwhile.
+            check_not_issued(context.configuration, context.warehouse.path, [step.dispatch_date])
         dispatch(context, step.dispatch_date, reissue)
     elif cycle is not None:
         work: dict[str, Callable[[RunContext, Cycle], object]] = {

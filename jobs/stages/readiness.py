@@ -30,6 +30,8 @@ def check_ready(
         SourceError: When a file is missing between two, and its mapping does not say what that means.
     """
     days = [cycle.as_of for cycle in cycles]
+    # A contract that the mapping had once and has no longer is nobody's any more.
+    deliveries = [one for one in deliveries if one.contract in source.contracts]
     if not days:
         return
     ends = [end for one in deliveries if (end := period_end(one.period)) is not None]

@@ -11,6 +11,7 @@ from typing import Any
 from jobs.config.sources import Source
 from jobs.contracts.supply import Supply
 from jobs.kernel.cycle import CycleKind
+from jobs.kernel.errors import StorageError
 from jobs.stages.context import Configuration
 from jobs.stages.coverage import delivered_at
 from jobs.storage.ledger import FAILED_DATE
@@ -81,7 +82,7 @@ class Status:
 
     @property
     def is_well(self) -> bool:
-        """Whether nobody need look: something was completed, and nothing is late, missed or broken."""
+        """Whether nobody need look: something was completed, and nothing is late, missed, stale or broken."""
         ever = any(one.dispatch_date is not None for one in self.cycles)
         return ever and not (self.late or self.missed or self.stale or self.broken)
 
@@ -157,7 +158,10 @@ def _stale(ledger: list[dict[str, Any]], on: date) -> list[date]:
 def later_dates(configuration: Configuration, warehouse: str, days: Iterable[date]) -> list[date]:
     """Complete dates after the first of some days, without these."""
     given = set(days)
-    ledger = _rows(configuration, warehouse, "run_ledger")
+    try:
+        ledger = _rows(configuration, warehouse, "run_ledger")
+    except StorageError:
+        return []
     done = {row["dispatch_date"] for row in ledger if row["stage"] == "date" and row["result"] in DONE}
     return sorted(day for day in done if day > min(given) and day not in given)
 

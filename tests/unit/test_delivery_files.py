@@ -428,14 +428,15 @@ def test_gaps_between_deliveries(
     contracts: Contracts, periods: list[str], days: int, expected: list[tuple[date, date]]
 ) -> None:
     rest = f"row_covers_days: {days}\n    fields: same"
-    source = source_of(contracts, rest=rest)
+    event = {**contracts, "bills": contracts["bills"].model_copy(update={"grain": "event"})}
+    source = replace(source_of(contracts, rest=rest), contracts=event)
     for order in (periods, periods[::-1]):
         found = gaps_between(
             source, [Named("bills", f"bills_{period}_1.csv", "all", period) for period in order]
         )
         assert [(gap.first, gap.last) for gap in found] == expected
     # Each part has files of its own; what the mapping calls empty is no gap.
-    shared = source_of(contracts, "bills_{period}_{part}.csv", rest)
+    shared = replace(source_of(contracts, "bills_{period}_{part}.csv", rest), contracts=event)
     parts = [
         Named("bills", f"bills_{period}_{part}.csv", part, period)
         for part in ("a", "b")
@@ -447,3 +448,33 @@ def test_gaps_between_deliveries(
     assert not gaps_between(
         empty, [Named("bills", f"bills_{period}_1.csv", "all", period) for period in periods]
     )
+
+
+def test_a_file_of_months_is_its_months_whatever_day_it_is_named_by(contracts: Contracts) -> None:
+    source = source_of(contracts)
+    days = ["20260301", "20260402", "20260601"]
+    found = gaps_between(source, [Named("bills", f"bills_{day}_1.csv", "all", day) for day in days])
+    assert [(gap.first, gap.last, gap.name) for gap in found] == [
+        (date(2026, 5, 1), date(2026, 5, 31), "bills_202605_*.csv")
+    ]
+
+
+def test_a_delivery_without_rows_is_no_gap(contracts: Contracts, tmp_path: Path) -> None:
+    source = source_of(contracts)
+    for month in ("202603", "202604", "202605"):
+        put(tmp_path, f"bills_{month}_1.csv")
+    rows = [row(one) for one in new_deliveries(source, str(tmp_path), [])]
+    for one, first in zip(rows, (3, 4, 5), strict=True):
+        one |= {"covers_from": date(2026, first, 1), "covers_to": date(2026, first, 28)}
+    assert delivered_at(rows, source, source.contracts, CYCLE)["bills"].gaps == ()
+    del rows[1]
+    april = (date(2026, 4, 1), date(2026, 4, 30))
+    assert delivered_at(rows, source, source.contracts, CYCLE)["bills"].gaps == (april,)
+    empty = {
+        **rows[0],
+        "period": "202604",
+        "file": "bills_202604_1.csv",
+        "covers_from": None,
+        "covers_to": None,
+    }
+    assert delivered_at([*rows, empty], source, source.contracts, CYCLE)["bills"].gaps == ()
