@@ -110,7 +110,7 @@ def status_of(configuration: Configuration, source: Source, warehouse: str, on: 
         on,
         [_cycle(configuration, ended, kind) for kind in CycleKind],
         _missed(configuration, set(ended), on),
-        _stale(ledger, on),
+        _stale(ledger, ended),
         _sources(configuration, source, warehouse, on),
         {} if last is None else _alerts(configuration, warehouse, last),
         _broken(ledger),
@@ -139,19 +139,17 @@ def _missed(configuration: Configuration, ended: set[date], on: date) -> list[da
     return [day for day in days if day not in ended and configuration.calendar.due(day)]
 
 
-def _stale(ledger: list[dict[str, Any]], on: date) -> list[date]:
+def _stale(ledger: list[dict[str, Any]], ended: dict[date, dict[str, Any]]) -> list[date]:
     """Dates whose last run was before the last one that changed an earlier date."""
-    dates = [row for row in ledger if row["stage"] == "date" and row["result"] in DONE]
-    looked: dict[date, datetime] = {}
-    changed: dict[date, datetime] = {}
-    for row in sorted(dates, key=lambda row: row["finished_at"]):
-        looked[row["dispatch_date"]] = row["finished_at"]
-        if row["result"] == "complete":
-            changed[row["dispatch_date"]] = row["finished_at"]
+    changed = {
+        row["dispatch_date"]: row["finished_at"]
+        for row in sorted(ledger, key=lambda row: row["finished_at"])
+        if row["stage"] == "date" and row["result"] == "complete"
+    }
     return [
         day
-        for day in sorted(looked)
-        if day <= on and any(earlier < day and at > looked[day] for earlier, at in changed.items())
+        for day, row in sorted(ended.items())
+        if any(earlier < day and at > row["finished_at"] for earlier, at in changed.items())
     ]
 
 
