@@ -57,8 +57,9 @@ test: setup ## the quick tests: first those without a JVM, then those on Spark
 	$(PYTEST) -m "not spark and not slow" -n 2
 	$(PYTEST) -m "spark and not slow"
 
-bench: setup ## ingest beside a plain CSV reader (ROWS=1000000)
+bench: setup ## ingest beside a plain CSV reader, dispatch beside a plain ranking (ROWS=1000000)
 	$(BIN)/python -m tests.bench.ingest --rows $(ROWS)
+	$(BIN)/python -m tests.bench.dispatch --rows $(ROWS)
 
 bench-model: $(DATA)/cell2cell setup ## the churn model beside LightGBM on Cell2Cell
 	$(BIN)/python -m tests.bench.cell2cell_model --data $(DATA)

@@ -57,11 +57,12 @@ class Priority(StrictModel):
 
 
 class Channel(StrictModel):
-    """A way to reach the customer."""
+    """A way to reach the customer, at some times of day, at a cost in yuan a contact."""
 
     uses_manager: bool
     contact_from: str = Field(pattern=r"^\d\d:\d\d$")
     contact_to: str = Field(pattern=r"^\d\d:\d\d$")
+    cost: float = Field(default=0, ge=0)
     zh: str
     en: str
 
@@ -123,6 +124,7 @@ class DispatchSettings(StrictModel):
 
     priority: Priority
     channels: dict[str, Channel]
+    spend_at_most: dict[str, float] = {}
     teams: Teams
     control: ControlGroup
     breaker: Breaker
@@ -151,6 +153,16 @@ def load_dispatch(project: Project) -> DispatchSettings:
         )
         for number, cap in enumerate(settings.caps)
         if cap.channel not in settings.channels
+    ]
+    tiers = settings.priority.value.by_tier
+    issues += [
+        Issue(
+            "CONF_UNKNOWN_REFERENCE",
+            f"there is no value tier '{tier}'{did_you_mean(tier, tiers)}",
+            document.at("spend_at_most", tier),
+        )
+        for tier in settings.spend_at_most
+        if tier not in tiers
     ]
     if issues:
         raise ConfigError(issues)

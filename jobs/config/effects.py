@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -113,7 +113,6 @@ class EffectSettings(StrictModel):
         power: With which the smallest difference told would be seen.
         least: Customers at least in each group.
         outcomes: What is looked at.
-        costs: Yuan a contact, by channel.
         service_value: See ServiceValue.
     """
 
@@ -121,13 +120,10 @@ class EffectSettings(StrictModel):
     power: float = Field(ge=0.5, lt=1)
     least: int = Field(ge=2)
     outcomes: dict[str, MeasuredOutcome]
-    costs: dict[str, float] = {}
     service_value: ServiceValue
 
 
-def load_effects(
-    project: Project, contracts: Mapping[str, ExtractContract], channels: Iterable[str]
-) -> EffectSettings:
+def load_effects(project: Project, contracts: Mapping[str, ExtractContract]) -> EffectSettings:
     """Loads conf/effects.yaml and checks its names and conditions.
 
     Raises:
@@ -144,7 +140,6 @@ def load_effects(
     feedback = contracts.get("feedback")
     useless = settings.service_value.useless
     known = {
-        ("costs",): (settings.costs, list(channels)),
         ("service_value", "useless", "outcomes"): (useless.outcomes, _codes(feedback, "outcome")),
         ("service_value", "useless", "reasons"): (useless.reasons, _codes(feedback, "reason")),
     }

@@ -184,17 +184,11 @@ def alert_rows(
         f"title_{language}": {rule.id: literal(getattr(rule.file.title, language)) for rule in plan.served}
         for language in ("zh", "en")
     }
-    windows = " ".join(
-        f"WHEN {literal(name)} THEN array(struct("
-        f"{literal(c.contact_from)} AS from_time, {literal(c.contact_to)} AS to_time))"
-        for name, c in plan.settings.channels.items()
-    )
     return rows.select(
         "*",
         F.lit(schema_version).alias("schema_version"),
         *(F.expr(plan.by_rule(values)).alias(name) for name, values in titles.items()),
         F.col("dispatch_date").alias("not_before"),
-        F.expr(f"CASE channel {windows} END").alias("allowed_contact_windows"),
         F.lit(None).cast("string").alias("previous_alert_id"),
         F.lit(None).cast("string").alias("rule_version"),
         F.col("resource").alias("served_by"),

@@ -8,6 +8,7 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from jobs.config.dispatch import Channel
 from jobs.config.effects import EffectSettings, MeasuredOutcome
 from jobs.domain.dispatch import CONTROL, DISPATCHED, WHOM
 from jobs.domain.tasks import reports_by_alert
@@ -124,13 +125,20 @@ def sums(among: DataFrame, outcomes: Mapping[str, DataFrame]) -> DataFrame:
     )
 
 
-def service_sums(alerts: DataFrame, feedback: DataFrame, settings: EffectSettings, until: date) -> DataFrame:
+def service_sums(
+    alerts: DataFrame,
+    feedback: DataFrame,
+    settings: EffectSettings,
+    channels: Mapping[str, Channel],
+    until: date,
+) -> DataFrame:
     """What managers did with alerts, counted by group.
 
     Args:
         alerts: Alerts that were dispatched.
         feedback: Reports, as known.
         settings: conf/effects.yaml.
+        channels: What a contact costs.
         until: Date up to which reports are known.
 
     Returns:
@@ -144,8 +152,8 @@ def service_sums(alerts: DataFrame, feedback: DataFrame, settings: EffectSetting
         for field, codes in (("outcome", value.useless.outcomes), ("reason", value.useless.reasons))
         if codes
     )
-    costs = " ".join(f"WHEN {literal(name)} THEN {cost!r}BD" for name, cost in settings.costs.items())
-    cost = f"(CASE channel {costs} ELSE 0 END)" if costs else "0"
+    costs = " ".join(f"WHEN {literal(name)} THEN {one.cost!r}BD" for name, one in channels.items())
+    cost = f"(CASE channel {costs} ELSE 0 END)"
     timing = value.timing
     wait = "datediff(_first_reached_on, dispatch_date)"
     width = timing.zero_after_days - timing.full_within_days

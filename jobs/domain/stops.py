@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs.config.dispatch import Channel
 from jobs.domain.dispatch import HELD, SUPPRESSED, WHOM, DispatchPlan
 from jobs.expressions.sql import literal
 from jobs.rulelang.ruleset import Rule
@@ -60,37 +61,72 @@ def refusals(consents: DataFrame) -> DataFrame:
     return refused.groupBy("customer_id").agg(told.alias("refused"))
 
 
-def choose_channel(rows: DataFrame, refused: DataFrame, plan: DispatchPlan) -> DataFrame:
-    """Takes the first channel of a candidate's plan that its customer has not refused, and stops it without.
+def choose_channel(
+    rows: DataFrame, refused: DataFrame, quiet_hours: DataFrame, plan: DispatchPlan
+) -> DataFrame:
+    """Takes a channel of a candidate's plan, and its hours; stops the candidate where none is left.
 
-    Service that is owed is given by the plan's first channel then.
+    It is the first that the customer has not refused, that has a time of day at which the customer does not
+    mind, and that costs no more than the customer's value tier is worth; where all cost more, the first that
+    has not been refused and has a time. Service that is owed is given by the plan's first channel then,
+    at its usual hours if need be.
+
+    Adds allowed_contact_windows.
 
     Args:
         rows: Candidates.
         refused: The result of refusals.
+        quiet_hours: customer_id, quiet_from and quiet_to as known, times of day as HH:MM.
         plan: The plan.
     """
 
     def listed(rule: Rule) -> str:
         names = plan.rules.plans[rule.file.plan or ""].channels
-        return f"array({', '.join(map(literal, names))})"
+        return f"array({', '.join(_option(name, plan.settings.channels[name]) for name in names)})"
 
-    channels = plan.by_rule({rule.id: listed(rule) for rule in plan.served})
     purpose = plan.by_rule({rule.id: literal(plan.purpose_of(rule)) for rule in plan.served})
+    options = plan.by_rule({rule.id: listed(rule) for rule in plan.served})
     owed = plan.among(rule for rule in plan.served if rule.file.service_owed)
-    fitting = (
-        f"get(filter({channels}, one -> NOT arrays_overlap(refused, "
-        "array(concat(one, ':', _purpose), concat('any:', _purpose)))), 0)"
+    limits = " ".join(f"WHEN {literal(k)} THEN {v!r}D" for k, v in plan.settings.spend_at_most.items())
+    limit = f"CASE value_tier {limits} END" if limits else "cast(NULL AS DOUBLE)"
+    unwanted = "array(concat(one.channel, ':', _purpose), concat('any:', _purpose))"
+    joined = rows.join(refused, "customer_id", "left").join(quiet_hours, "customer_id", "left")
+    steps = {
+        "_purpose": purpose,
+        "_options": options,
+        "_wanted": f"filter(_options, one -> NOT coalesce(arrays_overlap(refused, {unwanted}), FALSE))",
+        "_timely": "filter(_wanted, one -> size(one.windows) > 0)",
+        "_worth": f"filter(_timely, one -> coalesce(one.cost <= {limit}, TRUE))",
+        "_chosen": "coalesce(get(_worth, 0), get(_timely, 0), _options[0])",
+        "channel": "_chosen.channel",
+        "allowed_contact_windows": "if(size(_chosen.windows) > 0, _chosen.windows, _chosen.usual)",
+    }
+    for name, sql in steps.items():
+        joined = joined.withColumn(name, F.expr(sql))
+    chosen = joined.withColumn("by", F.expr("concat('consent: ', _purpose)"))
+    chosen = _suppress(chosen, f"size(_wanted) = 0 AND NOT {owed}", "consent")
+    chosen = chosen.withColumn("by", F.expr("concat('hours: ', quiet_from, '-', quiet_to)"))
+    chosen = _suppress(chosen, f"size(_timely) = 0 AND NOT {owed}", "hours")
+    return chosen.select(*rows.columns, "allowed_contact_windows")
+
+
+def _option(name: str, channel: Channel) -> str:
+    """SQL of a channel: what it costs, its usual hours, and what do-not-disturb hours leave of them."""
+    first, last = literal(channel.contact_from), literal(channel.contact_to)
+
+    def between(start: str, end: str) -> str:
+        return f"struct({start} AS from_time, {end} AS to_time)"
+
+    before, after = f"least({last}, quiet_from)", f"greatest({first}, quiet_to)"
+    # Hours that end on the next day leave what lies between their end and their start.
+    left = (
+        f"CASE WHEN quiet_from IS NULL OR quiet_to IS NULL THEN array({between(first, last)}) "
+        f"WHEN quiet_from < quiet_to THEN array({between(first, before)}, {between(after, last)}) "
+        f"ELSE array({between(after, before)}) END"
     )
-    joined = rows.join(refused, "customer_id", "left").withColumn("_purpose", F.expr(purpose))
-    chosen = joined.withColumn("_channel", F.expr(f"if(refused IS NULL, channel, {fitting})"))
-    chosen = chosen.withColumns(
-        {
-            "by": F.expr(f"CASE WHEN _channel IS NULL AND NOT {owed} THEN concat('consent: ', _purpose) END"),
-            "channel": F.coalesce("_channel", "channel"),
-        }
-    ).drop("refused", "_purpose", "_channel")
-    return _suppress(chosen, "by IS NOT NULL", "consent").select(*rows.columns)
+    windows, usual = f"filter({left}, one -> one.from_time < one.to_time)", f"array({between(first, last)})"
+    told = {"channel": literal(name), "cost": f"{channel.cost!r}D", "windows": windows, "usual": usual}
+    return f"struct({', '.join(f'{sql} AS {name}' for name, sql in told.items())})"
 
 
 def stop_quiet(rows: DataFrame, reports: DataFrame, served: DataFrame, plan: DispatchPlan) -> DataFrame:

@@ -99,7 +99,7 @@ def configure(project: Project, profile: str = "local", source: str | None = Non
     risk = gather(lambda: load_risk(project, view))
     health = gather(lambda: load_health(project, view))
     models = gather(lambda: load_models(project, view, contracts))
-    effects = gather(lambda: load_effects(project, contracts, dispatch.channels))
+    effects = gather(lambda: load_effects(project, contracts))
     if mapped is not None:
         gather.issues += _unknown_amounts(mapped, settings)
     gather.stop()

@@ -63,7 +63,13 @@ def dispatch(context: RunContext, dispatch_date: date, reissue: bool = False) ->
     live = stops.stop_over(rows.select(*chain.DECIDING))
     live = stops.stop_held(live, {one.moment: str(one) for one in held}, plan)
     live = stops.stop_exempt(live, exempt, plan)
-    live = stops.choose_channel(live, _refusals(context, dispatch_date), plan)
+    hours = _state_of(
+        context,
+        dispatch_date,
+        "quiet_hours",
+        "customer_id STRING, quiet_from STRING, quiet_to STRING",
+    )
+    live = stops.choose_channel(live, _refusals(context, dispatch_date), hours, plan)
     # What is reported of the day itself decides nothing on it: made again, it comes out the same.
     told = reports_known(context, due[0])
     # Who was phoned before a withdrawal arrived was phoned.

@@ -175,7 +175,8 @@ def _values(context: RunContext, dates: Sequence[date], now: Cycle) -> list[Row]
     settings = context.configuration.effects
     alerts = context.warehouse.read(context.table("alerts")).where(f"status = {literal(DISPATCHED)}")
     alerts = alerts.where(F.col("dispatch_date").isin(list(dates)))
-    counted = domain.service_sums(alerts, reports_known(context, now), settings, now.as_of)
+    channels = context.configuration.dispatch.channels
+    counted = domain.service_sums(alerts, reports_known(context, now), settings, channels, now.as_of)
     return sorted(
         (_value(row.asDict(), settings) for row in counted.collect()),
         key=lambda row: (row["by"], row["name"]),

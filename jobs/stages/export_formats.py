@@ -17,8 +17,8 @@ CSV_COLUMNS = (
     "dispatch_date", "dispatch_cycle", "city", "county", "manager_id", "served_by", "rank_manager",
     "visit_id", "visit_lead", "customer_id", "subscription_id", "number", "value_tier", "moment_id",
     "title_zh", "description_zh", "title_en", "description_en", "severity", "priority", "risk_band",
-    "risk_reasons_zh", "risk_reasons_en", "plan_id", "channel", "not_before", "serve_on", "valid_until",
-    "carried_from", "alert_id", "revision", "status",
+    "risk_reasons_zh", "risk_reasons_en", "plan_id", "channel", "allowed_contact_windows",
+    "not_before", "serve_on", "valid_until", "carried_from", "alert_id", "revision", "status",
 )  # fmt: skip
 # A spreadsheet takes a cell that begins so for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -68,11 +68,16 @@ def control(content: bytes, rows: int) -> bytes:
     return f"rows={rows}\nbytes={len(content)}\nsha256={digest}\n".encode()
 
 
+def _entry(value: Any) -> str:
+    """An entry of a list: words, or a time of day from one to another."""
+    return "-".join(map(str, value.values())) if isinstance(value, Mapping) else str(value)
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return "；".join(map(str, value))
+        return "；".join(map(_entry, value))
     if isinstance(value, str):
         return f"'{value}" if value.startswith(_FORMULA) else value
     return str(_plain(value))

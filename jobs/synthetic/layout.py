@@ -64,6 +64,7 @@ LAYOUTS: Final[Mapping[str, Layout]] = {
     "manager_assignments": _rare_state("customer_id updated_on manager_id"),
     "number_segments": _rare_state("prefix updated_on operator"),
     "do_not_disturb": _rare_state("customer_id updated_on from_date to_date"),
+    "quiet_hours": _rare_state("customer_id updated_on quiet_from quiet_to"),
     "consents": _rare_state(
         "customer_id channel purpose updated_on status to_date obtained_through terms_version"
     ),

@@ -113,6 +113,7 @@ def care_of(people: People, since: Ints) -> Iterator[Batch]:
     }
     yield Batch("manager_assignments", since[served], assignments)
     yield from _do_not_disturb(people, since)
+    yield _quiet_hours(people, since)
     yield _consents(people, since)
 
 
@@ -162,6 +163,27 @@ def _do_not_disturb(people: People, since: Ints) -> Iterator[Batch]:
     ended_on = np.minimum(first + 30, LAST)
     ended = asked & (kind == 2) & (ended_on > first) & chance(keys, "ends the quiet", 0.3)
     yield _settings(people, np.flatnonzero(ended), ended_on, first, ended_on)
+
+
+def _quiet_hours(people: People, since: Ints) -> Batch:
+    """Hours of the day at which some do not want to be disturbed; some wish it no longer after a while."""
+    chosen = np.flatnonzero(chance(people.keys, "quiet hours", 0.05))
+    keys = people.keys[chosen]
+    kind = pick(keys, "which hours", (4.0, 3.0, 2.0, 1.0))
+    asked = np.maximum(since[chosen], LAST - below(keys, "hours since", 120))
+    ended = np.flatnonzero(chance(keys, "ends the hours", 0.1) & (asked < LAST - 10))
+    rows = np.concatenate([np.arange(len(chosen)), ended])
+    updated = np.concatenate([asked, asked[ended] + 10])
+    is_end = pa.array(np.arange(len(rows)) >= len(chosen))
+    # At night, over noon, at work, and all day but for the late evening.
+    starts, ends = ("20:00", "12:00", "08:30", "21:30"), ("10:00", "14:00", "18:30", "20:30")
+    columns = {
+        "customer_id": ids("C", people.number[chosen][rows], 7),
+        "updated_on": dates(updated),
+        "quiet_from": pc.if_else(is_end, None, words(starts, kind[rows])),
+        "quiet_to": pc.if_else(is_end, None, words(ends, kind[rows])),
+    }
+    return Batch("quiet_hours", updated, columns)
 
 
 def _settings(people: People, rows: Ints, updated: Ints, first: Ints, last: Ints) -> Batch:

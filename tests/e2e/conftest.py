@@ -47,10 +47,11 @@ class Province:
 
 
 def _with_small_teams(configuration: Configuration) -> Configuration:
-    """One visit a city and day, so that capacity binds among few customers too."""
-    teams = configuration.dispatch.teams
-    teams = teams.model_copy(update={"daily_visits_default": 1, "daily_visits_by_city": {}})
-    return replace(configuration, dispatch=configuration.dispatch.model_copy(update={"teams": teams}))
+    """One visit a city and day and one message a week, so that limits bind among few customers too."""
+    settings = configuration.dispatch
+    teams = settings.teams.model_copy(update={"daily_visits_default": 1, "daily_visits_by_city": {}})
+    caps = tuple(cap.model_copy(update={"contacts": 1}) for cap in settings.caps)
+    return replace(configuration, dispatch=settings.model_copy(update={"teams": teams, "caps": caps}))
 
 
 @pytest.fixture(scope="session")

@@ -322,19 +322,26 @@ def test_capacity_binds_and_is_filled_in_order(province: Province) -> None:
     assert [row["rank_province"] for row in order] == list(range(1, len(order) + 1))
 
 
-def test_customers_are_contacted_by_channels_that_they_have_not_refused(province: Province) -> None:
+def test_customers_are_contacted_by_channels_and_at_hours_that_they_have_not_refused(
+    province: Province,
+) -> None:
     dispatcher = dispatcher_of(province)
     seen = Counter()
     for day in DATES:
         consents = state_at(province, "consents", day - timedelta(days=1))
+        hours = state_at(province, "quiet_hours", day - timedelta(days=1))
         for row in table(province, "alerts").filter(pl.col("dispatch_date") == day).to_dicts():
-            plan = dispatcher.plans[row["plan_id"]]
-            channel = dispatcher.channel_of(row, consents)
+            channel, windows, why = dispatcher.way_to(row, consents, hours)
             if row["status_reason"] not in ("over", "exempt", "superseded"):
-                assert (row["status_reason"] == "consent") == (channel is None)
-            assert row["channel"] == (channel or plan.channel)
-            seen["refused" if channel is None else "other" if channel != plan.channel else "first"] += 1
-    assert set(seen) == {"refused", "other", "first"}
+                told = row["status_reason"] if row["status_reason"] in ("consent", "hours") else None
+                assert told == (None if why is None else why[0])
+            assert row["channel"] == channel
+            assert [(one["from_time"], one["to_time"]) for one in row["allowed_contact_windows"]] == windows
+            usual = dispatcher.settings.channels[channel]
+            seen["narrowed"] += windows != [(usual.contact_from, usual.contact_to)]
+            first = channel == dispatcher.plans[row["plan_id"]].channel
+            seen[why[0] if why is not None else "first" if first else "other"] += 1
+    assert seen.keys() >= {"consent", "other", "first"} and seen["narrowed"] > 0
 
 
 def test_the_control_group_is_left_alone_and_nobody_else_is_called_control(province: Province) -> None:
@@ -354,18 +361,24 @@ def test_nobody_is_contacted_more_often_than_the_caps_allow(province: Province) 
     rules = {rule.id: rule for rule in province.configuration.rules.rules}
     met = Counter()
     first, last = (alerts(province, day).to_dicts() for day in DATES)
-    phoned_before = {row["customer_id"] for row in first if row["status"] in ("dispatched", "control")
-                     and row["channel"] == "call"}  # fmt: skip
-    owed = {row["customer_id"] for row in last if row["status"] == "dispatched"
-            and rules[row["moment_id"]].file.service_owed and row["channel"] == "call"}  # fmt: skip
+
+    def contacts(rows: list[dict[str, Any]]) -> set[tuple[str, str]]:
+        """Who has been contacted, and how; reminders aside."""
+        served = [row for row in rows if row["status"] in ("dispatched", "control")]
+        return {(r["customer_id"], r["channel"]) for r in served if not rules[r["moment_id"]].is_reminder}
+
+    before = contacts(first)
+    owed = {(row["customer_id"], row["channel"]) for row in last if row["status"] == "dispatched"
+            and rules[row["moment_id"]].file.service_owed}  # fmt: skip
+    assert not before & contacts(last) - owed
     for row in last:
-        if row["customer_id"] in phoned_before and row["channel"] == "call":
-            assert row["status"] != "dispatched" or row["customer_id"] in owed
         if row["status_reason"] == "cap":
-            assert row["suppressed_by"] in {cap.name for cap in caps}
-            assert row["customer_id"] in phoned_before or row["channel"] != "call"
-            met[row["suppressed_by"]] += 1
-    assert met["call: 1 in 7 days"] > 0
+            assert row["suppressed_by"] in {cap.name for cap in caps if cap.channel == row["channel"]}
+            # A visit serves all moments of a day; of messages each is one contact.
+            others = contacts(first + [other for other in last if other["alert_id"] != row["alert_id"]])
+            assert (row["customer_id"], row["channel"]) in (before if row["channel"] == "call" else others)
+            met[row["channel"]] += 1
+    assert sum(met.values()) > 0
 
 
 def test_priority_is_the_product_of_its_stored_factors(province: Province) -> None:

@@ -17,6 +17,7 @@ from jobs.rulelang.ruleset import Rule
 
 Row = dict[str, Any]
 Serving = dict[str, tuple[str, int]]
+Windows = list[tuple[str, str]]
 _SIX = Decimal("0.000001")
 
 
@@ -25,6 +26,7 @@ class Decision:
     """What becomes of a candidate."""
 
     channel: str
+    windows: Windows
     status: str | None = None
     reason: str | None = None
     by: str | None = None
@@ -79,12 +81,13 @@ class Dispatcher:
         history: Sequence[Row],
         managers: Serving,
         consents: Sequence[Row],
+        hours: Sequence[Row],
         reports: Sequence[Row],
     ) -> dict[str, Decision]:
         """Decisions by alert_id."""
-        chosen = {row["alert_id"]: self.channel_of(row, consents) for row in rows}
-        rows = [{**row, "channel": chosen[row["alert_id"]] or row["channel"]} for row in rows]
-        decisions = {row["alert_id"]: Decision(channel=row["channel"]) for row in rows}
+        ways = {row["alert_id"]: self.way_to(row, consents, hours) for row in rows}
+        rows = [{**row, "channel": ways[row["alert_id"]][0]} for row in rows]
+        decisions = {row["alert_id"]: Decision(*ways[row["alert_id"]][:2]) for row in rows}
         exempt_of = defaultdict(set)
         for one in exempt:
             exempt_of[one["subscription_id"]].add(one["moment_id"])
@@ -93,7 +96,7 @@ class Dispatcher:
             for reason, by in (
                 ("over", self._over(row)),
                 ("exempt", self._exempt(row, exempt_of[row["subscription_id"]])),
-                ("consent", None if chosen[row["alert_id"]] else f"consent: {self._purpose(row)}"),
+                ways[row["alert_id"]][2] or ("", None),
                 ("feedback", self._quiet(row, history, reports)),
                 ("cooldown", self._cooling(row, history)),
             ):
@@ -111,8 +114,10 @@ class Dispatcher:
         rule = self._rule(row)
         return "reminder" if rule.is_reminder else self.plans[rule.file.plan or ""].purpose
 
-    def channel_of(self, row: Row, consents: Sequence[Row]) -> str | None:
-        """The first channel the customer has not refused; the first of all where service is owed."""
+    def way_to(
+        self, row: Row, consents: Sequence[Row], hours: Sequence[Row]
+    ) -> tuple[str, Windows, tuple[str, str] | None]:
+        """By which channel and at which times the customer is reached; and why not, as reason and by."""
         refused = {
             one["channel"]
             for one in consents
@@ -121,10 +126,32 @@ class Dispatcher:
             and one["status"] != "granted"
         }
         plan = self.plans[self._rule(row).file.plan or ""]
-        for channel in (plan.channel, *plan.otherwise):
-            if not refused & {channel, "any"}:
-                return channel
-        return plan.channel if self._rule(row).file.service_owed else None
+        quiet = next((one for one in hours if one["customer_id"] == row["customer_id"]), None)
+        wanted = [one for one in (plan.channel, *plan.otherwise) if not refused & {one, "any"}]
+        timely = [one for one in wanted if self._windows(one, quiet)]
+        limit = self.settings.spend_at_most.get(row["value_tier"])
+        worth = [one for one in timely if limit is None or self.settings.channels[one].cost <= limit]
+        why = None
+        if not timely and not self._rule(row).file.service_owed:
+            if wanted and quiet is not None:
+                why = "hours", f"hours: {quiet['quiet_from']}-{quiet['quiet_to']}"
+            else:
+                why = "consent", f"consent: {self._purpose(row)}"
+        channel = (*worth, *timely, plan.channel)[0]
+        return channel, self._windows(channel, quiet) or self._windows(channel, None), why
+
+    def _windows(self, channel: str, quiet: Row | None) -> Windows:
+        """The minutes of a day that are left, put together."""
+        usual = self.settings.channels[channel]
+        minutes = list(range(_minute(usual.contact_from), _minute(usual.contact_to)))
+        if quiet is not None and quiet["quiet_from"] is not None and quiet["quiet_to"] is not None:
+            start, end = _minute(quiet["quiet_from"]), _minute(quiet["quiet_to"])
+            lasts = (end - start) % 1440 or 1440
+            no = {(start + number) % 1440 for number in range(lasts)}
+            minutes = [one for one in minutes if one not in no]
+        first = [one for one in minutes if one - 1 not in minutes]
+        last = [one + 1 for one in minutes if one + 1 not in minutes]
+        return [(_clock(a), _clock(b)) for a, b in zip(first, last, strict=True)]
 
     def _over(self, row: Row) -> str | None:
         return "" if row["valid_until"] < self.day else None
@@ -314,3 +341,12 @@ class Dispatcher:
 def _whom(row: Row) -> str:
     whom: str = row["customer_id"] or row["subscription_id"]
     return whom
+
+
+def _minute(clock: str) -> int:
+    hour, minute = clock.split(":")
+    return int(hour) * 60 + int(minute)
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60:02}:{minute % 60:02}"

@@ -62,7 +62,7 @@ class Day:
         """Everything that does not hold, in words."""
         checks = (
             self._counts, self._once, self._caps, self._exempt, self._capacity, self._cooldown, self._control,
-            self._refused, self._quiet, self._tasks, self._decisions,
+            self._refused, self._hours, self._quiet, self._tasks, self._decisions,
         )  # fmt: skip
         return [f"{self.day}: {text}" for check in checks for text in check()]
 
@@ -185,6 +185,23 @@ class Day:
             if row["status"] in SERVED and hits and not rule.file.service_owed:
                 yield f"{row['alert_id']} uses what the customer refused: {sorted(hits)}"
 
+    def _hours(self) -> Iterator[str]:
+        """Nobody is contacted at hours at which the customer is not to be disturbed."""
+        quiet = {
+            row["customer_id"]: (row["quiet_from"], row["quiet_to"])
+            for row in self.states["quiet_hours"]
+            if row["quiet_from"] is not None and row["quiet_to"] is not None
+        }
+        for row in self.now:
+            if row["status"] not in SERVED or self.rules[row["moment_id"]].file.service_owed:
+                continue
+            start, end = quiet.get(row["customer_id"], ("24:00", "24:00"))
+            for window in row["allowed_contact_windows"]:
+                last = max(window["from_time"], start) if start < end else start
+                within = last < min(window["to_time"], end) if start < end else window["to_time"] > last
+                if within or (start >= end and window["from_time"] < end and start != "24:00"):
+                    yield f"{row['alert_id']} is for {window}, the customer not to be disturbed {start}-{end}"
+
     def _quiet(self) -> Iterator[str]:
         whose = {row["alert_id"]: row["customer_id"] for row in self.past}
         days = self.settings.quiet_after.refused
@@ -231,13 +248,20 @@ class Day:
         exempt = [row for row in self.moments if row["category"] == "exempt" and not row["shadow"]]
         history = [row for row in self.past if row["status"] in SERVED]
         expected = self.dispatcher.decide(
-            rows, exempt, history, self.serves, self.states["consents"], self.reports
+            rows,
+            exempt,
+            history,
+            self.serves,
+            self.states["consents"],
+            self.states["quiet_hours"],
+            self.reports,
         )
         for row in rows:
             one = expected[row["alert_id"]]
             found = (
                 row["status"], row["status_reason"], row["suppressed_by"], row["priority"], row["channel"],
                 row["rank_province"], row["served_by"],
+                [(one["from_time"], one["to_time"]) for one in row["allowed_contact_windows"]],
             )  # fmt: skip
             wanted = (
                 one.status,
@@ -247,6 +271,7 @@ class Day:
                 one.channel,
                 one.rank_province,
                 one.resource,
+                one.windows,
             )
             if found != wanted:
                 yield f"{row['alert_id']} {row['moment_id']} is {found}, the plain reading says {wanted}"

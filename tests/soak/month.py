@@ -22,11 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 
 from jobs.config.settings import load_keys
 from jobs.kernel.errors import HeldError
 from jobs.kernel.project import Project
 from jobs.stages.context import Configuration, RunContext, configure, open_run
+from jobs.stages.effects import write_effects
 from jobs.stages.plan import run_date
 from jobs.synthetic import make_province
 from jobs.synthetic.responder import (
@@ -41,8 +43,9 @@ from tests.soak.invariants import SERVED, Day
 
 ROOT = Path(__file__).parents[2]
 # Of whom help is kept back, so many more complain; one moment's service does harm.
-EFFECTS = {"weekly_call_drop": Effect(0.05, 0.4), "holiday": Effect(0.3, 0.05)}
-CONTROL = 0.25
+EFFECTS = {"new_handset": Effect(0.05, 0.4), "first_roaming_arrival": Effect(0.3, 0.05)}
+CONTROL = 0.4
+COMPLAINT_DAYS = 6
 ANSWERS = """
   - contract: feedback
     files: feedback_{period}.csv
@@ -90,7 +93,9 @@ class Month:
             shutil.copytree(ROOT / name, project / name)
         _change(project / "conf" / "dispatch.yaml", r"(?m)^  share: .*$", f"  share: {CONTROL}")
         _change(
-            project / "conf" / "effects.yaml", r"(?m)(^  complaint:\n(?:    .*\n)*?    days: )30", r"\g<1>10"
+            project / "conf" / "effects.yaml",
+            r"(?m)(^  complaint:\n(?:    .*\n)*?    days: )30",
+            rf"\g<1>{COMPLAINT_DAYS}",
         )
         mapping = project / "conf" / "sources" / "synthetic.yaml"
         mapping.write_text(mapping.read_text(encoding="utf-8").rstrip() + ANSWERS, encoding="utf-8")
@@ -123,6 +128,48 @@ class Month:
             told = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
             cycles = "+".join(str(cycle.kind) for cycle in self.configuration.calendar.due(day))
             self.say(f"{day} {cycles}: {told}; {len(found)} broken; {time.monotonic() - began:.0f} s")
+
+    def effects(self, first: date, last: date) -> list[dict[str, Any]]:
+        """What is told of complaints after alerts of some dates, by moment; and whether it is what was planted."""
+        told = write_effects(self.open(), first, last).effects
+        found = [row for row in told if (row["outcome"], row["by"]) == ("complaint", "moment")]
+        verdicts = {row["name"]: row["verdict"] for row in found}
+        for moment, effect in EFFECTS.items():
+            planted = "helps" if effect.served < effect.not_served else "harms"
+            if verdicts.get(moment) != planted:
+                self.broken.append(f"service of {moment} {planted}, but is told as {verdicts.get(moment)}")
+        for row in found:
+            means = tuple(row[name] if row[name] is None else float(row[name]) for name in _MEANS)
+            counted = self._counted(row["name"], first, last)
+            if (row["served"], row["control"]) != counted[:2] or means != pytest.approx(
+                counted[2:], abs=1e-6
+            ):
+                self.broken.append(f"{row['name']}: told {row}, counted {counted}")
+        return found
+
+    def _counted(self, moment: str, first: date, last: date) -> tuple[int, int, float | None, float | None]:
+        """Customers served and kept back, and the share of each who complained; read from the tables."""
+        complaints: dict[str, list[date]] = {}
+        for row in self.table("clean_complaints").filter(pl.col("stage") == "opened").to_dicts():
+            complaints.setdefault(row["subscription_id"], []).append(row["row_date"])
+        # A date is told of once all days after it have been delivered.
+        delivered = self.table("deliveries").filter(pl.col("contract") == "complaints")["covers_to"].max()
+        assert isinstance(delivered, date)
+        last = min(last, delivered - timedelta(days=COMPLAINT_DAYS))
+        firsts: dict[str, dict[str, Any]] = {}
+        for row in self.table("alerts").sort("dispatch_date", "alert_id").to_dicts():
+            if (
+                row["status"] in SERVED
+                and row["moment_id"] == moment
+                and first <= row["dispatch_date"] <= last
+            ):
+                firsts.setdefault(row["customer_id"] or row["subscription_id"], row)
+        hits: dict[bool, list[bool]] = {True: [], False: []}
+        for row in firsts.values():
+            after = [(day - row["dispatch_date"]).days for day in complaints.get(row["subscription_id"], [])]
+            hits[row["status"] == "dispatched"].append(any(0 < days <= COMPLAINT_DAYS for days in after))
+        shares = [sum(one) / len(one) if one else None for one in (hits[True], hits[False])]
+        return len(hits[True]), len(hits[False]), shares[0], shares[1]
 
     def table(self, name: str) -> pl.DataFrame:
         """A table as it stands."""
@@ -160,7 +207,8 @@ class Month:
         return known.sort("updated_on").group_by(key).last().to_dicts()
 
 
-_STATES = ("managers", "manager_leave", "consents")
+_MEANS = ("served_mean", "control_mean")
+_STATES = ("managers", "manager_leave", "consents", "quiet_hours")
 
 
 def _change(path: Path, pattern: str, new: str) -> None:
@@ -181,6 +229,9 @@ def main() -> int:
     month = Month(given.out, given.customers, lambda text: print(text, flush=True))
     month.prepare()
     month.run(given.first, given.last)
+    for row in sorted(month.effects(given.first, given.last), key=lambda row: -row["served"]):
+        told = ", ".join(f"{name} {row[name]}" for name in ("served", "control", *_MEANS, "verdict"))
+        print(f"complaints after {row['name']}: {told}")
     for day, text in month.held.items():
         print(f"held on {day}: {text}")
     for text in month.broken:

@@ -45,6 +45,7 @@ _CANDIDATES = (
 
 _REPORTS = "alert_id STRING, event_date DATE, contact_result STRING, outcome STRING"
 _CONSENTS = "customer_id STRING, channel STRING, purpose STRING, status STRING"
+_HOURS = "customer_id STRING, quiet_from STRING, quiet_to STRING"
 _ABSENCES = (
     "manager_id STRING, from_date DATE, to_date DATE, status STRING, daily_visits BIGINT, "
     "stand_in_manager_id STRING"
@@ -166,6 +167,16 @@ def random_consents(chance: random.Random, customers: set[str]) -> list[Row]:
     ]
 
 
+def random_hours(chance: random.Random, customers: set[str]) -> list[Row]:
+    """Hours of the day at which some customers are not to be disturbed; of some no longer."""
+    times = [None, "00:00", "08:00", "08:30", "12:00", "13:15", "20:00", "20:30", "21:30", "23:59"]
+    return [
+        {"customer_id": one, "quiet_from": chance.choice(times), "quiet_to": chance.choice(times)}
+        for one in sorted(customers)
+        if chance.random() < 0.6
+    ]
+
+
 def random_reports(chance: random.Random, past: list[Row]) -> list[Row]:
     """What managers reported of some earlier alerts, on the day of dispatch and after it."""
     return [
@@ -195,6 +206,7 @@ def decided(
     managers: dict[str, int],
     absences: list[Row],
     consents: list[Row],
+    hours: list[Row],
     reports: list[Row],
 ) -> DataFrame:
     """The chain as the stage of dispatch puts it together."""
@@ -208,7 +220,8 @@ def decided(
         DAY,
     )
     asked = spark.createDataFrame(consents, _CONSENTS)
-    live = choose_channel(stop_exempt(stop_over(frame), exempting, plan), refusals(asked), plan)
+    quiet = spark.createDataFrame(hours, _HOURS)
+    live = choose_channel(stop_exempt(stop_over(frame), exempting, plan), refusals(asked), quiet, plan)
     live = stop_quiet(live, spark.createDataFrame(reports, _REPORTS), served, plan)
     live = settled(stop_cooling(live, served, plan))
     used = contacts_made(served, plan)
@@ -248,29 +261,33 @@ def test_the_chain_decides_as_plain_python_does(spark: SparkSession, plan: Dispa
     )
     serving_now = naive_dispatch.serving(managers, absences, DAY)
     assert set(managers) > set(serving_now) and any(m != s for m, (s, _) in serving_now.items())
-    consents = random_consents(chance, {one["customer_id"] for one in subscriptions} - {None})
+    customers = {str(one["customer_id"]) for one in subscriptions if one["customer_id"] is not None}
+    asked = random_consents(chance, customers), random_hours(chance, customers)
     reports = random_reports(chance, past)
-    expected = naive.decide(rows, exempt, past, serving_now, consents, reports)
-    found = decided(spark, plan, rows, exempt, past, managers, absences, consents, reports).collect()
+    expected = naive.decide(rows, exempt, past, serving_now, *asked, reports)
+    found = decided(spark, plan, rows, exempt, past, managers, absences, *asked, reports).collect()
     assert len(found) == len(rows)
     seen = {
         row["alert_id"]: (
             row["status"], row["status_reason"], row["suppressed_by"], row["priority"], row["visit_lead"],
             row["rank_province"], row["rank_manager"], row["resource"], row["channel"],
+            [tuple(one) for one in row["allowed_contact_windows"]],
         )
         for row in found
     }  # fmt: skip
     assert seen == {
         name: (
-            d.status, d.reason, d.by, d.priority, d.lead, d.rank_province, d.rank_manager, d.resource, d.channel
+            d.status, d.reason, d.by, d.priority, d.lead, d.rank_province, d.rank_manager, d.resource, d.channel,
+            d.windows,
         )
         for name, d in expected.items()
     }  # fmt: skip
     plans = {rule.id: plan.rules.plans[rule.file.plan or ""] for rule in plan.served}
     assert any(expected[row["alert_id"]].channel != plans[row["moment_id"]].channel for row in rows)
+    assert {len(decision.windows) for decision in expected.values()} == {1, 2}
     # The past and the candidates are such that everything happens.
     happened = {(d.status, d.reason) for d in expected.values()}
-    reasons = ("over", "exempt", "consent", "feedback", "cooldown", "inhibited", "cap")
+    reasons = ("over", "exempt", "consent", "hours", "feedback", "cooldown", "inhibited", "cap")
     assert happened == {("suppressed", reason) for reason in reasons} | {
         ("overflow", "capacity"),
         ("dispatched", None),
@@ -292,12 +309,12 @@ def test_the_order_of_rows_and_the_number_of_partitions_change_nothing(
     columns = [
         F.col(name).cast("string") for name in ("alert_id", "status", "suppressed_by", "rank_province")
     ]
-    once = decided(spark, plan, rows, [], past, {"M1": 9}, [], [], []).select(*columns).collect()
+    once = decided(spark, plan, rows, [], past, {"M1": 9}, [], [], [], []).select(*columns).collect()
     before = spark.conf.get("spark.sql.shuffle.partitions")
     spark.conf.set("spark.sql.shuffle.partitions", "5")
     try:
         chance.shuffle(rows)
-        again = decided(spark, plan, rows, [], past, {"M1": 9}, [], [], []).select(*columns).collect()
+        again = decided(spark, plan, rows, [], past, {"M1": 9}, [], [], [], []).select(*columns).collect()
     finally:
         spark.conf.set("spark.sql.shuffle.partitions", before)
     assert sorted(once) == sorted(again)

@@ -47,7 +47,7 @@ def test_all_contracts_load(project: Project, contracts: dict[str, ExtractContra
          "voice_usage"),
         ("month", "bills operator_totals usage_monthly"),
         ("state", "accounts balances cities consents customers destination_tariffs device_catalogue do_not_disturb holidays "
-         "household_products manager_assignments manager_leave managers number_segments service_catalogue service_states "
+         "household_products manager_assignments manager_leave managers number_segments quiet_hours service_catalogue service_states "
          "subscriptions tariff_plans"),
     ],
 )  # fmt: skip

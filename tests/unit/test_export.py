@@ -55,6 +55,10 @@ def alert(number: int, **differs: Any) -> dict[str, Any]:
         "priority": Decimal("0.250000"),
         "rank_province": number,
         "risk_reasons_zh": ["品牌离网率（全球通）2.4%", "资费档离网率2.0%"],
+        "allowed_contact_windows": [
+            {"from_time": "09:00", "to_time": "12:00"},
+            {"from_time": "14:00", "to_time": "20:00"},
+        ],
         "status": "dispatched",
     }
     return row | differs
@@ -83,6 +87,10 @@ SCHEMA = pa.schema(
         ("priority", pa.decimal128(18, 6)),
         ("rank_province", pa.int64()),
         ("risk_reasons_zh", pa.list_(pa.string())),
+        (
+            "allowed_contact_windows",
+            pa.list_(pa.struct([(name, pa.string()) for name in ("from_time", "to_time")])),
+        ),
     ]
 )  # fmt: skip
 Do = Callable[..., Exported]
@@ -194,6 +202,7 @@ def test_a_spreadsheet_opens_the_files(do: Do, tmp_path: Path, encoding: str, co
     assert [row["subscription_id"] for row in rows] == ["S1", "S3"]
     assert rows[0]["description_zh"] == "客户近30日投诉1件，涉及“网络”。"
     assert rows[0]["risk_reasons_zh"] == "品牌离网率（全球通）2.4%；资费档离网率2.0%"
+    assert rows[0]["allowed_contact_windows"] == "09:00-12:00；14:00-20:00"
     assert (rows[0]["priority"], rows[0]["serve_on"], rows[0]["number"]) == ("0.250000", "", "13800000001")
 
 
