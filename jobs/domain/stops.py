@@ -149,6 +149,18 @@ def stop_quiet(rows: DataFrame, reports: DataFrame, served: DataFrame, plan: Dis
     return _stop(rows, hits, "feedback")
 
 
+def that_arrived(served: DataFrame, reports: DataFrame) -> DataFrame:
+    """Alerts served before, without those refused at import: nobody was contacted for them.
+
+    Args:
+        served: alert_id and other columns of alerts served before.
+        reports: alert_id, reported_at and state of what was reported, as known; the newest report holds.
+    """
+    newest = F.expr("max_by(state, struct(reported_at, state <> 'rejected'))").alias("state")
+    refused = reports.groupBy("alert_id").agg(newest).where("state = 'rejected'")
+    return served.join(refused, "alert_id", "left_anti")
+
+
 def stop_cooling(rows: DataFrame, served: DataFrame, plan: DispatchPlan) -> DataFrame:
     """Stops candidates whose moment was served for the same subscription not long ago.
 

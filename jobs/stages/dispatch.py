@@ -78,8 +78,9 @@ def dispatch(context: RunContext, dispatch_date: date, reissue: bool = False) ->
     if before is not None:
         served = served.unionByName(as_kept(before.kept))
     live = stops.stop_quiet(live, told, served, plan)
-    live = settled(stops.stop_cooling(live, served, plan))
-    used = settled(stops.contacts_made(served, plan))
+    arrived = stops.that_arrived(served, told)
+    live = settled(stops.stop_cooling(live, arrived, plan))
+    used = settled(stops.contacts_made(arrived, plan))
     weighed = visits.with_priority(live, plan)
     # What the past keeps from being served mutes nobody; what is muted takes no place under a cap.
     open_ = stops.stop_inhibited(stops.stop_capped(weighed, used, plan, by_past_alone=True), plan)

@@ -37,6 +37,14 @@ class Decision:
     resource: str | None = None
 
 
+def rejected(reports: Iterable[Row]) -> set[str]:
+    """The alerts whose last report says that they were refused at import."""
+    newest: dict[str, Row] = {}
+    for one in sorted(reports, key=lambda one: (one["reported_at"], one["state"] != "rejected")):
+        newest[one["alert_id"]] = one
+    return {alert for alert, one in newest.items() if one["state"] == "rejected"}
+
+
 def serving(managers: dict[str, int], absences: Iterable[Row], day: date) -> dict[str, tuple[str, int]]:
     """Who serves the customers of each manager on a day, and with how many visits; without whom the team does."""
     away: dict[str, Row] = {}
@@ -88,6 +96,8 @@ class Dispatcher:
         ways = {row["alert_id"]: self.way_to(row, consents, hours) for row in rows}
         rows = [{**row, "channel": ways[row["alert_id"]][0]} for row in rows]
         decisions = {row["alert_id"]: Decision(*ways[row["alert_id"]][:2]) for row in rows}
+        refused = rejected(reports)
+        arrived = [old for old in history if old["alert_id"] not in refused]
         exempt_of = defaultdict(set)
         for one in exempt:
             exempt_of[one["subscription_id"]].add(one["moment_id"])
@@ -98,15 +108,15 @@ class Dispatcher:
                 ("exempt", self._exempt(row, exempt_of[row["subscription_id"]])),
                 ways[row["alert_id"]][2] or ("", None),
                 ("feedback", self._quiet(row, history, reports)),
-                ("cooldown", self._cooling(row, history)),
+                ("cooldown", self._cooling(row, arrived)),
             ):
                 if decision.status is None and by is not None:
                     decision.status, decision.reason, decision.by = "suppressed", reason, by or None
         for row in rows:
             decisions[row["alert_id"]].priority = self.priority(row)
-        self._cap_by_past(rows, history, decisions)
+        self._cap_by_past(rows, arrived, decisions)
         self._inhibit(rows, decisions)
-        self._cap(rows, history, decisions)
+        self._cap(rows, arrived, decisions)
         self._visit(rows, managers, decisions)
         return decisions
 

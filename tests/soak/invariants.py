@@ -9,7 +9,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from jobs.stages.context import Configuration
-from tests.oracle.naive_dispatch import Dispatcher, Row, serving
+from tests.oracle.naive_dispatch import Dispatcher, Row, rejected, serving
 
 SERVED = ("dispatched", "control")
 WAITING = {
@@ -50,6 +50,8 @@ class Day:
         self.day, self.tasks, self.reports, self.states = day, tasks, reports, states
         self.now = [row for row in rows if row["dispatch_date"] == day]
         self.past = [row for row in rows if row["dispatch_date"] < day]
+        refused = rejected(reports)
+        self.arrived = [row for row in self.past if row["alert_id"] not in refused]
         self.moments = moments.to_dicts()
         self.settings = configuration.dispatch
         self.rules = {rule.id: rule for rule in configuration.rules.rules}
@@ -99,7 +101,7 @@ class Day:
             since = self.day - timedelta(days=cap.days)
             contacts: dict[str, set[tuple[date, str]]] = defaultdict(set)
             owed: dict[str, set[tuple[date, str]]] = defaultdict(set)
-            for row in [*self.past, *self.now]:
+            for row in [*self.arrived, *self.now]:
                 rule = self.rules[row["moment_id"]]
                 counts = row["status"] in SERVED and row["channel"] == cap.channel and not rule.is_reminder
                 if counts and row["dispatch_date"] > since:
@@ -155,7 +157,7 @@ class Day:
 
     def _cooldown(self) -> Iterator[str]:
         last = {}
-        for row in self.past:
+        for row in self.arrived:
             if row["status"] in SERVED:
                 key = row["moment_id"], row["subscription_id"]
                 last[key] = max(last.get(key, row["dispatch_date"]), row["dispatch_date"])

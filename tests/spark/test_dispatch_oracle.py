@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -23,6 +23,7 @@ from jobs.domain.stops import (
     stop_inhibited,
     stop_over,
     stop_quiet,
+    that_arrived,
 )
 from jobs.domain.visits import serving, with_capacity, with_priority, with_ranks, with_visits
 from jobs.stages.context import Configuration
@@ -43,7 +44,7 @@ _CANDIDATES = (
     "valid_until DATE, carried_from DATE, dispatch_date DATE, status STRING, status_reason STRING, suppressed_by STRING"
 )
 
-_REPORTS = "alert_id STRING, event_date DATE, contact_result STRING, outcome STRING"
+_REPORTS = "alert_id STRING, event_date DATE, reported_at TIMESTAMP, state STRING, contact_result STRING, outcome STRING"
 _CONSENTS = "customer_id STRING, channel STRING, purpose STRING, status STRING"
 _HOURS = "customer_id STRING, quiet_from STRING, quiet_to STRING"
 _ABSENCES = (
@@ -178,19 +179,26 @@ def random_hours(chance: random.Random, customers: set[str]) -> list[Row]:
 
 
 def random_reports(chance: random.Random, past: list[Row]) -> list[Row]:
-    """What managers reported of some earlier alerts, on the day of dispatch and after it."""
-    return [
-        {
-            "alert_id": old["alert_id"],
-            "event_date": min(
-                old["dispatch_date"] + timedelta(days=chance.randint(0, 5)), DAY - timedelta(days=1)
-            ),
-            "contact_result": chance.choice(["connected", "no_answer", "refused", None]),
-            "outcome": chance.choice(["solved", "no_need", None]),
-        }
-        for old in past
-        if chance.random() < 0.3
-    ]
+    """What was reported of some earlier alerts, on the day of dispatch and after it; some of two, one refused."""
+    rows = []
+    for old in past:
+        for _ in range(chance.choice([0, 0, 1, 2])):
+            on = min(old["dispatch_date"] + timedelta(days=chance.randint(0, 5)), DAY - timedelta(days=1))
+            state = chance.choice(["rejected", "processing", "processed"])
+            contacted = state != "rejected"
+            rows.append(
+                {
+                    "alert_id": old["alert_id"],
+                    "event_date": on,
+                    "reported_at": datetime.combine(on, time(chance.choice([9, 17]))),
+                    "state": state,
+                    "contact_result": chance.choice(["connected", "no_answer", "refused"])
+                    if contacted
+                    else None,
+                    "outcome": chance.choice(["solved", "no_need", None]) if contacted else None,
+                }
+            )
+    return rows
 
 
 def _of(row: Row, *names: str) -> Row:
@@ -223,8 +231,9 @@ def decided(
     quiet = spark.createDataFrame(hours, _HOURS)
     live = choose_channel(stop_exempt(stop_over(frame), exempting, plan), refusals(asked), quiet, plan)
     live = stop_quiet(live, spark.createDataFrame(reports, _REPORTS), served, plan)
-    live = settled(stop_cooling(live, served, plan))
-    used = contacts_made(served, plan)
+    arrived = that_arrived(served, spark.createDataFrame(reports, _REPORTS))
+    live = settled(stop_cooling(live, arrived, plan))
+    used = contacts_made(arrived, plan)
     capped = stop_capped(with_priority(live, plan), used, plan, by_past_alone=True)
     visited = with_visits(stop_capped(stop_inhibited(capped, plan), used, plan), known, plan)
     return with_capacity(with_ranks(settled(visited)))
@@ -284,6 +293,12 @@ def test_the_chain_decides_as_plain_python_does(spark: SparkSession, plan: Dispa
     }  # fmt: skip
     plans = {rule.id: plan.rules.plans[rule.file.plan or ""] for rule in plan.served}
     assert any(expected[row["alert_id"]].channel != plans[row["moment_id"]].channel for row in rows)
+    # What was refused at import keeps some from being stopped.
+    without = naive.decide(rows, exempt, past, serving_now, *asked, [])
+    served = ("dispatched", "overflow", "control")
+    for reason in ("cap", "cooldown"):
+        stopped = [alert for alert, decision in without.items() if decision.reason == reason]
+        assert any(expected[alert].status in served for alert in stopped), reason
     assert {len(decision.windows) for decision in expected.values()} == {1, 2}
     # The past and the candidates are such that everything happens.
     happened = {(d.status, d.reason) for d in expected.values()}
