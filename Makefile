@@ -65,8 +65,8 @@ bench-model: $(DATA)/cell2cell setup ## the churn model beside LightGBM on Cell2
 	$(BIN)/python -m tests.bench.cell2cell_model --data $(DATA)
 
 # pytest's exit code 5 says that it found no such test.
-test-slow: setup ## the slow tests, by two workers with a Spark session each
-	@$(PYTEST) -m slow -n 2 --dist loadfile || { code=$$?; [ $$code -eq 5 ] && echo "There are no slow tests yet."; }
+test-slow: setup ## the slow tests
+	@$(PYTEST) -m slow || { code=$$?; [ $$code -eq 5 ] && echo "There are no slow tests yet."; }
 
 check: setup ## formatting, lint, types, layers, the project's own YAML and the cases of its rules
 	$(BIN)/ruff format --check .

@@ -39,7 +39,7 @@ def test_everything_holds_every_day(lived: Month) -> None:
     # What managers reported has come back: as tasks, and as customers who are left alone.
     states = set(lived.table("tasks")["state"])
     assert {"unprocessed", "processing", "processed", "rejected"} <= states
-    assert {"cap", "exempt", "inhibited", "feedback"} <= set(alerts["status_reason"])
+    assert {"exempt", "inhibited", "feedback"} <= set(alerts["status_reason"])
 
 
 def test_a_date_comes_out_the_same_when_more_has_been_reported_since(lived: Month) -> None:
@@ -77,7 +77,6 @@ def _status(old: str, new: str, reason: str | None = None) -> Change:
         (_status("overflow", "dispatched"), "visits of"),
         (_status("suppressed", "dispatched", "exempt"), "who is exempt"),
         (_status("suppressed", "dispatched", "feedback"), "refused lately|the plain reading"),
-        (_status("suppressed", "dispatched", "cap"), "against call|the plain reading"),
         (_status("control", "dispatched"), "is dispatched"),
         (_status("dispatched", "control"), "is control"),
         (_status("dispatched", "overflow"), "the plain reading"),
