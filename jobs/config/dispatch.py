@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from jobs.kernel.errors import ConfigError, Issue, did_you_mean
+from jobs.kernel.errors import ConfigError
 from jobs.kernel.ids import fingerprint
-from jobs.kernel.located_yaml import StrictModel, validate
+from jobs.kernel.located_yaml import Path_, StrictModel, unknown_names, validate
 from jobs.kernel.project import Project
 
 PATH = "conf/dispatch.yaml"
@@ -145,25 +145,12 @@ def load_dispatch(project: Project) -> DispatchSettings:
     """
     document = project.load(PATH)
     settings = validate(document, DispatchSettings)
-    issues = [
-        Issue(
-            "CONF_UNKNOWN_REFERENCE",
-            f"there is no channel '{cap.channel}'{did_you_mean(cap.channel, settings.channels)}",
-            document.at("caps", number, "channel"),
-        )
-        for number, cap in enumerate(settings.caps)
-        if cap.channel not in settings.channels
-    ]
-    tiers = settings.priority.value.by_tier
-    issues += [
-        Issue(
-            "CONF_UNKNOWN_REFERENCE",
-            f"there is no value tier '{tier}'{did_you_mean(tier, tiers)}",
-            document.at("spend_at_most", tier),
-        )
-        for tier in settings.spend_at_most
-        if tier not in tiers
-    ]
+    caps: dict[Path_, str] = {
+        ("caps", number, "channel"): cap.channel for number, cap in enumerate(settings.caps)
+    }
+    tiers: dict[Path_, str] = {("spend_at_most", tier): tier for tier in settings.spend_at_most}
+    issues = unknown_names(document, "channel", caps, settings.channels)
+    issues += unknown_names(document, "value tier", tiers, settings.priority.value.by_tier)
     if issues:
         raise ConfigError(issues)
     return settings

@@ -16,7 +16,7 @@ from jobs.expressions.parse import ExpressionProblem, parse
 from jobs.expressions.types import Type
 from jobs.kernel.errors import ConfigError, Issue, did_you_mean
 from jobs.kernel.ids import fingerprint
-from jobs.kernel.located_yaml import Document, Path_, StrictModel, validate
+from jobs.kernel.located_yaml import Document, Path_, StrictModel, unknown_names, validate
 from jobs.kernel.project import Project
 
 FILE = "conf/models.yaml"
@@ -239,15 +239,9 @@ def _unknown_items(document: Document, settings: ModelSettings, view: CustomerVi
 
 def _unknown_classes(document: Document, settings: ModelSettings, view: CustomerView) -> list[Issue]:
     classes = [one.class_ for one in view.classes]
-    issues = [
-        Issue(
-            "CONF_UNKNOWN_REFERENCE",
-            f"there is no class '{name}'{did_you_mean(name, classes)}",
-            document.at("dimensions", name),
-        )
-        for name in settings.dimensions
-        if name not in classes
-    ]
+    issues = unknown_names(
+        document, "class", {("dimensions", name): name for name in settings.dimensions}, classes
+    )
     lacking = [name for name in classes if name not in settings.dimensions]
     if lacking:
         message = f"lacks the classes {', '.join(lacking)}"

@@ -7,7 +7,7 @@ found at once. No YAML tag can make an object.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -191,6 +191,28 @@ def validate(document: Document, model: type[Model], at: Sequence[str | int] = (
         return model.model_validate(data)
     except ValidationError as error:
         raise ConfigError([_issue(document, model, tuple(at), detail) for detail in error.errors()]) from None
+
+
+def unknown_names(
+    document: Document, kind: str, used: Mapping[Path_, str], known: Collection[str]
+) -> list[Issue]:
+    """Issues of names that there are not, at the places where they are used.
+
+    Args:
+        document: The file.
+        kind: What the names are of, such as channel.
+        used: The names by their places.
+        known: Those that there are.
+    """
+    return [
+        Issue(
+            "CONF_UNKNOWN_REFERENCE",
+            f"there is no {kind} '{name}'{did_you_mean(name, known)}",
+            document.at(*place),
+        )
+        for place, name in used.items()
+        if name not in known
+    ]
 
 
 def _issue(document: Document, model: type[BaseModel], at: Path_, detail: Any) -> Issue:

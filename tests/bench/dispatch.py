@@ -7,11 +7,6 @@ capacity, texts, and the table of tasks.
 
 from __future__ import annotations
 
-import argparse
-import shutil
-import tempfile
-import time
-from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -19,11 +14,10 @@ from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from jobs.expressions.sql import literal
-from jobs.kernel.project import Project
-from jobs.stages.context import RunContext, configure, open_run
+from jobs.stages.context import Configuration, RunContext, open_run
 from jobs.stages.dispatch import dispatch
+from tests.bench.beside import Pair, run_beside
 
-ROOT = Path(__file__).parents[2]
 DAY = date(2026, 6, 3)
 EARLIER = 20
 SOURCE = """
@@ -140,35 +134,17 @@ def plain(context: RunContext, table: Path) -> None:
     told.write.format("delta").partitionBy("cycle", "dispatch_date").mode("overwrite").save(str(table))
 
 
-def seconds(action: Callable[[], object]) -> float:
-    """Wall-clock time of an action."""
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
+def prepare(configuration: Configuration, folder: Path, rows: int) -> Pair:
+    """The tables, and what is timed on them."""
+    context = open_run(configuration, str(folder / "warehouse"))
+    lay(context, rows)
+    counts: dict[str, int] = {}
 
+    def told() -> str:
+        return ", ".join(f"{count:,} {status}" for status, count in counts.items())
 
-def main() -> None:
-    """Prints the times and their ratio."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--rows", type=int, default=1_000_000)
-    rows = options.parse_args().rows
-    folder = Path(tempfile.mkdtemp(prefix="keymoments-bench-"))
-    try:
-        (folder / "bench.yaml").write_text(SOURCE, encoding="utf-8")
-        configuration = configure(Project(ROOT), "local", str(folder / "bench.yaml"))
-        for name, size in (("warm", 20_000), ("measured", rows)):
-            context = open_run(configuration, str(folder / f"{name}-warehouse"))
-            lay(context, size)
-            beside = seconds(lambda: plain(context, folder / f"{name}-plain"))  # noqa: B023
-            counts: dict[str, int] = {}
-            ours = seconds(lambda: counts.update(dispatch(context, DAY)))  # noqa: B023
-        told = ", ".join(f"{count:,} {status}" for status, count in counts.items())
-        print(
-            f"{rows:,} candidates: plain {beside:.1f} s, dispatch {ours:.1f} s, ratio {ours / beside:.1f} ({told})"
-        )
-    finally:
-        shutil.rmtree(folder)
+    return Pair(lambda: plain(context, folder / "plain"), lambda: counts.update(dispatch(context, DAY)), told)
 
 
 if __name__ == "__main__":
-    main()
+    run_beside(__doc__, SOURCE, "{rows} candidates: plain {plain}, dispatch {ours} ({told})", prepare)

@@ -6,22 +6,16 @@ of the file, a line number and all reasons for each row, quarantine, raw rows an
 
 from __future__ import annotations
 
-import argparse
 import random
-import shutil
-import tempfile
-import time
-from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 
 from pyspark.sql import functions as F
 
-from jobs.kernel.project import Project
-from jobs.stages.context import RunContext, configure, open_run
+from jobs.stages.context import Configuration, RunContext, open_run
 from jobs.stages.ingest import ingest
+from tests.bench.beside import Pair, run_beside
 
-ROOT = Path(__file__).parents[2]
 DAYS = 30
 SOURCE = """
 source: bench
@@ -59,33 +53,12 @@ def plain(context: RunContext, path: Path, table: Path) -> None:
     days.write.format("delta").partitionBy("row_day").mode("overwrite").save(str(table))
 
 
-def seconds(action: Callable[[], object]) -> float:
-    """Wall-clock time of an action."""
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
-
-
-def main() -> None:
-    """Prints the times and their ratio."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--rows", type=int, default=1_000_000)
-    rows = options.parse_args().rows
-    folder = Path(tempfile.mkdtemp(prefix="keymoments-bench-"))
-    try:
-        (folder / "bench.yaml").write_text(SOURCE, encoding="utf-8")
-        configuration = configure(Project(ROOT), "local", str(folder / "bench.yaml"))
-        for name, size in (("warm", 20_000), ("measured", rows)):
-            path = write_extracts(folder / name, size)
-            context = open_run(configuration, str(folder / f"{name}-warehouse"), str(path.parent))
-            beside = seconds(lambda: plain(context, path, folder / f"{name}-plain"))  # noqa: B023
-            ours = seconds(lambda: ingest(context))  # noqa: B023
-        print(
-            f"{rows:,} rows: plain CSV to Delta {beside:.1f} s, ingest {ours:.1f} s, ratio {ours / beside:.1f}"
-        )
-    finally:
-        shutil.rmtree(folder)
+def prepare(configuration: Configuration, folder: Path, rows: int) -> Pair:
+    """The files, and what is timed on them."""
+    path = write_extracts(folder / "extracts", rows)
+    context = open_run(configuration, str(folder / "warehouse"), str(path.parent))
+    return Pair(lambda: plain(context, path, folder / "plain"), lambda: ingest(context))
 
 
 if __name__ == "__main__":
-    main()
+    run_beside(__doc__, SOURCE, "{rows} rows: plain CSV to Delta {plain}, ingest {ours}", prepare)
