@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from jobs.config.dispatch import Channel
 from jobs.domain.dispatch import HELD, SUPPRESSED, WHOM, DispatchPlan
+from jobs.domain.tasks import contacts
 from jobs.expressions.sql import literal
 from jobs.rulelang.ruleset import Rule
 
@@ -68,8 +69,8 @@ def choose_channel(
 
     It is the first that the customer has not refused, that has a time of day at which the customer does not
     mind, and that costs no more than the customer's value tier is worth; where all cost more, the first that
-    has not been refused and has a time. Service that is owed is given by the plan's first channel then,
-    at its usual hours if need be.
+    has not been refused and has a time. Service that is owed is given all the same: by the first that has
+    not been refused, at its usual hours if no time is left, and without any by the plan's first channel.
 
     Adds allowed_contact_windows.
 
@@ -97,7 +98,7 @@ def choose_channel(
         "_wanted": f"filter(_options, one -> NOT coalesce(arrays_overlap(refused, {unwanted}), FALSE))",
         "_timely": "filter(_wanted, one -> size(one.windows) > 0)",
         "_worth": f"filter(_timely, one -> coalesce(one.cost <= {limit}, TRUE))",
-        "_chosen": "coalesce(get(_worth, 0), get(_timely, 0), _options[0])",
+        "_chosen": "coalesce(get(_worth, 0), get(_timely, 0), get(_wanted, 0), _options[0])",
         "channel": "_chosen.channel",
         "allowed_contact_windows": "if(size(_chosen.windows) > 0, _chosen.windows, _chosen.usual)",
     }
@@ -150,15 +151,16 @@ def stop_quiet(rows: DataFrame, reports: DataFrame, served: DataFrame, plan: Dis
 
 
 def that_arrived(served: DataFrame, reports: DataFrame) -> DataFrame:
-    """Alerts served before, without those refused at import: nobody was contacted for them.
+    """Alerts served before, without those refused at import of which nobody has been contacted.
 
     Args:
         served: alert_id and other columns of alerts served before.
-        reports: alert_id, reported_at and state of what was reported, as known; the newest report holds.
+        reports: alert_id, reported_at, state and contacted_at of what was reported, as known; the newest
+            state holds.
     """
     newest = F.expr("max_by(state, struct(reported_at, state <> 'rejected'))").alias("state")
     refused = reports.groupBy("alert_id").agg(newest).where("state = 'rejected'")
-    return served.join(refused, "alert_id", "left_anti")
+    return served.join(refused.join(contacts(reports), "alert_id", "left_anti"), "alert_id", "left_anti")
 
 
 def stop_cooling(rows: DataFrame, served: DataFrame, plan: DispatchPlan) -> DataFrame:

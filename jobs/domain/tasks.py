@@ -110,6 +110,16 @@ def reports_by_alert(feedback: DataFrame) -> DataFrame:
     )
 
 
+def contacts(reports: DataFrame) -> DataFrame:
+    """alert_id of what managers have contacted the customer about, or are done with.
+
+    Args:
+        reports: Reports: the fields of the contract feedback.
+    """
+    done = "contacted_at IS NOT NULL OR state = 'processed'"
+    return reports.where(done).select("alert_id").distinct()
+
+
 def current_moments(alerts: DataFrame, tasks: DataFrame, day: date) -> DataFrame:
     """Rows of the table current_moments.
 

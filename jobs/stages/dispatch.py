@@ -10,13 +10,14 @@ from pyspark.sql import functions as F
 from jobs.domain import dispatch as chain
 from jobs.domain import stops, visits
 from jobs.domain.reissue import WITHDRAWN, as_kept, places_taken, reissued
+from jobs.domain.tasks import contacts
 from jobs.domain.view import latest_state
 from jobs.expressions.sql import literal
 from jobs.kernel.cycle import CycleKind
 from jobs.kernel.errors import CycleError, HeldError, Issue
 from jobs.stages.context import RunContext
 from jobs.stages.hold import held_issues, held_moments
-from jobs.stages.issue import contacts, issued_before
+from jobs.stages.issue import issued_before
 from jobs.stages.moments import in_cycles
 from jobs.stages.tasks import reports_known, write_tasks
 from jobs.stages.view import scored_view_of

@@ -16,6 +16,7 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.domain.tasks import contacts
 from jobs.expressions.sql import literal
 from jobs.kernel.cycle import Cycle, CycleKind
 from jobs.kernel.errors import CycleError, Issue, StorageError
@@ -116,13 +117,3 @@ def issued_before(context: RunContext, day: date) -> Issued | None:
         given.join(made, "_made", "left_semi").drop("_made"),
         given.join(made, "_made", "left_anti").drop("_made"),
     )
-
-
-def contacts(reports: DataFrame) -> DataFrame:
-    """alert_id of what managers have contacted the customer about, or are done with.
-
-    Args:
-        reports: Reports: the fields of the contract feedback.
-    """
-    done = "contacted_at IS NOT NULL OR state = 'processed'"
-    return reports.where(done).select("alert_id").distinct()

@@ -37,12 +37,13 @@ class Decision:
     resource: str | None = None
 
 
-def rejected(reports: Iterable[Row]) -> set[str]:
-    """The alerts whose last report says that they were refused at import."""
+def rejected(reports: Sequence[Row]) -> set[str]:
+    """The alerts that were refused at import in the end, and of which nobody was contacted in between."""
     newest: dict[str, Row] = {}
     for one in sorted(reports, key=lambda one: (one["reported_at"], one["state"] != "rejected")):
         newest[one["alert_id"]] = one
-    return {alert for alert, one in newest.items() if one["state"] == "rejected"}
+    made = {one["alert_id"] for one in reports if one["contacted_at"] or one["state"] == "processed"}
+    return {alert for alert, one in newest.items() if one["state"] == "rejected"} - made
 
 
 def serving(managers: dict[str, int], absences: Iterable[Row], day: date) -> dict[str, tuple[str, int]]:
@@ -147,7 +148,7 @@ class Dispatcher:
                 why = "hours", f"hours: {quiet['quiet_from']}-{quiet['quiet_to']}"
             else:
                 why = "consent", f"consent: {self._purpose(row)}"
-        channel = (*worth, *timely, plan.channel)[0]
+        channel = (*worth, *timely, *wanted, plan.channel)[0]
         return channel, self._windows(channel, quiet) or self._windows(channel, None), why
 
     def _windows(self, channel: str, quiet: Row | None) -> Windows:

@@ -67,6 +67,7 @@ class Month:
         say: Is told of each date.
         broken: What did not hold so far.
         held: Moments held so far, by date.
+        control: Share of customers who are kept back.
     """
 
     folder: Path
@@ -74,6 +75,7 @@ class Month:
     say: Callable[[str], None]
     broken: list[str] = field(default_factory=list)
     held: dict[date, str] = field(default_factory=dict)
+    control: float = CONTROL
 
     @property
     def extracts(self) -> Path:
@@ -91,8 +93,8 @@ class Month:
         project = self.folder / "project"
         for name in ("conf", "schemas", "rules"):
             shutil.copytree(ROOT / name, project / name)
-        _change(project / "conf" / "dispatch.yaml", r"(?m)^  share: .*$", f"  share: {CONTROL}")
-        _change(
+        change(project / "conf" / "dispatch.yaml", r"(?m)^  share: .*$", f"  share: {self.control}")
+        change(
             project / "conf" / "effects.yaml",
             r"(?m)(^  complaint:\n(?:    .*\n)*?    days: )30",
             rf"\g<1>{COMPLAINT_DAYS}",
@@ -211,7 +213,8 @@ _MEANS = ("served_mean", "control_mean")
 _STATES = ("managers", "manager_leave", "consents", "quiet_hours")
 
 
-def _change(path: Path, pattern: str, new: str) -> None:
+def change(path: Path, pattern: str, new: str) -> None:
+    """Puts a text in the one place of a file that a pattern matches."""
     text, times = re.subn(pattern, new, path.read_text(encoding="utf-8"))
     assert times == 1, path
     path.write_text(text, encoding="utf-8")

@@ -14,7 +14,7 @@ import pytest
 from jobs.kernel.errors import CycleError
 from jobs.stages.export import Export, export_alerts
 from jobs.stages.plan import run_date
-from tests.soak.month import Month
+from tests.soak.month import Month, change
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -24,8 +24,11 @@ FIRST, LAST = date(2026, 5, 29), date(2026, 6, 1)
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Month:
     """Three days with a daily cycle, and a first of a month that is a Monday; `make soak` lives a month."""
-    month = Month(tmp_path_factory.mktemp("lived"), 1000, print)
+    month = Month(tmp_path_factory.mktemp("lived"), 1000, print, control=0.25)
     month.prepare()
+    # Nobody is texted instead of called, so that four days meet the caps of calls.
+    settings = month.folder / "project" / "conf" / "dispatch.yaml"
+    change(settings, "low: 1.00", "")
     month.run(FIRST, LAST)
     return month
 
@@ -39,7 +42,7 @@ def test_everything_holds_every_day(lived: Month) -> None:
     # What managers reported has come back: as tasks, and as customers who are left alone.
     states = set(lived.table("tasks")["state"])
     assert {"unprocessed", "processing", "processed", "rejected"} <= states
-    assert {"exempt", "inhibited", "feedback"} <= set(alerts["status_reason"])
+    assert {"cap", "exempt", "inhibited", "feedback"} <= set(alerts["status_reason"])
 
 
 def test_a_date_comes_out_the_same_when_more_has_been_reported_since(lived: Month) -> None:
@@ -77,6 +80,7 @@ def _status(old: str, new: str, reason: str | None = None) -> Change:
         (_status("overflow", "dispatched"), "visits of"),
         (_status("suppressed", "dispatched", "exempt"), "who is exempt"),
         (_status("suppressed", "dispatched", "feedback"), "refused lately|the plain reading"),
+        (_status("suppressed", "dispatched", "cap"), "against call|the plain reading"),
         (_status("control", "dispatched"), "is dispatched"),
         (_status("dispatched", "control"), "is control"),
         (_status("dispatched", "overflow"), "the plain reading"),

@@ -44,7 +44,7 @@ _CANDIDATES = (
     "valid_until DATE, carried_from DATE, dispatch_date DATE, status STRING, status_reason STRING, suppressed_by STRING"
 )
 
-_REPORTS = "alert_id STRING, event_date DATE, reported_at TIMESTAMP, state STRING, contact_result STRING, outcome STRING"
+_REPORTS = "alert_id STRING, event_date DATE, reported_at TIMESTAMP, state STRING, contacted_at TIMESTAMP, contact_result STRING, outcome STRING"
 _CONSENTS = "customer_id STRING, channel STRING, purpose STRING, status STRING"
 _HOURS = "customer_id STRING, quiet_from STRING, quiet_to STRING"
 _ABSENCES = (
@@ -184,18 +184,18 @@ def random_reports(chance: random.Random, past: list[Row]) -> list[Row]:
     for old in past:
         for _ in range(chance.choice([0, 0, 1, 2])):
             on = min(old["dispatch_date"] + timedelta(days=chance.randint(0, 5)), DAY - timedelta(days=1))
+            at = datetime.combine(on, time(chance.choice([9, 17])))
             state = chance.choice(["rejected", "processing", "processed"])
-            contacted = state != "rejected"
+            contacted = state != "rejected" and chance.random() < 0.7
             rows.append(
                 {
                     "alert_id": old["alert_id"],
                     "event_date": on,
-                    "reported_at": datetime.combine(on, time(chance.choice([9, 17]))),
+                    "reported_at": at,
                     "state": state,
-                    "contact_result": chance.choice(["connected", "no_answer", "refused"])
-                    if contacted
-                    else None,
-                    "outcome": chance.choice(["solved", "no_need", None]) if contacted else None,
+                    "contacted_at": at if contacted else None,
+                    "contact_result": chance.choice(["connected", "no_answer", "refused", None]),
+                    "outcome": chance.choice(["solved", "no_need", None]),
                 }
             )
     return rows
@@ -293,12 +293,15 @@ def test_the_chain_decides_as_plain_python_does(spark: SparkSession, plan: Dispa
     }  # fmt: skip
     plans = {rule.id: plan.rules.plans[rule.file.plan or ""] for rule in plan.served}
     assert any(expected[row["alert_id"]].channel != plans[row["moment_id"]].channel for row in rows)
-    # What was refused at import keeps some from being stopped.
-    without = naive.decide(rows, exempt, past, serving_now, *asked, [])
+    # What was refused at import keeps some from being stopped; who was phoned before that was phoned.
+    arrived = [one for one in reports if one["state"] != "rejected"]
+    without = naive.decide(rows, exempt, past, serving_now, *asked, arrived)
     served = ("dispatched", "overflow", "control")
     for reason in ("cap", "cooldown"):
         stopped = [alert for alert, decision in without.items() if decision.reason == reason]
         assert any(expected[alert].status in served for alert in stopped), reason
+    last = {one["alert_id"]: one["state"] for one in sorted(reports, key=lambda one: one["reported_at"])}
+    assert {alert for alert, state in last.items() if state == "rejected"} > naive_dispatch.rejected(reports)
     assert {len(decision.windows) for decision in expected.values()} == {1, 2}
     # The past and the candidates are such that everything happens.
     happened = {(d.status, d.reason) for d in expected.values()}
@@ -308,6 +311,31 @@ def test_the_chain_decides_as_plain_python_does(spark: SparkSession, plan: Dispa
         ("dispatched", None),
         ("control", None),
     }
+
+
+def test_owed_service_goes_by_a_channel_that_was_not_refused(spark: SparkSession, plan: DispatchPlan) -> None:
+    owed = next(rule for rule in plan.served if rule.file.service_owed)
+    service = plan.rules.plans[owed.file.plan or ""].model_copy(
+        update={"channel": "call", "otherwise": ("sms",), "purpose": "service"}
+    )
+    rules = replace(plan.rules, plans={**plan.rules.plans, owed.file.plan or "": service})
+    rows = [{**dict.fromkeys(DECIDING), "alert_id": who, "moment_id": owed.id, "subscription_id": who,
+             "customer_id": who, "channel": "call", "dispatch_date": DAY}
+            for who in ("quiet all day", "phone refused", "all refused")]  # fmt: skip
+    refused = [
+        ("quiet all day", ["call:service"]),
+        ("phone refused", ["call:service"]),
+        ("all refused", ["any:service"]),
+    ]
+    found = choose_channel(
+        spark.createDataFrame(rows, _CANDIDATES),
+        spark.createDataFrame(refused, "customer_id STRING, refused ARRAY<STRING>"),
+        spark.createDataFrame([("quiet all day", "07:00", "22:00")], _HOURS),
+        replace(plan, rules=rules),
+    )
+    assert {row["alert_id"]: (row["channel"], row["status"]) for row in found.collect()} == {
+        "quiet all day": ("sms", None), "phone refused": ("sms", None), "all refused": ("call", None),
+    }  # fmt: skip
 
 
 @pytest.mark.slow
