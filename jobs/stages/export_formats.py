@@ -17,8 +17,8 @@ CSV_COLUMNS = (
     "dispatch_date", "dispatch_cycle", "city", "county", "manager_id", "served_by", "rank_manager",
     "visit_id", "visit_lead", "customer_id", "subscription_id", "number", "value_tier", "moment_id",
     "title_zh", "description_zh", "title_en", "description_en", "severity", "priority", "risk_band",
-    "risk_reasons_zh", "risk_reasons_en", "plan_id", "channel", "allowed_contact_windows",
-    "not_before", "serve_on", "valid_until", "carried_from", "alert_id", "revision", "status",
+    "risk_reasons_zh", "risk_reasons_en", "plan_id", "channel", "not_before", "serve_on", "valid_until",
+    "carried_from", "alert_id", "revision", "status", "allowed_contact_windows",
 )  # fmt: skip
 # A spreadsheet takes a cell that begins so for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
