@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from jobs.kernel.errors import ConfigError
 from jobs.kernel.ids import fingerprint
@@ -14,6 +14,8 @@ from jobs.kernel.project import Project
 PATH = "conf/dispatch.yaml"
 Severity = Literal["critical", "high", "medium", "low"]
 Share = float
+Yuan = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Clock = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 
 
 class RiskFactor(StrictModel):
@@ -60,11 +62,19 @@ class Channel(StrictModel):
     """A way to reach the customer, at some times of day, at a cost in yuan a contact."""
 
     uses_manager: bool
-    contact_from: str = Field(pattern=r"^\d\d:\d\d$")
-    contact_to: str = Field(pattern=r"^\d\d:\d\d$")
-    cost: float = Field(default=0, ge=0)
+    contact_from: Clock
+    contact_to: Clock
+    cost: Yuan = 0
     zh: str
     en: str
+
+    @model_validator(mode="after")
+    def _day_within(self) -> Channel:
+        if self.contact_from >= self.contact_to:
+            raise ValueError(
+                f"contact_to {self.contact_to} is not later than contact_from {self.contact_from}"
+            )
+        return self
 
 
 class Teams(StrictModel):
@@ -124,7 +134,7 @@ class DispatchSettings(StrictModel):
 
     priority: Priority
     channels: dict[str, Channel]
-    spend_at_most: dict[str, float] = {}
+    spend_at_most: dict[str, Yuan] = {}
     teams: Teams
     control: ControlGroup
     breaker: Breaker

@@ -31,12 +31,36 @@ def covered(
     """
     if delivery.mapping.row_covers_days > 1 and first is not None:
         return first - timedelta(days=delivery.mapping.row_covers_days - 1), last
-    if len(delivery.period) == 8 and contract.grain == "event":
+    if speaks_for_a_day(delivery.period, contract):
         end = period_end(delivery.period)
         return end, end
     if contract.grain == "month" and first is not None:
         return first.replace(day=1), last
     return first, last
+
+
+def speaks_for_a_day(period: str | None, contract: ExtractContract) -> bool:
+    """Whether a delivery of events is that of one day, which it tells of even without any row."""
+    return len(period or "") == 8 and contract.grain == "event"
+
+
+def told_daily(rows: Iterable[Mapping[str, Any]], source: Source, contract: str) -> bool:
+    """Whether a contract tells of every day up to its last one: its newest delivery is that of a day.
+
+    Where days without a file are called empty, or a row sums up several days, the last date of the rows says
+    no more than that something happened on it.
+
+    Args:
+        rows: Rows of the table deliveries.
+        source: The source.
+        contract: Name of the contract.
+    """
+    mine = [row for row in rows if row["contract"] == contract and row["status"] == "active"]
+    newest = max(mine, key=lambda row: period_end(row["period"]) or date.min, default=None)
+    if newest is None or not speaks_for_a_day(newest["period"], source.contracts[contract]):
+        return False
+    mapping = source.mapping_of(contract, newest["file"], newest["part"])
+    return mapping is not None and mapping.gaps != "empty" and mapping.row_covers_days == 1
 
 
 def known_from(row: Mapping[str, Any], contract: ExtractContract) -> date:

@@ -24,6 +24,7 @@ from jobs.kernel.cycle import Cycle, CycleKind, last_complete_month, month_end, 
 from jobs.kernel.errors import ConfigError, CycleError, Issue, did_you_mean
 from jobs.modelling.features import Feature, features_of
 from jobs.stages.context import RunContext
+from jobs.stages.coverage import told_daily
 from jobs.stages.ingest import known_deliveries
 from jobs.stages.snapshot import supply_at
 from jobs.stages.view import view_of, write_view
@@ -249,9 +250,7 @@ def not_told(context: RunContext, contract: str, begin: date, last: date, now: C
     if outcome is None or outcome.data_from is None or outcome.data_until is None:
         return f"the source delivers no {contract}"
     # Where few have an event, its last date lies before the end of what is told, unless each day has a file.
-    by_day = any(
-        len(row["period"] or "") == 8 for row in known_deliveries(context) if row["contract"] == contract
-    )
+    by_day = told_daily(known_deliveries(context), context.source, contract)
     if outcome.data_until < last - timedelta(days=0 if by_day else QUIET_DAYS):
         return f"{contract} end on {outcome.data_until}, and those until {last} are needed"
     # A source that delivers once may give one date for all.

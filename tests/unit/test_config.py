@@ -443,6 +443,28 @@ def test_caps_are_of_channels_that_are_there(project_copy: ProjectCopy, issues_o
     ]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("contact_from: '09:00'", "contact_from: '20:00'", "contact_to 20:00 is not later than contact_from 20:00"),
+        ("contact_to: '20:00'", "contact_to: '24:00'", "contact_to"),
+        ("contact_from: '09:00'", "contact_from: '09:60'", "contact_from"),
+        ("cost: 3.00", "cost: .inf", "cost"),
+        ("cost: 3.00", "cost: .nan", "cost"),
+        ("cost: 3.00", "cost: -1", "cost"),
+        ("{low: 1.00}", "{low: .inf}", "low"),
+        ("{low: 1.00}", "{low: -1}", "low"),
+        ("{low: 1.00}", "{lw: 1.00}", "there is no value tier 'lw' (did you mean 'low'?)"),
+    ],
+)  # fmt: skip
+def test_channels_have_hours_and_what_they_cost(
+    project_copy: ProjectCopy, issues_of: Issues, old: str, new: str, told: str
+) -> None:
+    project_copy.replace("conf/dispatch.yaml", old, new)
+    [line] = issues_of(lambda: load_dispatch(project_copy.project))
+    assert line.startswith("conf/dispatch.yaml:") and told in line and "Traceback" not in line
+
+
 def test_scores_and_dispatch_of_the_project_load(project: Project, view: CustomerView) -> None:
     assert load_risk(project, view).terms
     assert load_health(project, view).causes

@@ -14,7 +14,7 @@ from jobs.config.sources import Source
 from jobs.contracts.extracts import ExtractContract
 from jobs.kernel.cycle import Cycle, CycleKind
 from jobs.kernel.located_yaml import parse
-from jobs.stages.coverage import covered, delivered_at
+from jobs.stages.coverage import covered, delivered_at, told_daily
 from jobs.stages.deliveries import Delivery, find_deliveries
 from jobs.stages.periods import Named, gaps_between
 from jobs.storage.records import FileFacts, look_at
@@ -25,14 +25,17 @@ HEADER = "subscription_id,month,total\n"
 
 
 def source_of(
-    contracts: Contracts, files: str = "bills_{period}_{sequence}.csv", rest: str = "fields: same"
+    contracts: Contracts,
+    files: str = "bills_{period}_{sequence}.csv",
+    rest: str = "fields: same",
+    contract: str = "bills",
 ) -> Source:
-    text = f"source: x\nzh: x\nen: x\nextracts:\n  - contract: bills\n    files: '{files}'\n    {rest}\n"
+    text = f"source: x\nzh: x\nen: x\nextracts:\n  - contract: {contract}\n    files: '{files}'\n    {rest}\n"
     text += "  - {contract: subscriptions, files: 's_{period}.csv', fields: same}\n"
     source = load_source(parse(text.encode(), "x.yaml"), contracts)
-    # Every source needs subscriptions; the files of bills are enough here.
-    bills = source.mapping.model_copy(update={"extracts": source.mapping.extracts[:1]})
-    return replace(source, mapping=bills, contracts={"bills": contracts["bills"]})
+    # Every source needs subscriptions; the files of one contract are enough here.
+    alone = source.mapping.model_copy(update={"extracts": source.mapping.extracts[:1]})
+    return replace(source, mapping=alone, contracts={contract: contracts[contract]})
 
 
 def put(folder: Path, name: str, text: str | bytes = HEADER + "S1,2026-05-01,10\n") -> Path:
@@ -478,3 +481,31 @@ def test_a_delivery_without_rows_is_no_gap(contracts: Contracts, tmp_path: Path)
         "covers_to": None,
     }
     assert delivered_at([*rows, empty], source, source.contracts, CYCLE)["bills"].gaps == ()
+
+
+@pytest.mark.parametrize(
+    ("contract", "rest", "periods", "daily"),
+    [
+        ("complaints", "fields: same", ["20260530", "20260531"], True),
+        # Once a file of days came; the newest is that of a month, cut off we do not know where.
+        ("complaints", "fields: same", ["20260430", "202605"], False),
+        ("complaints", "fields: same", ["202604", "20260501"], True),
+        ("complaints", "gaps: empty\n    fields: same", ["20260530", "20260531"], False),
+        ("complaints", "row_covers_days: 7\n    fields: same", ["20260524", "20260531"], False),
+        ("bills", "fields: same", ["20260531"], False),
+        ("balances", "fields: same", ["20260531"], False),
+        ("complaints", "fields: same", [], False),
+    ],
+)
+def test_files_of_days_tell_of_every_day_up_to_the_newest(
+    contracts: Contracts, contract: str, rest: str, periods: list[str], daily: bool
+) -> None:
+    source = source_of(contracts, f"{contract}_{{period}}_{{sequence}}.csv", rest, contract)
+    rows = [
+        {"contract": contract, "part": "all", "period": period, "status": "active",
+         "file": f"{contract}_{period}_1.csv"}
+        for period in periods
+    ]  # fmt: skip
+    assert told_daily(rows, source, contract) is daily
+    # A file that another one has replaced says nothing.
+    assert not told_daily([one | {"status": "superseded"} for one in rows], source, contract)
