@@ -2,6 +2,7 @@
 CUSTOMERS ?= 20000
 SEED ?= 1
 ROWS ?= 1000000
+RUNS ?= 5
 DATA ?= ../shared/data
 PYTHON ?=
 
@@ -21,7 +22,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run run-beijing run-cell2cell test test-slow bench bench-model check fuzz format docs schemas notebooks lock package clean clean-data
+.PHONY: help setup run run-beijing run-cell2cell test test-slow soak bench bench-model check fuzz format docs schemas notebooks lock package clean clean-data
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,9 +58,11 @@ test: setup ## the quick tests: first those without a JVM, then those on Spark
 	$(PYTEST) -m "not spark and not slow" -n 2
 	$(PYTEST) -m "spark and not slow"
 
-bench: setup ## ingest beside a plain CSV reader, dispatch beside a plain ranking (ROWS=1000000)
-	$(BIN)/python -m tests.bench.ingest --rows $(ROWS)
-	$(BIN)/python -m tests.bench.dispatch --rows $(ROWS)
+bench: setup ## ingest of 10 x ROWS beside a plain CSV reader, dispatch of ROWS beside a plain ranking (ROWS=1000000 RUNS=5)
+	@failed=0; \
+	$(BIN)/python -m tests.bench.ingest --rows $(ROWS)0 --runs $(RUNS) || failed=1; \
+	$(BIN)/python -m tests.bench.dispatch --rows $(ROWS) --runs $(RUNS) || failed=1; \
+	exit $$failed
 
 bench-model: $(DATA)/cell2cell setup ## the churn model beside LightGBM on Cell2Cell
 	$(BIN)/python -m tests.bench.cell2cell_model --data $(DATA)

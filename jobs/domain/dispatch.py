@@ -93,12 +93,13 @@ def candidates(moments: DataFrame, carried: DataFrame, plan: DispatchPlan) -> Da
     fresh = fresh.withColumnRenamed("cycle", "dispatch_cycle").drop("as_of", "shadow", "run_id")
     # What waits and fires again in the same occurrence is one alert, the one that waits.
     fresh = fresh.join(carried.select("alert_id"), "alert_id", "left_anti")
-    rows = fresh.unionByName(carried.select(*fresh.columns))
     # What fires anew says how things are now: what waits of the same moment is told no more.
     moment = ["moment_id", "subscription_id"]
-    newer = fresh.groupBy(*moment).agg(F.max("alert_id").alias("_newer"))
-    rows = rows.join(newer, moment, "left")
-    superseded = "carried_from IS NOT NULL AND _newer IS NOT NULL"
+    anew = fresh.join(carried.select(*moment), moment, "left_semi")
+    newer = anew.groupBy(*moment).agg(F.max("alert_id").alias("_newer"))
+    waits = carried.select(*fresh.columns).join(newer, moment, "left")
+    rows = fresh.withColumn("_newer", F.lit(None).cast("string")).unionByName(waits)
+    superseded = "_newer IS NOT NULL"
     texts = {
         "severity": {rule.id: literal(rule.file.severity) for rule in plan.served},
         "plan_id": {rule.id: literal(rule.file.plan) for rule in plan.served},
@@ -163,10 +164,17 @@ def waiting(alerts: DataFrame, state: DataFrame, present: DataFrame, plan: Dispa
     )
 
 
-def with_decisions(rows: DataFrame, decided: DataFrame) -> DataFrame:
-    """Puts what the chain decided on the deciding columns back on the whole rows."""
+def with_decisions(rows: DataFrame, decided: DataFrame, tasks: int) -> DataFrame:
+    """Puts what the chain decided on the deciding columns back on the whole rows.
+
+    Args:
+        rows: Candidates.
+        decided: The same, decided.
+        tasks: How many tasks join them, and leave a file each.
+    """
     added = [name for name in decided.columns if name not in DECIDING]
-    return rows.drop(*DECIDED).join(decided.select("alert_id", *DECIDED, *added), "alert_id")
+    slim = decided.select("alert_id", *DECIDED, *added).repartition(tasks, "alert_id")
+    return rows.drop(*DECIDED).repartition(tasks, "alert_id").join(slim, "alert_id")
 
 
 def alert_rows(

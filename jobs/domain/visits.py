@@ -7,7 +7,7 @@ from datetime import date
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.domain.dispatch import CONTROL, DISPATCHED, OVERFLOW, WHOM, DispatchPlan
+from jobs.domain.dispatch import CONTROL, DISPATCHED, OVERFLOW, DispatchPlan
 from jobs.domain.moments import hash_of
 from jobs.domain.priority import factors_sql, priority_sql
 from jobs.domain.privacy import pseudonym
@@ -77,25 +77,23 @@ def with_visits(rows: DataFrame, managers: DataFrame, plan: DispatchPlan) -> Dat
     keeps from a customer is ranked as the visit that it would have been part of, and never made.
 
     Args:
-        rows: Candidates with priority.
+        rows: Candidates with whom and priority.
         managers: manager_id, server and daily_visits; see serving.
         plan: The plan.
     """
     needs = f"(status IS NULL AND {plan.by_manager})"
-    whom = F.expr(WHOM)
     withheld = F.expr(f"status IS NULL AND {plan.among(r for r in plan.served if r.in_control)}")
     visiting = rows.withColumns(
         {
             "_needs": F.expr(needs),
-            "_whom": whom,
             "_date": F.lit(plan.dispatch_date.isoformat()),
-            "control": withheld & in_control(whom, plan.control_key, plan.settings.control.share),
+            "control": withheld & in_control(F.col("whom"), plan.control_key, plan.settings.control.share),
         }
     )
     order = (F.desc("priority"), F.col("alert_id"))
-    leading = Window.partitionBy("_whom", "_needs", "control").orderBy(*order)
+    leading = Window.partitionBy("whom", "_needs", "control").orderBy(*order)
     # What control withholds would have shared the visit that is owed, so the strongest of both leads it.
-    whole = Window.partitionBy("_whom", "_needs").orderBy(*order)
+    whole = Window.partitionBy("whom", "_needs").orderBy(*order)
     # A customer may hold numbers under several managers: the lead moment decides.
     lead_values = {
         name: F.when(F.col("control"), F.first(name).over(whole)).otherwise(F.first(name).over(leading))
@@ -103,8 +101,8 @@ def with_visits(rows: DataFrame, managers: DataFrame, plan: DispatchPlan) -> Dat
     }
     visits = visiting.select(
         "*",
-        F.when(F.col("_needs") & ~F.col("control"), hash_of("_whom", "_date"))
-        .when(F.col("_needs"), hash_of("_whom", "_date", "control"))
+        F.when(F.col("_needs") & ~F.col("control"), hash_of("whom", "_date"))
+        .when(F.col("_needs"), hash_of("whom", "_date", "control"))
         .alias("visit_id"),
         F.when(F.col("_needs"), F.row_number().over(leading) == 1).alias("visit_lead"),
         *(value.alias(f"_lead_{name}") for name, value in lead_values.items()),
@@ -126,7 +124,7 @@ def with_visits(rows: DataFrame, managers: DataFrame, plan: DispatchPlan) -> Dat
             "ELSE concat('team:', coalesce(_lead_city, 'unknown')) END"
         ).alias("resource"),
         F.expr(f"CASE WHEN _needs THEN coalesce(daily_visits, {team}) END").alias("capacity"),
-    ).drop("server", "daily_visits", "_whom", "_date", "_needs")
+    ).drop("server", "daily_visits", "_date", "_needs")
 
 
 def with_ranks(rows: DataFrame) -> DataFrame:

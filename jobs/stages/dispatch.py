@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.domain import dispatch as chain
-from jobs.domain import stops, visits
+from jobs.domain import chain, visits
+from jobs.domain import dispatch as domain
+from jobs.domain.known import Known
 from jobs.domain.reissue import WITHDRAWN, as_kept, places_taken, reissued
 from jobs.domain.tasks import contacts
 from jobs.domain.view import latest_state
 from jobs.expressions.sql import literal
-from jobs.kernel.cycle import CycleKind
+from jobs.kernel.cycle import Cycle, CycleKind
 from jobs.kernel.errors import CycleError, HeldError, Issue
 from jobs.stages.context import RunContext
 from jobs.stages.hold import held_issues, held_moments
-from jobs.stages.issue import issued_before
+from jobs.stages.issue import Issued, issued_before
 from jobs.stages.moments import in_cycles
 from jobs.stages.tasks import reports_known, write_tasks
 from jobs.stages.view import scored_view_of
 from jobs.storage.frames import frame_of
 from jobs.storage.ledger import LedgerRow
 from jobs.storage.warehouse import Partition, fit, settled
+
+# Whole alerts are wide: so many fit a task's memory, and make a file of some ten megabytes.
+ROWS_PER_TASK = 250_000
 
 
 def dispatch(context: RunContext, dispatch_date: date, reissue: bool = False) -> dict[str, int]:
@@ -47,68 +52,45 @@ def dispatch(context: RunContext, dispatch_date: date, reissue: bool = False) ->
     if not due:
         raise CycleError(Issue("CYCLE_BAD_DATE", f"no cycle is due on {dispatch_date}"))
     _check_identified(context, dispatch_date)
-    plan = chain.DispatchPlan(
+    plan = domain.DispatchPlan(
         dispatch_date, configuration.rules, configuration.dispatch, context.keys.control, due[0].as_of
     )
     moments = warehouse.read(context.table("moments")).where(in_cycles((c.kind, c.as_of) for c in due))
     earlier = warehouse.read_or_empty(context.table("alerts")).where(
         f"dispatch_date < {literal(dispatch_date)}"
     )
-    rows = settled(chain.candidates(moments, _waiting(context, earlier, dispatch_date, plan), plan))
+    rows = domain.candidates(moments, settled(_waiting(context, earlier, dispatch_date, plan)), plan)
     before = issued_before(context, dispatch_date) if reissue else None
     if before is not None:
         rows = settled(rows.join(before.kept.select("alert_id"), "alert_id", "left_anti"))
-    exempt = moments.where("category = 'exempt' AND NOT shadow").select("subscription_id", "moment_id")
-    # The chain decides on few columns; each of its later stages looks at them several times.
     held = held_moments(context, moments, due)
-    live = stops.stop_over(rows.select(*chain.DECIDING))
-    live = stops.stop_held(live, {one.moment: str(one) for one in held}, plan)
-    live = stops.stop_exempt(live, exempt, plan)
-    hours = _state_of(
-        context,
-        dispatch_date,
-        "quiet_hours",
-        "customer_id STRING, quiet_from STRING, quiet_to STRING",
+    known = _known(context, due[0], moments, earlier, before)
+    # The chain decides on few columns; each of its later stages looks at them several times.
+    visited = settled(
+        chain.stopped(rows.select(*domain.DECIDING), known, plan, {one.moment: str(one) for one in held})
     )
-    live = stops.choose_channel(live, _refusals(context, dispatch_date), hours, plan)
-    # What is reported of the day itself decides nothing on it: made again, it comes out the same.
-    told = reports_known(context, due[0])
-    # Who was phoned before a withdrawal arrived was phoned.
-    phoned = earlier.where(f"status = '{WITHDRAWN}'").join(contacts(told), "alert_id", "left_semi")
-    served = earlier.where(chain.SERVED).unionByName(phoned.select(earlier.columns))
-    if before is not None:
-        served = served.unionByName(as_kept(before.kept))
-    live = stops.stop_quiet(live, told, served, plan)
-    arrived = stops.that_arrived(served, told)
-    live = settled(stops.stop_cooling(live, arrived, plan))
-    used = settled(stops.contacts_made(arrived, plan))
-    weighed = visits.with_priority(live, plan)
-    # What the past keeps from being served mutes nobody; what is muted takes no place under a cap.
-    open_ = stops.stop_inhibited(stops.stop_capped(weighed, used, plan, by_past_alone=True), plan)
-    visited = visits.with_visits(
-        stops.stop_capped(open_, used, plan), _managers(context, dispatch_date), plan
-    )
-    taken = None if before is None else places_taken(before.kept)
-    decided = visits.with_capacity(visits.with_ranks(settled(visited)), taken)
+    count = visited.count()
+    tasks = max(1, math.ceil(count / ROWS_PER_TASK))
+    decided = chain.served(visited, None if before is None else places_taken(before.kept))
     table = context.table("alerts")
     stamp = {
         "revision": F.lit(1 if before is None else before.revision + 1),
         "generated_at": F.lit(context.clock().isoformat()).cast("timestamp"),
         "run_id": F.lit(context.run_id),
     }
-    alerts = chain.alert_rows(chain.with_decisions(rows, decided), plan, table.version, stamp)
+    alerts = domain.alert_rows(domain.with_decisions(rows, decided, tasks), plan, table.version, stamp)
     if before is not None:
         alerts = reissued(fit(alerts, table), before.kept, before.others, stamp)
     partition: Partition = {
         "dispatch_cycle": [str(kind) for kind in CycleKind],
         "dispatch_date": [dispatch_date],
     }
-    written = warehouse.replace(alerts, table, partition)
+    written = warehouse.replace(alerts, table, partition, arranged=before is None and count > 0)
     write_tasks(context, dispatch_date)
     counts = _by_status(context, dispatch_date)
     context.progress(f"dispatch of {dispatch_date}: " + ", ".join(f"{n:,} {s}" for s, n in counts.items()))
     result = "complete" if written.changed else "unchanged"
-    suppressed = written.rows - counts.get(chain.DISPATCHED, 0)
+    suppressed = written.rows - counts.get(domain.DISPATCHED, 0)
     for stage in ("dispatch", "date"):
         # The row of the stage 'date' is written last: it makes the date visible to readers.
         context.log(
@@ -146,7 +128,7 @@ def _check_identified(context: RunContext, dispatch_date: date) -> None:
 
 
 def _waiting(
-    context: RunContext, earlier: DataFrame, dispatch_date: date, plan: chain.DispatchPlan
+    context: RunContext, earlier: DataFrame, dispatch_date: date, plan: domain.DispatchPlan
 ) -> DataFrame:
     """Alerts of the newest date before this one that still wait."""
     last = earlier.agg(F.max("dispatch_date")).collect()[0][0]
@@ -157,41 +139,59 @@ def _waiting(
     for cycle, as_of in newest:
         until.setdefault(CycleKind(cycle), as_of)
     present = scored_view_of(context, context.configuration.calendar.due(dispatch_date)[0])
-    return chain.waiting(alerts, state.where(in_cycles(until.items())), present, plan)
+    return domain.waiting(alerts, state.where(in_cycles(until.items())), present, plan)
 
 
-def _managers(context: RunContext, dispatch_date: date) -> DataFrame:
+def _known(
+    context: RunContext, daily: Cycle, moments: DataFrame, earlier: DataFrame, before: Issued | None
+) -> Known:
+    """What the candidates of a date are weighed against."""
+    # What is reported of the day itself decides nothing on it: made again, it comes out the same.
+    told = reports_known(context, daily)
+    # Who was phoned before a withdrawal arrived was phoned.
+    phoned = earlier.where(f"status = '{WITHDRAWN}'").join(contacts(told), "alert_id", "left_semi")
+    served = earlier.where(domain.SERVED).unionByName(phoned.select(earlier.columns))
+    if before is not None:
+        served = served.unionByName(as_kept(before.kept))
+    return Known(
+        exempt=moments.where("category = 'exempt' AND NOT shadow").select("subscription_id", "moment_id"),
+        consents=_state_of(
+            context, daily, "consents", "customer_id STRING, channel STRING, purpose STRING, status STRING"
+        ),
+        quiet_hours=_state_of(
+            context, daily, "quiet_hours", "customer_id STRING, quiet_from STRING, quiet_to STRING"
+        ),
+        served=served,
+        reports=told,
+        managers=_managers(context, daily),
+    )
+
+
+def _managers(context: RunContext, daily: Cycle) -> DataFrame:
     """Who serves the customers of each manager on the date; see visits.serving."""
-    managers = _state_of(context, dispatch_date, "managers", "manager_id STRING, daily_visits BIGINT")
+    managers = _state_of(context, daily, "managers", "manager_id STRING, daily_visits BIGINT")
     absences = _state_of(
         context,
-        dispatch_date,
+        daily,
         "manager_leave",
         "manager_id STRING, from_date DATE, to_date DATE, status STRING, daily_visits BIGINT, "
         "stand_in_manager_id STRING",
     )
-    return visits.serving(managers, absences, dispatch_date)
+    return visits.serving(managers, absences, daily.dispatch_date)
 
 
-def _refusals(context: RunContext, dispatch_date: date) -> DataFrame:
-    """By which channels and for what customers do not want to be contacted; see stops.refusals."""
-    columns = "customer_id STRING, channel STRING, purpose STRING, status STRING"
-    return stops.refusals(_state_of(context, dispatch_date, "consents", columns))
-
-
-def _state_of(context: RunContext, dispatch_date: date, name: str, columns: str) -> DataFrame:
-    """The newest rows of a state contract that the date's daily cycle knows; none where it is not delivered.
+def _state_of(context: RunContext, daily: Cycle, name: str, columns: str) -> DataFrame:
+    """The newest rows of a state contract that a date's daily cycle knows; none where it is not delivered.
 
     Args:
         context: The run.
-        dispatch_date: The date.
+        daily: The cycle.
         name: The contract.
         columns: Its columns that are wanted, with their types.
     """
     contract = context.source.contracts.get(name)
     if contract is None:
         return frame_of(context.spark, [], columns)
-    daily = context.configuration.calendar.due(dispatch_date)[0]
     rows = context.warehouse.read(contract.clean_table())
     wanted = [column.split()[0] for column in columns.split(", ")]
     latest = latest_state(rows, contract, daily, [one for one in wanted if one not in contract.key])

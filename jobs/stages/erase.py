@@ -1,7 +1,8 @@
 """Erases a person: every row of a customer in all tables, their history, and the way back.
 
-The keyed hashes of the ids are kept, as tombstones that ingest honours, and first; the tables that tell a
-customer's subscriptions and accounts come last. So an erasure that is killed can be run again.
+The keyed hashes of the ids are kept first, as tombstones that ingest honours, with the names of the files
+that hold the person; the tables that tell a customer's subscriptions and accounts come last. So an erasure
+that is killed can be run again.
 """
 
 from __future__ import annotations
@@ -59,10 +60,10 @@ def erase(context: RunContext, customer_id: str) -> Erased:
     started = context.clock()
     ids = _ids_of(context, customer_id)
     texts = sorted({one for mine in ids.values() for one in mine} | set(_numbers_of(context, ids)))
-    _bury(context, ids)
     tables = _tables(context)
     found = {table.name: _of_person(context, table, ids, texts) for table in tables}
-    files = _files_with(context, found)
+    files = sorted(_files_with(context, found) | _files_told(context, customer_id))
+    _bury(context, ids, files)
     rows: dict[str, int] = {}
     for table in tables:
         context.progress(f"  {table.name}")
@@ -105,9 +106,18 @@ def _ids_of(context: RunContext, customer_id: str) -> dict[str, list[str]]:
 
 
 def _is_buried(context: RunContext, customer_id: str) -> bool:
+    return not _stones_of(context, customer_id).isEmpty()
+
+
+def _files_told(context: RunContext, customer_id: str) -> set[str]:
+    """Names of files that held a customer when an earlier erasure began."""
+    return {file for row in _stones_of(context, customer_id).collect() for file in row["files"] or ()}
+
+
+def _stones_of(context: RunContext, customer_id: str) -> DataFrame:
     stones = context.warehouse.read_or_empty(context.table(TABLE))
     mine = tombstone(F.lit("customer_id"), F.lit(customer_id), context.keys.pseudonym)
-    return not stones.where(F.col("tombstone") == mine).isEmpty()
+    return stones.where(F.col("tombstone") == mine)
 
 
 def _numbers_of(context: RunContext, ids: Ids) -> list[str]:
@@ -116,7 +126,7 @@ def _numbers_of(context: RunContext, ids: Ids) -> list[str]:
     return [row["clear"] for row in mine.collect()]
 
 
-def _bury(context: RunContext, ids: Ids) -> None:
+def _bury(context: RunContext, ids: Ids, files: Sequence[str]) -> None:
     """Keeps the tombstones of ids that have none yet."""
     table = context.table(TABLE)
     pairs = [(field, one) for field, mine in ids.items() for one in mine]
@@ -124,8 +134,13 @@ def _bury(context: RunContext, ids: Ids) -> None:
     key = context.keys.pseudonym
     stones = rows.select("field", tombstone(F.col("field"), F.col("id"), key).alias("tombstone"))
     old = context.warehouse.read_or_empty(table).select("tombstone")
-    erased_at, run = F.lit(context.clock()).alias("erased_at"), F.lit(context.run_id).alias("run_id")
-    context.warehouse.append(stones.join(old, "tombstone", "left_anti").select("*", erased_at, run), table)
+    new = stones.join(old, "tombstone", "left_anti").select(
+        "*",
+        F.array(*map(F.lit, files)).alias("files"),
+        F.lit(context.clock()).alias("erased_at"),
+        F.lit(context.run_id).alias("run_id"),
+    )
+    context.warehouse.append(new, table)
 
 
 def _tables(context: RunContext) -> list[Table]:
@@ -188,7 +203,7 @@ def _among(column: str, ids: Sequence[str]) -> str:
     return f"{column} IN ({', '.join(map(literal, ids))})" if ids else "FALSE"
 
 
-def _files_with(context: RunContext, found: Mapping[str, DataFrame]) -> list[str]:
+def _files_with(context: RunContext, found: Mapping[str, DataFrame]) -> set[str]:
     """Names of delivered files with rows of a person, and of those that they replaced."""
     deliveries: set[str] = set()
     for name, rows in found.items():
@@ -196,7 +211,7 @@ def _files_with(context: RunContext, found: Mapping[str, DataFrame]) -> list[str
             deliveries |= {row[0] for row in rows.select("delivery_id").distinct().collect()}
     known = known_deliveries(context)
     slots = {_slot(row) for row in known if row["delivery_id"] in deliveries}
-    return sorted({row["file"] for row in known if _slot(row) in slots})
+    return {row["file"] for row in known if _slot(row) in slots}
 
 
 def _slot(row: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -196,27 +196,35 @@ class Warehouse:
             builder = builder.partitionedBy(*table.partition_by)
         builder.execute()
 
-    def replace(self, rows: DataFrame, table: Table, partition: Partition) -> Written:
+    def replace(self, rows: DataFrame, table: Table, partition: Partition, arranged: bool = False) -> Written:
         """Puts rows in the place of whole partitions, in one commit, or in none when nothing differs.
 
         Args:
             rows: The new rows, with all columns of the table in any order.
             table: The table; created when missing.
             partition: Values of partition columns that are replaced, whether or not rows has any.
+            arranged: There are rows, and they already lie as they should be written: few tasks a partition
+                value. Where there is nothing to compare them with, they are written as they are made.
 
         Raises:
             StorageError: When the table does not fit its schema.
         """
-        fitted = settled(fit(rows, table))
-        if self.may_hold(table, partition):
+        fitted = fit(rows, table)
+        held = self.may_hold(table, partition)
+        if arranged and not held:
+            self._put(_sorted(fitted, table), table, partition)
+            return Written(self.read(table).where(predicate(partition)).count(), changed=True)
+        fitted = settled(fitted)
+        if held:
             self.ensure(table)
             count, mark = row_fingerprint(fitted, table)
             if (count, mark) == row_fingerprint(self.read(table).where(predicate(partition)), table):
                 return Written(count, changed=False)
         count = fitted.count()
-        if count == 0 and self.exists(table) and not self.may_hold(table, partition):
+        if count == 0 and self.exists(table) and not held:
             return Written(0, changed=False)
-        self._put(_laid_out(fitted, table, partition, count), table, partition)
+        laid_out = _sorted(fitted, table) if arranged else _laid_out(fitted, table, partition, count)
+        self._put(laid_out, table, partition)
         return Written(count, changed=True)
 
     def replace_changed(
@@ -230,12 +238,8 @@ class Warehouse:
             partition: Values of partition columns that are replaced.
             arranged: The rows already lie as they should be written: few tasks a partition value.
         """
-        laid_out = fit(rows, table)
-        if arranged:
-            if table.sort_by:
-                laid_out = laid_out.sortWithinPartitions(*table.partition_by, *table.sort_by)
-        else:
-            laid_out = _laid_out(laid_out, table, partition, None)
+        fitted = fit(rows, table)
+        laid_out = _sorted(fitted, table) if arranged else _laid_out(fitted, table, partition, None)
         self._put(laid_out, table, partition)
 
     def _put(self, rows: DataFrame, table: Table, partition: Partition) -> None:
@@ -370,6 +374,11 @@ def _hashable(rows: DataFrame, name: str) -> SparkColumn:
         column = F.array_sort(F.map_entries(column))
     # xxhash64 skips nulls: without the flag (null, 1) and (1, null) would be alike.
     return F.struct(column.isNull(), column)
+
+
+def _sorted(rows: DataFrame, table: Table) -> DataFrame:
+    """Rows sorted inside their tasks, as files hold them."""
+    return rows.sortWithinPartitions(*table.partition_by, *table.sort_by) if table.sort_by else rows
 
 
 def _laid_out(rows: DataFrame, table: Table, partition: Partition, count: int | None) -> DataFrame:

@@ -1,12 +1,13 @@
 """Ingest of usage rows beside Spark's own typed CSV reader writing the same file to Delta.
 
-Both run in one session, after a small round of each that compiles their code. What ingest does more: the hash
-of the file, a line number and all reasons for each row, quarantine, raw rows and clean rows, duplicates, tiles.
+The plain job writes the columns of the clean table. What ingest does more: the hash of the file, a line number
+and all reasons for each row, quarantine, raw rows beside clean ones, duplicates, and tiles.
 """
 
 from __future__ import annotations
 
 import random
+import shutil
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -49,16 +50,30 @@ def plain(context: RunContext, path: Path, table: Path) -> None:
     """What a job without any of our promises does."""
     schema = "subscription_id STRING, used_on DATE, mb BIGINT, roaming_mb BIGINT"
     rows = context.spark.read.schema(schema).option("header", True).csv(str(path))
-    days = rows.withColumn("row_day", F.col("used_on")).repartition("row_day")
+    known = rows.where("used_on IS NOT NULL").select(
+        "*",
+        F.col("used_on").alias("row_date"),
+        F.date_add("used_on", 1).alias("available_at"),
+        F.lit("of one file").alias("delivery_id"),
+        F.col("used_on").alias("row_day"),
+    )
+    days = known.repartition("row_day").sortWithinPartitions("row_day", "subscription_id")
     days.write.format("delta").partitionBy("row_day").mode("overwrite").save(str(table))
 
 
 def prepare(configuration: Configuration, folder: Path, rows: int) -> Pair:
     """The files, and what is timed on them."""
     path = write_extracts(folder / "extracts", rows)
-    context = open_run(configuration, str(folder / "warehouse"), str(path.parent))
-    return Pair(lambda: plain(context, path, folder / "plain"), lambda: ingest(context))
+    warehouse, beside = folder / "warehouse", folder / "plain"
+    context: list[RunContext] = []
+
+    def fresh() -> None:
+        for one in (warehouse, beside):
+            shutil.rmtree(one, ignore_errors=True)
+        context[:] = [open_run(configuration, str(warehouse), str(path.parent))]
+
+    return Pair(fresh, lambda: plain(context[0], path, beside), lambda: ingest(context[0]))
 
 
 if __name__ == "__main__":
-    run_beside(__doc__, SOURCE, "{rows} rows: plain CSV to Delta {plain}, ingest {ours}", prepare)
+    run_beside(__doc__, SOURCE, 10_000_000, 3, prepare)

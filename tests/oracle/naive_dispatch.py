@@ -137,7 +137,7 @@ class Dispatcher:
             and one["status"] != "granted"
         }
         plan = self.plans[self._rule(row).file.plan or ""]
-        quiet = next((one for one in hours if one["customer_id"] == row["customer_id"]), None)
+        quiet = next((_filled(one) for one in hours if one["customer_id"] == row["customer_id"]), None)
         wanted = [one for one in (plan.channel, *plan.otherwise) if not refused & {one, "any"}]
         timely = [one for one in wanted if self._windows(one, quiet)]
         limit = self.settings.spend_at_most.get(row["value_tier"])
@@ -155,7 +155,7 @@ class Dispatcher:
         """The minutes of a day that are left, put together."""
         usual = self.settings.channels[channel]
         minutes = list(range(_minute(usual.contact_from), _minute(usual.contact_to)))
-        if quiet is not None and quiet["quiet_from"] is not None and quiet["quiet_to"] is not None:
+        if quiet is not None:
             start, end = _minute(quiet["quiet_from"]), _minute(quiet["quiet_to"])
             lasts = (end - start) % 1440 or 1440
             no = {(start + number) % 1440 for number in range(lasts)}
@@ -352,6 +352,12 @@ class Dispatcher:
 def _whom(row: Row) -> str:
     whom: str = row["customer_id"] or row["subscription_id"]
     return whom
+
+
+def _filled(hours: Row) -> Row | None:
+    """Do-not-disturb hours with both ends; none without any."""
+    start, end = hours["quiet_from"], hours["quiet_to"]
+    return (start or end) and {"quiet_from": start or "00:00", "quiet_to": end or "24:00"}
 
 
 def _minute(clock: str) -> int:

@@ -74,6 +74,16 @@ def _status(old: str, new: str, reason: str | None = None) -> Change:
     return change
 
 
+def _any_time(alerts: pl.DataFrame) -> pl.DataFrame:
+    """Whoever is reached at some hours only is reached from morning to night."""
+    day = [{"from_time": "00:00", "to_time": "23:59"}]
+    rows = alerts.to_dicts()
+    for row in rows:
+        if row["dispatch_date"] == LAST and row["status"] == "dispatched":
+            row["allowed_contact_windows"] = day
+    return pl.DataFrame(rows, schema=alerts.schema)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -81,6 +91,8 @@ def _status(old: str, new: str, reason: str | None = None) -> Change:
         (_status("suppressed", "dispatched", "exempt"), "who is exempt"),
         (_status("suppressed", "dispatched", "feedback"), "refused lately|the plain reading"),
         (_status("suppressed", "dispatched", "cap"), "against call|the plain reading"),
+        (_status("suppressed", "dispatched", "consent"), "uses what the customer refused"),
+        (_any_time, "not to be disturbed"),
         (_status("control", "dispatched"), "is dispatched"),
         (_status("dispatched", "control"), "is control"),
         (_status("dispatched", "overflow"), "the plain reading"),

@@ -9,7 +9,8 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from jobs.domain.dispatch import DispatchPlan, candidates, waiting
+from jobs.domain.dispatch import WHOM, DispatchPlan, candidates, waiting
+from jobs.domain.known import served_before
 from jobs.domain.stops import stop_cooling, stop_exempt, stop_inhibited, stop_over
 from jobs.domain.visits import with_capacity, with_ranks, with_visits
 from jobs.expressions.parse import parse
@@ -193,10 +194,10 @@ def test_exempt_moments_stop_all_but_the_rules_that_say_otherwise(
         ("free", "bill_surge", "S9"),
     )
     exempt = spark.createDataFrame(
-        [("S1", "do_not_disturb"), ("S2", "suspended"), ("S2", "do_not_disturb"), ("S3", "suspended")],
-        "subscription_id STRING, moment_id STRING",
+        [("S1", ["do_not_disturb"]), ("S2", ["suspended", "do_not_disturb"]), ("S3", ["suspended"])],
+        "subscription_id STRING, exempt ARRAY<STRING>",
     )
-    assert _stopped(stop_exempt(rows, exempt, plan)) == {
+    assert _stopped(stop_exempt(rows.join(exempt, "subscription_id", "left"), plan)) == {
         "quiet": ("exempt", "do_not_disturb"),
         "twice": ("exempt", "do_not_disturb"),
         "complained but quiet": ("exempt", "do_not_disturb"),
@@ -225,7 +226,8 @@ def test_a_dispatched_moment_cools_down_for_the_days_of_its_rule(
     dispatched = spark.createDataFrame(
         earlier, "alert_id STRING, moment_id STRING, subscription_id STRING, dispatch_date DATE"
     )
-    assert _stopped(stop_cooling(rows, dispatched, plan)) == {
+    cooling = rows.join(served_before(dispatched), "subscription_id", "left")
+    assert _stopped(stop_cooling(cooling, plan)) == {
         "too soon": ("cooldown", "old1"),
         "the same again": ("cooldown", "the same again"),
     }
@@ -245,6 +247,7 @@ def test_a_stronger_moment_mutes_weaker_ones_unless_it_is_stopped_itself(
     )
     rows = rows.withColumn("status", F.expr("CASE WHEN alert_id = 'stopped' THEN 'suppressed' END"))
     rows = rows.withColumn("status_reason", F.expr("CASE WHEN alert_id = 'stopped' THEN 'exempt' END"))
+    rows = rows.withColumn("whom", F.col("subscription_id"))
     assert _stopped(stop_inhibited(rows, plan)) == {
         "weak": ("inhibited", "spend_and_call_drop"),
         "stopped": ("exempt", None),
@@ -274,6 +277,7 @@ def visits(spark: SparkSession, plan: DispatchPlan) -> DataFrame:
     candidates = frame.select(
         "*",
         F.lit("complaint").alias("moment_id"),
+        F.expr(WHOM).alias("whom"),
         empty.alias("status_reason"),
         empty.alias("suppressed_by"),
     )

@@ -12,20 +12,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.config.dispatch import Cap, ControlGroup, DispatchSettings, QuietAfter
-from jobs.domain.dispatch import DECIDING, DispatchPlan
-from jobs.domain.stops import (
-    choose_channel,
-    contacts_made,
-    refusals,
-    stop_capped,
-    stop_cooling,
-    stop_exempt,
-    stop_inhibited,
-    stop_over,
-    stop_quiet,
-    that_arrived,
-)
-from jobs.domain.visits import serving, with_capacity, with_priority, with_ranks, with_visits
+from jobs.domain.chain import served, stopped
+from jobs.domain.dispatch import DECIDING, WHOM, DispatchPlan
+from jobs.domain.known import Known
+from jobs.domain.stops import choose_channel
+from jobs.domain.visits import serving, with_priority, with_visits
 from jobs.stages.context import Configuration
 from jobs.storage.warehouse import settled
 from tests.oracle import naive_dispatch
@@ -217,26 +208,22 @@ def decided(
     hours: list[Row],
     reports: list[Row],
 ) -> DataFrame:
-    """The chain as the stage of dispatch puts it together."""
+    """The chain as the stage of dispatch calls it."""
     assert set(rows[0]) == set(DECIDING)
     frame = spark.createDataFrame(rows, _CANDIDATES)
-    served = spark.createDataFrame(past, _HISTORY)
-    exempting = spark.createDataFrame(exempt, "subscription_id STRING, moment_id STRING")
-    known = serving(
-        spark.createDataFrame(list(managers.items()), "manager_id STRING, daily_visits BIGINT"),
-        spark.createDataFrame(absences, _ABSENCES),
-        DAY,
+    known = Known(
+        exempt=spark.createDataFrame(exempt, "subscription_id STRING, moment_id STRING"),
+        consents=spark.createDataFrame(consents, _CONSENTS),
+        quiet_hours=spark.createDataFrame(hours, _HOURS),
+        served=spark.createDataFrame(past, _HISTORY),
+        reports=spark.createDataFrame(reports, _REPORTS),
+        managers=serving(
+            spark.createDataFrame(list(managers.items()), "manager_id STRING, daily_visits BIGINT"),
+            spark.createDataFrame(absences, _ABSENCES),
+            DAY,
+        ),
     )
-    asked = spark.createDataFrame(consents, _CONSENTS)
-    quiet = spark.createDataFrame(hours, _HOURS)
-    live = choose_channel(stop_exempt(stop_over(frame), exempting, plan), refusals(asked), quiet, plan)
-    live = stop_quiet(live, spark.createDataFrame(reports, _REPORTS), served, plan)
-    arrived = that_arrived(served, spark.createDataFrame(reports, _REPORTS))
-    live = settled(stop_cooling(live, arrived, plan))
-    used = contacts_made(arrived, plan)
-    capped = stop_capped(with_priority(live, plan), used, plan, by_past_alone=True)
-    visited = with_visits(stop_capped(stop_inhibited(capped, plan), used, plan), known, plan)
-    return with_capacity(with_ranks(settled(visited)))
+    return served(settled(stopped(frame, known, plan)))
 
 
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -322,16 +309,15 @@ def test_owed_service_goes_by_a_channel_that_was_not_refused(spark: SparkSession
     rows = [{**dict.fromkeys(DECIDING), "alert_id": who, "moment_id": owed.id, "subscription_id": who,
              "customer_id": who, "channel": "call", "dispatch_date": DAY}
             for who in ("quiet all day", "phone refused", "all refused")]  # fmt: skip
-    refused = [
-        ("quiet all day", ["call:service"]),
-        ("phone refused", ["call:service"]),
-        ("all refused", ["any:service"]),
+    known = [
+        ("quiet all day", ["call:service"], "07:00", "22:00"),
+        ("phone refused", ["call:service"], None, None),
+        ("all refused", ["any:service"], None, None),
     ]
+    schema = "alert_id STRING, refused ARRAY<STRING>, quiet_from STRING, quiet_to STRING"
+    beside = spark.createDataFrame(known, schema)
     found = choose_channel(
-        spark.createDataFrame(rows, _CANDIDATES),
-        spark.createDataFrame(refused, "customer_id STRING, refused ARRAY<STRING>"),
-        spark.createDataFrame([("quiet all day", "07:00", "22:00")], _HOURS),
-        replace(plan, rules=rules),
+        spark.createDataFrame(rows, _CANDIDATES).join(beside, "alert_id"), replace(plan, rules=rules)
     )
     assert {row["alert_id"]: (row["channel"], row["status"]) for row in found.collect()} == {
         "quiet all day": ("sms", None), "phone refused": ("sms", None), "all refused": ("call", None),
@@ -373,7 +359,8 @@ def test_the_control_group_has_its_share_and_stays_the_same(spark: SparkSession,
 
     def group(settings: DispatchSettings, key: bytes) -> set[str]:
         changed = replace(plan, settings=settings, control_key=key)
-        frame = with_priority(spark.createDataFrame(rows, _CANDIDATES), changed)
+        frame = spark.createDataFrame(rows, _CANDIDATES).withColumn("whom", F.expr(WHOM))
+        frame = with_priority(frame, changed)
         none = spark.createDataFrame([], "manager_id STRING, server STRING, daily_visits BIGINT")
         return {
             r[0] for r in with_visits(frame, none, changed).where("control").select("customer_id").collect()
