@@ -21,10 +21,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import MapType
 
-from jobs.contracts.columns import Table
+from jobs.contracts.columns import Column, Table
 from jobs.expressions.sql import literal, quote
 from jobs.kernel.errors import Issue, StorageError
-from jobs.storage.frames import frame_of, struct_type
+from jobs.storage.frames import data_type, frame_of, struct_type
 from jobs.storage.paths import file_system
 
 ROWS_PER_FILE = 1_000_000
@@ -338,8 +338,19 @@ def settled(rows: DataFrame) -> DataFrame:
 
 
 def fit(rows: DataFrame, table: Table) -> DataFrame:
-    """Selects a table's columns in order, each cast to its type."""
-    return rows.select(*(F.col(quote(c.name)).cast(c.type).alias(c.name) for c in table.columns))
+    """Selects a table's columns in order, each cast to its type.
+
+    What has its type already stays the column that it is: behind a new name of it, Delta does not see that
+    rows are sorted, and sorts them by their partitions once more.
+    """
+    have = {field.name: field.dataType for field in rows.schema}
+
+    def fitted(column: Column) -> SparkColumn:
+        found = F.col(quote(column.name))
+        fits = have[column.name] == data_type(column.type)
+        return found if fits else found.cast(column.type).alias(column.name)
+
+    return rows.select(*map(fitted, table.columns))
 
 
 def predicate(partition: Partition) -> str:
