@@ -130,6 +130,22 @@ class ExtractContract(StrictModel):
         return (*self.key, self.date_field) if self.grain == "state" else self.key
 
     @property
+    def dated_key(self) -> tuple[str, ...]:
+        """The row key as rows lie: what names a tile first, and row_date for a field that says the same."""
+        field = self.fields.get(self.date_field)
+        same = self.date_field if self.grain != "state" and field and field.type == "date" else None
+        names = ["row_date" if name == same else name for name in self.row_key]
+        return (
+            *(name for name in TILE_KEY if name in names),
+            *(name for name in names if name not in TILE_KEY),
+        )
+
+    @property
+    def fills_tiles_alone(self) -> bool:
+        """Whether a row is the only one of its subscription and date."""
+        return self.dated_key == TILE_KEY[:2]
+
+    @property
     def fingerprint(self) -> str:
         """Changes when anything does that decides how its rows are read."""
         needed = {name: one.to for name, one in self.references.items() if one.breach == "quarantine"}
@@ -189,7 +205,7 @@ class ExtractContract(StrictModel):
             name=f"clean_{self.contract}",
             columns=(*self.kept_columns, *extra, day),
             partition_by=("row_day",),
-            sort_by=(*first, *(name for name in self.key if name not in first)),
+            sort_by=(*first, *(name for name in self.dated_key if name not in first)),
             key=self.row_key,
         )
 

@@ -68,15 +68,23 @@ def tile_table(contract: ExtractContract, view: CustomerView) -> Table:
 def build_tiles(clean: DataFrame, contract: ExtractContract, view: CustomerView) -> DataFrame:
     """Aggregates clean rows into tiles; row_day, the partition, comes first, as the rows lie."""
     measures = view.measures_of(contract.contract)
+    if contract.fills_tiles_alone:
+        # Nothing to aggregate: every row becomes a tile where it lies.
+        columns = [column for name, one in measures.items() for column in _of_one_row(name, one, contract)]
+        return clean.select("row_day", *TILE_KEY, *columns)
     aggregates = [column for name, one in measures.items() for column in _aggregates(name, one, contract)]
     return clean.groupBy("row_day", *TILE_KEY).agg(*aggregates)
 
 
-def _aggregates(name: str, measure: Measure, contract: ExtractContract) -> list[Column]:
+def _value_sql(measure: Measure) -> str:
+    """SQL of what a measure takes from a row; null where the row does not count."""
     value = to_sql(parse(measure.of)) if measure.of is not None else literal(1)
-    if measure.where is not None:
-        value = f"CASE WHEN {to_sql(parse(measure.where))} THEN {value} END"
-    kind = value_type(measure, contract)
+    return value if measure.where is None else f"CASE WHEN {to_sql(parse(measure.where))} THEN {value} END"
+
+
+def _aggregates(name: str, measure: Measure, contract: ExtractContract) -> list[Column]:
+    """What the rows of a tile come to."""
+    value, kind = _value_sql(measure), value_type(measure, contract)
     match measure.aggregate:
         case "sum":
             return [F.expr(f"cast(sum({value}) AS {kind})").alias(name)]
@@ -94,6 +102,22 @@ def _aggregates(name: str, measure: Measure, contract: ExtractContract) -> list[
             order = ", ".join(f"`{key}`" for key in contract.row_key)
             struct = f"CASE WHEN ({value}) IS NOT NULL THEN struct({order}, {value} AS value) END"
             return [F.expr(f"max({struct}).value").alias(name)]
+
+
+def _of_one_row(name: str, measure: Measure, contract: ExtractContract) -> list[Column]:
+    """What _aggregates come to in a tile of one row."""
+    value, kind = _value_sql(measure), value_type(measure, contract)
+    counted = f"cast(if(({value}) IS NULL, 0, 1) AS BIGINT)"
+    match measure.aggregate:
+        case "count":
+            return [F.expr(counted).alias(name)]
+        case "mean":
+            total = F.expr(f"cast({value} AS DECIMAL(28,8))").alias(f"{name}__sum")
+            return [total, F.expr(counted).alias(f"{name}__count")]
+        case "distinct":
+            return [F.expr(f"array_compact(array(cast({value} AS STRING)))").alias(name)]
+        case _:
+            return [F.expr(f"cast({value} AS {kind})").alias(name)]
 
 
 def merge_sql(name: str, measure: Measure, contract: ExtractContract, inside: str) -> str:

@@ -73,7 +73,7 @@ def run_beside(
     plain, ours = (_spread([one[place] for one in times]) for place in (0, 1))
     print(
         f"{(doc or '').splitlines()[0]}\n{given.rows:,} rows, {given.runs} runs: plain {plain} s, ours {ours} s"
-        f" ({pair.told()}), ratio {_spread(ratios)}, at most {bar:.1f}"
+        f"{f' ({told})' if (told := pair.told()) else ''}, ratio {_spread(ratios)}, at most {bar:.1f}"
     )
     sys.exit(1 if ratio > bar else 0)
 
