@@ -14,6 +14,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.config.dispatch import DispatchSettings
+from jobs.domain.priority import factors_sql
 from jobs.expressions.sql import literal, quote, to_sql
 from jobs.rulelang.compile import named
 from jobs.rulelang.reserved import reserved_sql
@@ -78,13 +79,16 @@ class DispatchPlan:
         return f"(channel IN ({', '.join(map(literal, names))}))" if names else "FALSE"
 
 
-def candidates(moments: DataFrame, carried: DataFrame, plan: DispatchPlan) -> DataFrame:
+def candidates(
+    moments: DataFrame, carried: DataFrame, plan: DispatchPlan, few_carried: bool = False
+) -> DataFrame:
     """Everything that may be dispatched on the date: what fired now and what waited before.
 
     Args:
         moments: Rows of the table moments that are due on the date, exempt and shadow ones included.
         carried: Alerts of earlier dates that still wait; see waiting.
         plan: The plan.
+        few_carried: Those have room in every task, so that what fired need not move to meet them.
     """
     fresh = moments.where("category <> 'exempt' AND NOT shadow")
     last_days = {rule.id: _last_day(rule) for rule in plan.served}
@@ -92,10 +96,11 @@ def candidates(moments: DataFrame, carried: DataFrame, plan: DispatchPlan) -> Da
     fresh = fresh.select("*", until, F.lit(None).cast("date").alias("carried_from"))
     fresh = fresh.withColumnRenamed("cycle", "dispatch_cycle").drop("as_of", "shadow", "run_id")
     # What waits and fires again in the same occurrence is one alert, the one that waits.
-    fresh = fresh.join(carried.select("alert_id"), "alert_id", "left_anti")
+    brought = F.broadcast(carried) if few_carried else carried
+    fresh = fresh.join(brought.select("alert_id"), "alert_id", "left_anti")
     # What fires anew says how things are now: what waits of the same moment is told no more.
     moment = ["moment_id", "subscription_id"]
-    anew = fresh.join(carried.select(*moment), moment, "left_semi")
+    anew = fresh.join(brought.select(*moment), moment, "left_semi")
     newer = anew.groupBy(*moment).agg(F.max("alert_id").alias("_newer"))
     waits = carried.select(*fresh.columns).join(newer, moment, "left")
     rows = fresh.withColumn("_newer", F.lit(None).cast("string")).unionByName(waits)
@@ -173,7 +178,8 @@ def with_decisions(rows: DataFrame, decided: DataFrame, tasks: int) -> DataFrame
         tasks: How many tasks join them, and leave a file each.
     """
     added = [name for name in decided.columns if name not in DECIDING]
-    slim = decided.select("alert_id", *DECIDED, *added).repartition(tasks, "alert_id")
+    # Hashed, so that whole rows are not sorted for it.
+    slim = decided.select("alert_id", *DECIDED, *added).repartition(tasks, "alert_id").hint("shuffle_hash")
     return rows.drop(*DECIDED).repartition(tasks, "alert_id").join(slim, "alert_id")
 
 
@@ -200,5 +206,6 @@ def alert_rows(
         F.lit(None).cast("string").alias("previous_alert_id"),
         F.lit(None).cast("string").alias("rule_version"),
         F.col("resource").alias("served_by"),
+        F.expr(factors_sql(plan.settings.priority)).alias("priority_factors"),
         *(column.alias(name) for name, column in stamp.items()),
     )

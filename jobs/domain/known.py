@@ -51,7 +51,8 @@ def beside(rows: DataFrame, known: Known, plan: DispatchPlan) -> DataFrame:
     exempt = known.exempt.groupBy("subscription_id").agg(F.collect_set("moment_id").alias("exempt"))
     for one in (exempt, served_before(arrived)):
         rows = rows.join(one, "subscription_id", "left")
-    rows = rows.withColumn("whom", F.expr(WHOM))
+    # Where small tables are joined without a shuffle, each window would ask for one of its own.
+    rows = rows.withColumn("whom", F.expr(WHOM)).repartition("whom")
     for one in (
         refusals(known.consents).withColumnRenamed("customer_id", "whom"),
         hours(known.quiet_hours).withColumnRenamed("customer_id", "whom"),

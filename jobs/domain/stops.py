@@ -5,7 +5,9 @@ What they need to know of a candidate's subscription and customer stands beside 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
@@ -62,54 +64,103 @@ def choose_channel(rows: DataFrame, plan: DispatchPlan) -> DataFrame:
         rows: Candidates with what is known of them: refused, quiet_from and quiet_to.
         plan: The plan.
     """
-
-    def listed(rule: Rule) -> str:
-        names = plan.rules.plans[rule.file.plan or ""].channels
-        return f"array({', '.join(_option(name, plan.settings.channels[name]) for name in names)})"
-
     purpose = plan.by_rule({rule.id: literal(plan.purpose_of(rule)) for rule in plan.served})
-    options = plan.by_rule({rule.id: listed(rule) for rule in plan.served})
+    asked = rows.withColumn("_purpose", F.expr(purpose))
+    options = {}
+    for number, (name, channel) in enumerate(plan.settings.channels.items()):
+        options[name] = option = _Option(name, channel, f"_windows_{number}", f"_wanted_{number}")
+        unwanted = f"array(concat({literal(name + ':')}, _purpose), concat('any:', _purpose))"
+        refused = f"coalesce(arrays_overlap(refused, {unwanted}), FALSE)"
+        asked = asked.withColumns(
+            {option.windows: F.expr(option.windows_sql), option.wanted: F.expr(f"NOT {refused}")}
+        )
+    by_channels: dict[tuple[str, ...], list[Rule]] = defaultdict(list)
+    for rule in plan.served:
+        by_channels[plan.rules.plans[rule.file.plan or ""].channels].append(rule)
+
+    def by_plan(sql: Callable[[list[_Option]], str]) -> str:
+        """SQL that depends on which channels a candidate's plan has."""
+        branches = (
+            f"WHEN {plan.among(rules)} THEN {sql([options[name] for name in names])}"
+            for names, rules in by_channels.items()
+        )
+        return f"CASE {' '.join(branches)} END"
+
+    spend = plan.settings.spend_at_most
     owed = plan.among(rule for rule in plan.served if rule.file.service_owed)
-    limits = " ".join(f"WHEN {literal(k)} THEN {v!r}D" for k, v in plan.settings.spend_at_most.items())
-    limit = f"CASE value_tier {limits} END" if limits else "cast(NULL AS DOUBLE)"
-    unwanted = "array(concat(one.channel, ':', _purpose), concat('any:', _purpose))"
-    steps = {
-        "_purpose": purpose,
-        "_options": options,
-        "_wanted": f"filter(_options, one -> NOT coalesce(arrays_overlap(refused, {unwanted}), FALSE))",
-        "_timely": "filter(_wanted, one -> size(one.windows) > 0)",
-        "_worth": f"filter(_timely, one -> coalesce(one.cost <= {limit}, TRUE))",
-        "_chosen": "coalesce(get(_worth, 0), get(_timely, 0), get(_wanted, 0), _options[0])",
-        "channel": "_chosen.channel",
-        "allowed_contact_windows": "if(size(_chosen.windows) > 0, _chosen.windows, _chosen.usual)",
-    }
-    chosen = rows
-    for name, sql in steps.items():
-        chosen = chosen.withColumn(name, F.expr(sql))
+    chosen = asked.withColumn("channel", F.expr(by_plan(lambda those: _first(those, spend))))
+    windows = " ".join(f"WHEN {literal(name)} THEN {one.given}" for name, one in options.items())
+    chosen = chosen.withColumn("allowed_contact_windows", F.expr(f"CASE channel {windows} END"))
+    wanted = by_plan(lambda those: " OR ".join(one.wanted for one in those))
+    timely = by_plan(lambda those: " OR ".join(one.timely for one in those))
     chosen = chosen.withColumn("by", F.expr("concat('consent: ', _purpose)"))
-    chosen = _suppress(chosen, f"size(_wanted) = 0 AND NOT {owed}", "consent")
+    chosen = _suppress(chosen, f"NOT {owed} AND NOT {wanted}", "consent")
     chosen = chosen.withColumn("by", F.expr("concat('hours: ', quiet_from, '-', quiet_to)"))
-    chosen = _suppress(chosen, f"size(_timely) = 0 AND NOT {owed}", "hours")
+    chosen = _suppress(chosen, f"NOT {owed} AND NOT {timely}", "hours")
     return chosen.select(*rows.columns, "allowed_contact_windows")
 
 
-def _option(name: str, channel: Channel) -> str:
-    """SQL of a channel: what it costs, its usual hours, and what do-not-disturb hours leave of them."""
-    first, last = literal(channel.contact_from), literal(channel.contact_to)
+@dataclass(frozen=True)
+class _Option:
+    """A channel, and the columns in which stands when and whether it may be used.
 
-    def between(start: str, end: str) -> str:
-        return f"struct({start} AS from_time, {end} AS to_time)"
+    Attributes:
+        name: Of the channel.
+        channel: The channel.
+        windows: Column of its hours without those at which the customer is not to be disturbed.
+        wanted: Column that is true unless the customer has refused it.
+    """
 
-    before, after = f"least({last}, quiet_from)", f"greatest({first}, quiet_to)"
-    # Hours that end on the next day leave what lies between their end and their start.
-    left = (
-        f"CASE WHEN quiet_from IS NULL OR quiet_to IS NULL THEN array({between(first, last)}) "
-        f"WHEN quiet_from < quiet_to THEN array({between(first, before)}, {between(after, last)}) "
-        f"ELSE array({between(after, before)}) END"
-    )
-    windows, usual = f"filter({left}, one -> one.from_time < one.to_time)", f"array({between(first, last)})"
-    told = {"channel": literal(name), "cost": f"{channel.cost!r}D", "windows": windows, "usual": usual}
-    return f"struct({', '.join(f'{sql} AS {name}' for name, sql in told.items())})"
+    name: str
+    channel: Channel
+    windows: str
+    wanted: str
+
+    @property
+    def timely(self) -> str:
+        """SQL: it is wanted, and some of its hours are left."""
+        return f"({self.wanted} AND size({self.windows}) > 0)"
+
+    @property
+    def given(self) -> str:
+        """SQL of the hours at which it is used, its usual ones if none is left."""
+        return f"if(size({self.windows}) > 0, {self.windows}, {self._usual})"
+
+    @property
+    def _usual(self) -> str:
+        return f"array({_between(literal(self.channel.contact_from), literal(self.channel.contact_to))})"
+
+    @property
+    def windows_sql(self) -> str:
+        """SQL of the column windows."""
+        first, last = literal(self.channel.contact_from), literal(self.channel.contact_to)
+        before, after = f"least({last}, quiet_from)", f"greatest({first}, quiet_to)"
+        # Hours that end on the next day leave what lies between their end and their start.
+        two = f"array({_between(first, before)}, {_between(after, last)})"
+        left = f"CASE WHEN quiet_from < quiet_to THEN {two} ELSE array({_between(after, before)}) END"
+        some = f"filter({left}, one -> one.from_time < one.to_time)"
+        return f"CASE WHEN quiet_from IS NULL THEN {self._usual} ELSE {some} END"
+
+    def worth(self, spend_at_most: Mapping[str, float]) -> str:
+        """SQL: it is timely, and costs no more than the customer's value tier is worth."""
+        dear = [literal(tier) for tier, limit in spend_at_most.items() if self.channel.cost > limit]
+        return (
+            f"({self.timely} AND coalesce(value_tier NOT IN ({', '.join(dear)}), TRUE))"
+            if dear
+            else self.timely
+        )
+
+
+def _first(options: Sequence[_Option], spend_at_most: Mapping[str, float]) -> str:
+    """SQL of the name of the first option that will do."""
+    tests = [(one.worth(spend_at_most), one) for one in options]
+    tests += [(one.timely, one) for one in options] + [(one.wanted, one) for one in options]
+    branches = " ".join(f"WHEN {sql} THEN {literal(one.name)}" for sql, one in tests)
+    return f"CASE {branches} ELSE {literal(options[0].name)} END"
+
+
+def _between(start: str, end: str) -> str:
+    return f"struct({start} AS from_time, {end} AS to_time)"
 
 
 def stop_quiet(rows: DataFrame, plan: DispatchPlan) -> DataFrame:

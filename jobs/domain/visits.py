@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from jobs.domain.dispatch import CONTROL, DISPATCHED, OVERFLOW, DispatchPlan
 from jobs.domain.moments import hash_of
-from jobs.domain.priority import factors_sql, priority_sql
+from jobs.domain.priority import priority_sql
 from jobs.domain.privacy import pseudonym
 from jobs.expressions.sql import literal
 
@@ -17,9 +17,8 @@ RANK_BUCKETS = 1000
 
 
 def with_priority(rows: DataFrame, plan: DispatchPlan) -> DataFrame:
-    """Adds priority_factors and their product."""
-    factored = rows.withColumn("priority_factors", F.expr(factors_sql(plan.settings.priority)))
-    return factored.withColumn("priority", F.expr(priority_sql()))
+    """Adds the priority; the factors of which it is the product come with the records."""
+    return rows.withColumn("priority", F.expr(priority_sql(plan.settings.priority)))
 
 
 def in_control(customer: Column, key: bytes, share: float) -> Column:

@@ -25,10 +25,10 @@ from jobs.stages.tasks import reports_known, write_tasks
 from jobs.stages.view import scored_view_of
 from jobs.storage.frames import frame_of
 from jobs.storage.ledger import LedgerRow
-from jobs.storage.warehouse import Partition, fit, settled
+from jobs.storage.warehouse import SMALL_ROWS, Partition, fit, settled
 
 # Whole alerts are wide: so many fit a task's memory, and make a file of some ten megabytes.
-ROWS_PER_TASK = 250_000
+ROWS_PER_TASK = 125_000
 
 
 def dispatch(context: RunContext, dispatch_date: date, reissue: bool = False) -> dict[str, int]:
@@ -59,7 +59,8 @@ def dispatch(context: RunContext, dispatch_date: date, reissue: bool = False) ->
     earlier = warehouse.read_or_empty(context.table("alerts")).where(
         f"dispatch_date < {literal(dispatch_date)}"
     )
-    rows = domain.candidates(moments, settled(_waiting(context, earlier, dispatch_date, plan)), plan)
+    carried = settled(_waiting(context, earlier, dispatch_date, plan))
+    rows = domain.candidates(moments, carried, plan, few_carried=carried.count() <= SMALL_ROWS)
     before = issued_before(context, dispatch_date) if reissue else None
     if before is not None:
         rows = settled(rows.join(before.kept.select("alert_id"), "alert_id", "left_anti"))
@@ -69,8 +70,7 @@ def dispatch(context: RunContext, dispatch_date: date, reissue: bool = False) ->
     visited = settled(
         chain.stopped(rows.select(*domain.DECIDING), known, plan, {one.moment: str(one) for one in held})
     )
-    count = visited.count()
-    tasks = max(1, math.ceil(count / ROWS_PER_TASK))
+    tasks = max(1, math.ceil(visited.count() / ROWS_PER_TASK))
     decided = chain.served(visited, None if before is None else places_taken(before.kept))
     table = context.table("alerts")
     stamp = {
@@ -85,7 +85,7 @@ def dispatch(context: RunContext, dispatch_date: date, reissue: bool = False) ->
         "dispatch_cycle": [str(kind) for kind in CycleKind],
         "dispatch_date": [dispatch_date],
     }
-    written = warehouse.replace(alerts, table, partition, arranged=before is None and count > 0)
+    written = warehouse.replace(alerts, table, partition, arranged=before is None)
     write_tasks(context, dispatch_date)
     counts = _by_status(context, dispatch_date)
     context.progress(f"dispatch of {dispatch_date}: " + ", ".join(f"{n:,} {s}" for s, n in counts.items()))

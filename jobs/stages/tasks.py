@@ -26,10 +26,11 @@ def write_tasks(context: RunContext, dispatch_date: date) -> None:
     alerts = warehouse.read(context.table("alerts")).where(f"dispatch_date <= {literal(dispatch_date)}")
     now = Cycle(CycleKind.daily, dispatch_date, dispatch_date)
     tasks = settled(task_rows(alerts, reports_known(context, now), dispatch_date))
-    place = {"dispatch_date": [dispatch_date]}
-    warehouse.replace(tasks, context.table("tasks"), place)
     moments = current_moments(alerts, tasks, dispatch_date)
-    warehouse.replace(moments, context.table("current_moments"), place)
+    place = {"dispatch_date": [dispatch_date]}
+    # Shuffled to be made, and in few tasks.
+    for rows, name in ((tasks, "tasks"), (moments, "current_moments")):
+        warehouse.replace(rows, context.table(name), place, arranged=True)
 
 
 def reports_known(context: RunContext, now: Cycle) -> DataFrame:

@@ -203,8 +203,8 @@ class Warehouse:
             rows: The new rows, with all columns of the table in any order.
             table: The table; created when missing.
             partition: Values of partition columns that are replaced, whether or not rows has any.
-            arranged: There are rows, and they already lie as they should be written: few tasks a partition
-                value. Where there is nothing to compare them with, they are written as they are made.
+            arranged: The rows already lie as they should be written: few tasks a partition value. Where
+                there is nothing to compare them with, they are written as they are made.
 
         Raises:
             StorageError: When the table does not fit its schema.
@@ -212,8 +212,10 @@ class Warehouse:
         fitted = fit(rows, table)
         held = self.may_hold(table, partition)
         if arranged and not held:
+            # Without any row Delta commits nothing.
             self._put(_sorted(fitted, table), table, partition)
-            return Written(self.read(table).where(predicate(partition)).count(), changed=True)
+            count = self.read(table).where(predicate(partition)).count()
+            return Written(count, changed=count > 0)
         fitted = settled(fitted)
         if held:
             self.ensure(table)

@@ -76,6 +76,25 @@ def test_partitions_are_replaced_and_equal_rows_commit_nothing(
     holds(warehouse, ("S3", MAY, "a", 3), ("S9", JUNE, "a", 9))
 
 
+def test_arranged_rows_are_written_once_and_none_commit_nothing(
+    spark: SparkSession, warehouse: Warehouse
+) -> None:
+    may = {"day": [MAY], "part": ["a"]}
+    two = (("S1", MAY, "a", 1), ("S2", MAY, "a", 2))
+    first = warehouse.replace(rows(spark, *two).repartition(2, "minutes"), TABLE, may, arranged=True)
+    assert (first.rows, first.changed) == (2, True)
+    before = version(warehouse)
+    again = warehouse.replace(rows(spark, *two), TABLE, may, arranged=True)
+    assert (again.rows, again.changed) == (2, False)
+    for _ in range(2):
+        july = {"day": [date(2026, 7, 1)], "part": ["a"]}
+        nothing = warehouse.replace(rows(spark), TABLE, july, arranged=True)
+        assert (nothing.rows, nothing.changed) == (0, False)
+    assert version(warehouse) == before
+    assert warehouse.replace(rows(spark, ("S1", MAY, "a", 7)), TABLE, may, arranged=True).changed
+    holds(warehouse, ("S1", MAY, "a", 7))
+
+
 @pytest.mark.parametrize("part", ["a", "a b", "x/y=z", "南京", "50%"])
 def test_a_partition_of_any_name_is_replaced_not_doubled(
     spark: SparkSession, warehouse: Warehouse, part: str
