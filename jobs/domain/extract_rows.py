@@ -67,9 +67,9 @@ def typed_rows(
         joined_header: Column names of the second files.
 
     Returns:
-        file, line, raw (of refused rows), applicable, reasons, row_date, the kept columns of the contract,
-        unknown__<field> for fields that refer to another contract, and clear__<field> for personal data that
-        belongs into the identity table.
+        file, line, raw (of refused rows), applicable, reasons (null when there are none), row_date, the kept
+        columns of the contract, unknown__<field> for fields that refer to another contract, and
+        clear__<field> for personal data that belongs into the identity table.
     """
     columns = [(f"c{index}", _column(Name(name))) for index, name in enumerate(header)]
     columns += [(f"j{index}", _column(Name(name, JOINED))) for index, name in enumerate(joined_header)]
@@ -156,12 +156,11 @@ def _checked(rows: DataFrame, mapping: ExtractMapping, contract: ExtractContract
         for reason, condition in _reasons(name, field)
     ]
     conditions.append((f"type:{WHERE}", quote(f"f__{WHERE}")))
-    # Only a bad row pays for the list of its reasons, which Spark cannot compile.
+    # Only a bad row pays for the list of its reasons, which Spark cannot compile; a good one has none.
     bad = " OR ".join(f"({condition})" for _, condition in conditions)
     found = ", ".join(f"CASE WHEN {condition} THEN {literal(reason)} END" for reason, condition in conditions)
     reasons = F.expr(
-        f"CASE WHEN fault IS NOT NULL THEN array(fault) WHEN {bad} THEN array_compact(array({found})) "
-        "ELSE cast(array() AS ARRAY<STRING>) END"
+        f"CASE WHEN fault IS NOT NULL THEN array(fault) WHEN {bad} THEN array_compact(array({found})) END"
     )
     fields = list(contract.fields)
     return cast.select("file", "line", "raw", "applicable", reasons.alias("reasons"), *fields)
@@ -306,9 +305,10 @@ def _placed(rows: DataFrame, contract: ExtractContract, context: RowContext) -> 
             found.append((f"reference:{name}", unknown))
     reasons = "reasons"
     for reason, condition in found:
-        reasons = f"CASE WHEN {condition} THEN array_append({reasons}, {literal(reason)}) ELSE {reasons} END"
+        had = f"coalesce({reasons}, cast(array() AS ARRAY<STRING>))"
+        reasons = f"CASE WHEN {condition} THEN array_append({had}, {literal(reason)}) ELSE {reasons} END"
     # Only a refused row needs its original text.
-    raw = f"CASE WHEN {applicable} AND size({reasons}) > 0 THEN raw END"
+    raw = f"CASE WHEN {applicable} AND ({reasons}) IS NOT NULL THEN raw END"
     told = {"applicable": applicable, "reasons": reasons, "raw": raw}
     return rows.select(*columns, *(F.expr(sql).alias(name) for name, sql in told.items()))
 

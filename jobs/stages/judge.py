@@ -32,8 +32,8 @@ from jobs.storage.records import RecordFile, read_records
 
 PARALLEL_CONTRACTS = 3
 FEW_RECORDS = 100_000
-ACCEPTED = "applicable AND size(reasons) = 0"
-REFUSED = "applicable AND size(reasons) > 0"
+ACCEPTED = "applicable AND reasons IS NULL"
+REFUSED = "applicable AND reasons IS NOT NULL"
 
 
 @dataclass(frozen=True)
