@@ -43,6 +43,7 @@ CODES: dict[str, str] = {
     "LINT_DUPLICATE": "Two rules are met by the same customers.",
     "LINT_NEVER_TRUE": "A rule can be met by nobody.",
     "LINT_OVERLAP": "Whoever meets a rule meets another one as well, and neither inhibits the other.",
+    "LINT_RETIRED": "A rule names one that is retired.",
     "LINT_UNREACHABLE_STEP": "A rule has a step that can never be reached.",
     "LOCKED": "Another run holds the warehouse.",
     "MODEL_IN_USE": "A model is to be put in use that is in use already.",

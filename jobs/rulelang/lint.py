@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from datetime import date
 from decimal import Decimal
 from itertools import permutations
@@ -10,7 +10,7 @@ from itertools import permutations
 from jobs.expressions.nodes import Call, Literal, Name, Node, names, substitute
 from jobs.expressions.nodes import Parameter as Named
 from jobs.kernel.errors import Issue, Location
-from jobs.rulelang.conditions import Condition, Leaf
+from jobs.rulelang.conditions import Condition, Leaf, leaves
 from jobs.rulelang.logic import TooManyCasesError, both, is_possible, negated
 from jobs.rulelang.ruleset import Rule, RuleSet
 
@@ -29,8 +29,10 @@ def lint(rules: RuleSet, paths: Mapping[str, str]) -> list[Issue]:
     """
     found: list[Issue] = []
     kept = [rule for rule in rules.rules if rule.file.status != "retired"]
+    retired = {rule.id for rule in rules.rules} - {rule.id for rule in kept}
     for rule in kept:
         place = Location(paths[rule.id])
+        found += [Issue("LINT_RETIRED", message, place) for message in _retired(rule, retired)]
         try:
             # One by one: what was found before a case is too branched stays.
             for code, message in _alone(rule):
@@ -49,6 +51,15 @@ def lint(rules: RuleSet, paths: Mapping[str, str]) -> list[Issue]:
         if issue is not None:
             found.append(Issue(*issue, Location(paths[one.id])))
     return sorted(found, key=lambda issue: str(issue.location))
+
+
+def _retired(rule: Rule, retired: Set[str]) -> Iterator[str]:
+    """What a rule still has to do with rules that are retired."""
+    for name in sorted(retired & {leaf.moment for leaf in leaves(rule.condition) if leaf.moment}):
+        yield f"asks '{name}', which is retired: what that rule asks holds here all the same"
+    for key, named in (("inhibits", rule.file.inhibits), ("ignores_exempt", rule.file.ignores_exempt)):
+        for name in sorted(retired & set(named)):
+            yield f"{key}: '{name}' is retired, so nothing comes of it"
 
 
 def _alone(rule: Rule) -> Iterator[tuple[str, str]]:

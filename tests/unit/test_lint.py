@@ -150,6 +150,19 @@ def test_what_can_hardly_be_meant(
     assert checked(project_copy).exit_code == 0
 
 
+def test_a_rule_that_names_a_retired_one_is_told(project_copy: ProjectCopy) -> None:
+    rule(project_copy, "old", "{all: {many: complaints_30d > 3}}", status="retired")
+    rule(project_copy, "trial", "{all: {as_before: {moment: old}, poor: balance < 5}}", inhibits="[old]")
+    done = checked(project_copy)
+    assert done.exit_code == 1, done.output
+    assert done.stderr.splitlines() == [
+        "rules/moments/trial.yaml LINT_RETIRED asks 'old', which is retired: what that rule asks holds here all the same",
+        "rules/moments/trial.yaml LINT_RETIRED inhibits: 'old' is retired, so nothing comes of it",
+    ]
+    rule(project_copy, "old", "{all: {many: complaints_30d > 3}}")
+    assert "LINT_RETIRED" not in checked(project_copy).stderr
+
+
 def test_rules_that_are_met_together(project_copy: ProjectCopy) -> None:
     wide, narrow = "{all: {some: complaints_30d >= 2}}", "{all: {more: complaints_30d >= 3}}"
     rule(project_copy, "wide_trial", wide)
