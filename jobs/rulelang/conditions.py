@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -97,12 +98,19 @@ def read_condition(
     reader = _Reader(document, moment)
     condition = reader.group("", data, ("when",))
     if condition is not None and not reader.issues:
-        named = [leaf.name for leaf in leaves(condition)]
-        if len(named) > MAX_CONDITIONS:
+        found = list(leaves(condition))
+        if len(found) > MAX_CONDITIONS:
             message = f"has more than {MAX_CONDITIONS} conditions"
             reader.issues.append(Issue("YAML_BAD_VALUE", message, document.at("when")))
-        for name in sorted({name for name in named if named.count(name) > 1}):
-            message = f"the condition '{name}' is named twice"
+        times = Counter(leaf.name for leaf in found)
+        twice = {
+            f"the condition '{leaf.name}' is named twice"
+            if leaf.moment is None
+            else f"the moment '{leaf.moment}' is asked twice; once is enough"
+            for leaf in found
+            if times[leaf.name] > 1
+        }
+        for message in sorted(twice):
             reader.issues.append(Issue("YAML_DUPLICATE_KEY", message, document.at("when")))
     return condition, reader.issues
 
