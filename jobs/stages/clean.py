@@ -18,7 +18,8 @@ from jobs.domain.tiles import build_tiles, tiles_of
 from jobs.expressions.sql import literal
 from jobs.kernel.errors import Issue, SourceError
 from jobs.stages.judge import ACCEPTED, Batch
-from jobs.storage.warehouse import ROWS_PER_FILE, Warehouse
+from jobs.storage.layout import ROWS_PER_FILE
+from jobs.storage.warehouse import Warehouse
 
 
 def write_clean(

@@ -106,7 +106,7 @@ def running(
         if extracts is not None and beside is None:
             folder_of_extracts(extracts)
         progress = progress_printer()
-        with warehouse_lock(warehouse, "starting"), ThreadPoolExecutor(1) as pool:
+        with warehouse_lock(warehouse, "run"), ThreadPoolExecutor(1) as pool:
             work = None if beside is None else pool.submit(beside, progress)
             context = open_run(configuration, warehouse, extracts, progress, max_bad_share)
             try:

@@ -24,8 +24,9 @@ from jobs.stages.moments import in_cycles
 from jobs.stages.tasks import reports_known, write_tasks
 from jobs.stages.view import scored_view_of
 from jobs.storage.frames import frame_of
+from jobs.storage.layout import Partition, fit
 from jobs.storage.ledger import LedgerRow
-from jobs.storage.warehouse import SMALL_ROWS, Partition, fit, settled
+from jobs.storage.warehouse import SMALL_ROWS, settled
 
 # Whole alerts are wide: so many fit a task's memory, and make a file of some ten megabytes.
 ROWS_PER_TASK = 125_000

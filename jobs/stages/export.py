@@ -17,6 +17,7 @@ from jobs.kernel.errors import ConfigError, CycleError, Issue
 from jobs.stages.context import Configuration
 from jobs.stages.export_formats import Record, cloud_events, control, spreadsheet
 from jobs.stages.issue import record_issue
+from jobs.storage.lock import warehouse_lock
 from jobs.storage.reader import rows_of
 
 DONE = ("complete", "unchanged")
@@ -68,7 +69,17 @@ def export_alerts(
     Raises:
         CycleError: When the date has not been dispatched.
         ConfigError: When other files were exported before.
+        LockedError: When alerts are to be given out and a run is at work, which might change them meanwhile.
     """
+    if not export.role[1].issues:
+        return _export(configuration, warehouse, out, export, replace)
+    with warehouse_lock(warehouse, f"export of {export.dispatch_date}"):
+        return _export(configuration, warehouse, out, export, replace)
+
+
+def _export(
+    configuration: Configuration, warehouse: str, out: Path, export: Export, replace: bool
+) -> Exported:
     records = _records(configuration, warehouse, export)
     files = _files(configuration, export, records)
     revision = max((record["revision"] for record in records), default=1)

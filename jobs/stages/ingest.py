@@ -32,8 +32,9 @@ from jobs.stages.quality import QualityCheck
 from jobs.stages.readiness import check_ready
 from jobs.stages.refusals import refusals
 from jobs.storage.frames import frame_of
+from jobs.storage.layout import predicate
 from jobs.storage.ledger import LedgerRow
-from jobs.storage.warehouse import Warehouse, predicate
+from jobs.storage.warehouse import Warehouse
 
 SLOT = ("contract", "period", "part")
 

@@ -20,7 +20,8 @@ from jobs.stages.context import RunContext
 from jobs.stages.snapshot import supply_at
 from jobs.stages.view import scored_view_of
 from jobs.storage.frames import frame_of
-from jobs.storage.warehouse import Partition, settled
+from jobs.storage.layout import Partition
+from jobs.storage.warehouse import settled
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from jobs.kernel.ids import fingerprint
 from jobs.stages.context import RunContext
 from jobs.stages.ingest import known_deliveries
 from jobs.stages.snapshot import supply_at
-from jobs.storage.warehouse import SMALL_ROWS, Partition, Written
+from jobs.storage.layout import Partition
+from jobs.storage.warehouse import SMALL_ROWS, Written
 
 STAGE = "build_view"
 

@@ -8,7 +8,8 @@ from pyspark.sql import DataFrame
 
 from jobs.contracts.columns import Table
 from jobs.expressions.sql import quote
-from jobs.storage.warehouse import Partition, Warehouse
+from jobs.storage.layout import Partition
+from jobs.storage.warehouse import Warehouse
 
 
 class Branch(Warehouse):

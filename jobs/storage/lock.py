@@ -14,11 +14,15 @@ FILE = ".lock"
 
 
 @contextmanager
-def warehouse_lock(warehouse: str, run_id: str) -> Iterator[None]:
-    """Holds the warehouse for a run.
+def warehouse_lock(warehouse: str, holder: str) -> Iterator[None]:
+    """Holds the warehouse for a run, or for an export that gives alerts out.
 
     A warehouse that is not a local folder (its path has a scheme such as hdfs://) is not locked here; the
     scheduler must keep runs apart.
+
+    Args:
+        warehouse: Folder or URI of the tables.
+        holder: What others are told of who holds it.
 
     Raises:
         LockedError: When another run holds it.
@@ -37,11 +41,13 @@ def warehouse_lock(warehouse: str, run_id: str) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             handle.seek(0)
-            holder = handle.read().strip() or "unknown"
-            message = f"another run ({holder}) is at work on {warehouse}; this one stops and changes nothing"
+            other = handle.read().strip() or "unknown"
+            message = (
+                f"another process ({other}) is at work on {warehouse}; this one stops and changes nothing"
+            )
             raise LockedError(Issue("LOCKED", message)) from None
         handle.truncate(0)
-        handle.write(f"run {run_id}, process {os.getpid()}")
+        handle.write(f"{holder}, process {os.getpid()}")
         handle.flush()
         try:
             yield

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date
 from itertools import product, takewhile
 from threading import RLock
 
@@ -21,13 +19,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import MapType
 
-from jobs.contracts.columns import Column, Table
-from jobs.expressions.sql import literal, quote
+from jobs.contracts.columns import Table
+from jobs.expressions.sql import quote
 from jobs.kernel.errors import Issue, StorageError
-from jobs.storage.frames import data_type, frame_of, struct_type
+from jobs.storage.frames import frame_of, struct_type
+from jobs.storage.layout import Partition, fit, in_order, laid_out, predicate
 from jobs.storage.paths import file_system
 
-ROWS_PER_FILE = 1_000_000
 SMALL_ROWS = 200_000
 KEEPERS = 3
 RELATION = "keymoments_"
@@ -35,8 +33,6 @@ _RETENTION_CHECK = "spark.databricks.delta.retentionDurationCheck.enabled"
 # Spark escapes other characters in the names of partition folders.
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_./-]+")
-
-Partition = Mapping[str, Sequence[str | date]]
 
 
 @dataclass(frozen=True)
@@ -213,7 +209,7 @@ class Warehouse:
         held = self.may_hold(table, partition)
         if arranged and not held:
             # Without any row Delta commits nothing.
-            self._put(_sorted(fitted, table), table, partition)
+            self._put(in_order(fitted, table), table, partition)
             count = self.read(table).where(predicate(partition)).count()
             return Written(count, changed=count > 0)
         fitted = settled(fitted)
@@ -225,8 +221,8 @@ class Warehouse:
         count = fitted.count()
         if count == 0 and self.exists(table) and not held:
             return Written(0, changed=False)
-        laid_out = _sorted(fitted, table) if arranged else _laid_out(fitted, table, partition, count)
-        self._put(laid_out, table, partition)
+        lying = in_order(fitted, table) if arranged else laid_out(fitted, table, partition, count)
+        self._put(lying, table, partition)
         return Written(count, changed=True)
 
     def replace_changed(
@@ -241,8 +237,8 @@ class Warehouse:
             arranged: The rows already lie as they should be written: few tasks a partition value.
         """
         fitted = fit(rows, table)
-        laid_out = _sorted(fitted, table) if arranged else _laid_out(fitted, table, partition, None)
-        self._put(laid_out, table, partition)
+        lying = in_order(fitted, table) if arranged else laid_out(fitted, table, partition, None)
+        self._put(lying, table, partition)
 
     def _put(self, rows: DataFrame, table: Table, partition: Partition) -> None:
         """Replaces a partition; threads of a run that write to one table do so one after the other."""
@@ -339,36 +335,6 @@ def settled(rows: DataFrame) -> DataFrame:
     return rows.checkpoint()
 
 
-def fit(rows: DataFrame, table: Table) -> DataFrame:
-    """Selects a table's columns in order, each cast to its type.
-
-    What has its type already stays the column that it is: behind a new name of it, Delta does not see that
-    rows are sorted, and sorts them by their partitions once more.
-    """
-    have = {field.name: field.dataType for field in rows.schema}
-
-    def fitted(column: Column) -> SparkColumn:
-        found = F.col(quote(column.name))
-        fits = have[column.name] == data_type(column.type)
-        return found if fits else found.cast(column.type).alias(column.name)
-
-    return rows.select(*map(fitted, table.columns))
-
-
-def predicate(partition: Partition) -> str:
-    """A partition as a SQL predicate.
-
-    Example:
-        >>> predicate({"as_of": [date(2026, 5, 31)], "part": ["all", "b"]})
-        "`as_of` IN (DATE'2026-05-31') AND `part` IN ('all', 'b')"
-    """
-    parts = [
-        f"{quote(name)} IN ({', '.join(literal(value) for value in values)})"
-        for name, values in partition.items()
-    ]
-    return " AND ".join(parts) or "true"
-
-
 def row_fingerprint(rows: DataFrame, table: Table) -> tuple[int, str]:
     """Number of rows and a hash of them that does not depend on their order; run metadata left out."""
     columns = [_hashable(rows, column.name) for column in table.columns if not column.run_metadata]
@@ -387,18 +353,3 @@ def _hashable(rows: DataFrame, name: str) -> SparkColumn:
         column = F.array_sort(F.map_entries(column))
     # xxhash64 skips nulls: without the flag (null, 1) and (1, null) would be alike.
     return F.struct(column.isNull(), column)
-
-
-def _sorted(rows: DataFrame, table: Table) -> DataFrame:
-    """Rows sorted inside their tasks, as files hold them."""
-    return rows.sortWithinPartitions(*table.partition_by, *table.sort_by) if table.sort_by else rows
-
-
-def _laid_out(rows: DataFrame, table: Table, partition: Partition, count: int | None) -> DataFrame:
-    """Few files: one a partition value, more only for very many rows; sorted inside."""
-    varying = [name for name in table.partition_by if len(partition.get(name, ("", ""))) != 1]
-    if varying:
-        rows = rows.repartition(*varying)
-    elif count is not None:
-        rows = rows.coalesce(max(1, math.ceil(count / ROWS_PER_FILE)))
-    return rows.sortWithinPartitions(*varying, *table.sort_by) if varying or table.sort_by else rows

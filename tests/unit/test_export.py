@@ -17,12 +17,13 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from jobs.kernel.errors import KeyMomentsError
+from jobs.kernel.errors import KeyMomentsError, LockedError
 from jobs.kernel.project import Project
 from jobs.stages.context import Configuration, configure
 from jobs.stages.export import Export, Exported, export_alerts
 from jobs.stages.export_formats import CSV_COLUMNS, spreadsheet
 from jobs.stages.issue import check_not_issued
+from jobs.storage.lock import warehouse_lock
 from jobs.storage.reader import rows_of
 
 DAY = date(2026, 6, 1)
@@ -283,6 +284,19 @@ def test_an_export_for_those_who_act_issues_the_date_once_a_revision(
         *((DAY, 2, number) for number in (1, 2, 3)),
     }
     assert len(rows) == 7
+
+
+def test_nothing_is_given_out_while_a_run_is_at_work(do: Do, tmp_path: Path) -> None:
+    lay(tmp_path / "warehouse", ALERTS)
+    with warehouse_lock(str(tmp_path / "warehouse"), "run"):
+        with pytest.raises(
+            LockedError, match=r"another process \(run, process [0-9]+\) is at work"
+        ) as caught:
+            do(role="downstream")
+        assert caught.value.exit_code == 4
+        # Who only looks may look.
+        assert do(role="analyst").changed
+    assert do(role="downstream").changed
 
 
 def test_a_killed_export_leaves_nothing_that_looks_whole(
