@@ -29,6 +29,13 @@ def main(
         print("Delivered files that hold the customer, for you to delete / 仍含该客户的源文件，请删除:")
         for name in erased.files:
             print(f"  {name}")
+    if erased.replaced:
+        print(
+            "Files that corrections have replaced, which may hold the customer too, for you to look at / "
+            "已被更正文件替换、可能仍含该客户的源文件，请核对:"
+        )
+        for name in erased.replaced:
+            print(f"  {name}")
 
 
 if __name__ == "__main__":

@@ -200,7 +200,8 @@ class ExtractContract(StrictModel):
         )
         day = Column("row_day", "DATE", "分区日期", "Partition: the row's date, or the first of its month")
         # As tiles lie, so that they are made of neighbouring rows.
-        first = TILE_KEY if self.grain != "state" and TILE_KEY[0] in self.fields else ()
+        tiled = self.grain != "state" and TILE_KEY[0] in self.fields
+        first = self.dated_key if self.fills_tiles_alone else TILE_KEY if tiled else ()
         return Table(
             name=f"clean_{self.contract}",
             columns=(*self.kept_columns, *extra, day),

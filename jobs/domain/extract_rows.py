@@ -320,7 +320,7 @@ def latest_wins(rows: DataFrame, contract: ExtractContract, buckets: int = 1) ->
     unit (row_day) come together in so many tasks, so that each writes few files.
 
     Args:
-        rows: Typed rows with available_at, delivery (its number in the order of delivery), line and row_day.
+        rows: Typed rows with delivery (its number in the order of delivery), line and row_day.
         contract: Gives the key.
         buckets: Tasks that share a unit.
     """
@@ -329,7 +329,7 @@ def latest_wins(rows: DataFrame, contract: ExtractContract, buckets: int = 1) ->
     gathered = rows.withColumn("_bucket", bucket).repartition(*unit)
     # The last of those alike has their number as its own: one look at each row tells both.
     # In the order in which most clean rows lie, so that they need not be sorted again.
-    alike = Window.partitionBy(*unit, *contract.dated_key).orderBy("available_at", "delivery", "line")
+    alike = Window.partitionBy(*unit, *contract.dated_key).orderBy("delivery", "line")
     placed = gathered.withColumns({"alike": F.row_number().over(alike), "_next": F.lead("line").over(alike)})
     return placed.where("_next IS NULL").drop("_next", "_bucket")
 

@@ -60,7 +60,7 @@ def tile_table(contract: ExtractContract, view: CustomerView) -> Table:
         name=f"tiles_{contract.contract}",
         columns=(*head, *columns, TableColumn("row_day", "DATE")),
         partition_by=("row_day",),
-        sort_by=TILE_KEY,
+        sort_by=contract.dated_key if contract.fills_tiles_alone else TILE_KEY,
         key=TILE_KEY,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import date
+from datetime import date, timedelta
 from functools import reduce
 from typing import Any
 
@@ -18,6 +18,7 @@ from jobs.domain.tiles import build_tiles, tiles_of
 from jobs.expressions.sql import literal
 from jobs.kernel.errors import Issue, SourceError
 from jobs.stages.judge import ACCEPTED, Batch
+from jobs.stages.periods import period_end
 from jobs.storage.layout import ROWS_PER_FILE
 from jobs.storage.warehouse import Warehouse
 
@@ -46,13 +47,14 @@ def write_clean(
     """
     contract = batch.contract
     numbers = _numbered(batch, others)
-    kept = _clean_rows(warehouse, batch, units, numbers, {row["delivery_id"] for row in others})
+    accepted = sum(counts.accepted for counts in batch.counts.values())
+    rows = _raw_rows(warehouse, batch, units, numbers, {row["delivery_id"] for row in others})
+    kept = latest_wins(rows, contract, buckets=1 + accepted // (len(units) * ROWS_PER_FILE))
     # Sorted once, for the clean table and for its tiles.
     kept = kept.sortWithinPartitions("row_day", *contract.clean_table().sort_by)
     kept = kept.persist(StorageLevel.MEMORY_AND_DISK)
     told = kept.groupBy("delivery").agg(F.count("*"), F.sum("alike")).collect()
-    if batch.deliveries and not others:
-        _check_sum(batch, sum(row[2] for row in told))
+    _check_sum(contract, rows.count() if others else accepted, sum(row[2] for row in told))
     ids = ", ".join(map(literal, numbers))
     clean = kept.drop("alike").withColumn("delivery_id", F.expr(f"array({ids})[delivery]"))
     warehouse.replace_changed(clean, contract.clean_table(), {"row_day": units}, arranged=True)
@@ -64,29 +66,38 @@ def write_clean(
     return {delivery_id: counted.get(number, 0) for delivery_id, number in numbers.items()}
 
 
-def _check_sum(batch: Batch, found: int) -> None:
+def _check_sum(contract: ExtractContract, accepted: int, found: int) -> None:
     """Holds the rows that became clean ones, duplicates counted, against those accepted.
 
     Raises:
         SourceError: When some were lost or doubled on the way.
     """
-    accepted = sum(counts.accepted for counts in batch.counts.values())
     if found != accepted:
         what = f"{accepted:,} rows were accepted, but {found:,} are clean rows or duplicates"
-        raise SourceError(Issue("LEDGER_SUM", f"{batch.contract.contract}: {what}"))
+        raise SourceError(Issue("LEDGER_SUM", f"{contract.contract}: {what}"))
 
 
 def _numbered(batch: Batch, others: list[dict[str, Any]]) -> dict[str, int]:
-    """A number for each delivery that has rows in units to redo, in the order of delivery."""
-    mine = {(one.period, one.part, one.delivery_id) for one in batch.deliveries}
-    mine |= {(row["period"], row["part"], row["delivery_id"]) for row in others}
-    return {delivery_id: number for number, (_, _, delivery_id) in enumerate(sorted(mine))}
+    """A number for each delivery that has rows in units to redo, in the order of delivery.
+
+    Whatever the order in which files are found: that of their own dates, or of the ends of their periods.
+    """
+    wait = timedelta(days=batch.contract.available_after_days)
+
+    def place(delivered_on: date | None, period: str, part: str, delivery_id: str) -> tuple[Any, ...]:
+        end = period_end(period)
+        return delivered_on or (date.min if end is None else end + wait), period, part, delivery_id
+
+    mine = {place(one.delivered_on, one.period, one.part, one.delivery_id) for one in batch.deliveries}
+    names = ("delivered_on", "period", "part", "delivery_id")
+    mine |= {place(*(row[name] for name in names)) for row in others}
+    return {delivery_id: number for number, (*_, delivery_id) in enumerate(sorted(mine))}
 
 
-def _clean_rows(
+def _raw_rows(
     warehouse: Warehouse, batch: Batch, units: list[date], numbers: dict[str, int], others: set[str]
 ) -> DataFrame:
-    """The clean rows of some units: from the new rows, and from raw where others have rows there too.
+    """All rows of some units: the new ones, and those of raw where others have rows there too.
 
     A row has the number of its delivery instead of its id, which is long to carry along.
     """
@@ -103,9 +114,7 @@ def _clean_rows(
         old = warehouse.read(contract.raw_table()).where(F.col("delivery_id").isin(*others))
         frames.append(old.select(*columns, number))
     rows = reduce(DataFrame.unionByName, frames)
-    rows = rows.withColumn("row_day", row_day(contract)).where(F.col("row_day").isin(units))
-    accepted = sum(counts.accepted for counts in batch.counts.values())
-    return latest_wins(rows, contract, buckets=1 + accepted // (len(units) * ROWS_PER_FILE))
+    return rows.withColumn("row_day", row_day(contract)).where(F.col("row_day").isin(units))
 
 
 def recount(warehouse: Warehouse, contract: ExtractContract, deliveries: Collection[dict[str, Any]]) -> None:

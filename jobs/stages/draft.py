@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import json
@@ -13,7 +12,7 @@ from pathlib import PurePosixPath
 from jobs.config.draft import Sample
 from jobs.kernel.errors import Issue, Location, SourceError
 from jobs.storage.parquet_records import group_columns, open_parquet, text_columns
-from jobs.storage.records import first_bytes
+from jobs.storage.records import first_bytes, without_mark
 
 HEAD = 256 << 10
 ENCODINGS = ("utf-8", "gb18030")
@@ -32,7 +31,7 @@ def sample_of(path: str) -> Sample:
         return Sample(name, _parquet_columns(path), "parquet")
     data = first_bytes(path, HEAD)
     cut = data.rfind(b"\n") + 1
-    data = (data[:cut] if cut and len(data) == HEAD else data).removeprefix(codecs.BOM_UTF8)
+    data = without_mark(data[:cut] if cut and len(data) == HEAD else data)
     if not data.strip():
         raise SourceError(Issue("FILE_BAD_HEADER", "is empty; expected a header", Location(path, 1, 1)))
     encoding, text = _decoded(data, path)

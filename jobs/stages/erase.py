@@ -8,6 +8,7 @@ that is killed can be run again.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,10 +44,13 @@ class Erased:
     Attributes:
         rows: Rows that were deleted, by table.
         files: Delivered files that hold the person; deleting them is up to the operator.
+        replaced: Files whose rows corrections have replaced with such as do not name the person: whether they
+            hold the person cannot be told any more.
     """
 
     rows: dict[str, int]
     files: list[str]
+    replaced: list[str]
 
 
 def erase(context: RunContext, customer_id: str) -> Erased:
@@ -59,9 +63,9 @@ def erase(context: RunContext, customer_id: str) -> Erased:
     """
     started = context.clock()
     ids = _ids_of(context, customer_id)
-    texts = sorted({one for mine in ids.values() for one in mine} | set(_numbers_of(context, ids)))
+    pattern = _pattern_of(context, ids)
     tables = _tables(context)
-    found = {table.name: _of_person(context, table, ids, texts) for table in tables}
+    found = {table.name: _of_person(context, table, ids, pattern) for table in tables}
     files = sorted(_files_with(context, found) | _files_told(context, customer_id))
     _bury(context, ids, files)
     rows: dict[str, int] = {}
@@ -82,7 +86,7 @@ def erase(context: RunContext, customer_id: str) -> Erased:
             message=f"{sum(map(len, ids.values()))} ids; their tombstones are in {TABLE}",
         )
     )
-    return Erased(rows, files)
+    return Erased(rows, files, sorted(_replaced_files(context) - set(files)))
 
 
 def _ids_of(context: RunContext, customer_id: str) -> dict[str, list[str]]:
@@ -111,7 +115,11 @@ def _is_buried(context: RunContext, customer_id: str) -> bool:
 
 def _files_told(context: RunContext, customer_id: str) -> set[str]:
     """Names of files that held a customer when an earlier erasure began."""
-    return {file for row in _stones_of(context, customer_id).collect() for file in row["files"] or ()}
+    stones = _stones_of(context, customer_id)
+    if "files" not in stones.columns:
+        # A table of an earlier release, until something is written to it.
+        return set()
+    return {file for row in stones.collect() for file in row["files"] or ()}
 
 
 def _stones_of(context: RunContext, customer_id: str) -> DataFrame:
@@ -120,10 +128,24 @@ def _stones_of(context: RunContext, customer_id: str) -> DataFrame:
     return stones.where(F.col("tombstone") == mine)
 
 
-def _numbers_of(context: RunContext, ids: Ids) -> list[str]:
+def _pattern_of(context: RunContext, ids: Ids) -> str:
+    """What the text of a refused row of the person has in it: an id, a name, a device, or a number."""
     rows = context.warehouse.read_or_empty(context.table(IDENTITY))
-    mine = rows.where(_in_identity(context, ids)).where("field = 'number'").select("clear").distinct()
-    return [row["clear"] for row in mine.collect()]
+    mine = rows.where(_in_identity(context, ids)).select("contract", "field", "clear").distinct()
+    clear: dict[str | None, set[str]] = defaultdict(set)
+    for row in mine.collect():
+        field = context.configuration.contracts[row["contract"]].fields.get(row["field"])
+        clear[None if field is None else field.personal].add(row["clear"])
+    # People write numbers with the country's code or without.
+    numbers = {re.sub(r"^(\+|00)?(86(?=1))?", "", number) for number in clear["number"]}
+    words = {one for named in ids.values() for one in named} | clear["device"]
+    told = [re.escape(one) for one in sorted(words)]
+    told += [rf"(?:(?:\+|00)?86[- ]?|\+)?{re.escape(one)}" for one in sorted(numbers) if one]
+    pattern = f"(?<![A-Za-z0-9])(?:{'|'.join(told)})(?![A-Za-z0-9])"
+    # A name is one only where no further letter stands beside it.
+    if names := sorted(re.escape(one) for one in clear["name"] if len(one) > 1):
+        pattern += rf"|(?<![\p{{L}}\p{{N}}])(?:{'|'.join(names)})(?![\p{{L}}\p{{N}}])"
+    return pattern
 
 
 def _bury(context: RunContext, ids: Ids, files: Sequence[str]) -> None:
@@ -165,12 +187,11 @@ def _naming(table: Table) -> list[str]:
     return [field for field in PERSON_FIELDS if field in table.names]
 
 
-def _of_person(context: RunContext, table: Table, ids: Ids, texts: Iterable[str]) -> DataFrame:
+def _of_person(context: RunContext, table: Table, ids: Ids, pattern: str) -> DataFrame:
     """The rows of a table that name a person; a refused row does so anywhere in its text."""
     rows = context.warehouse.read(table)
     if table.name == QUARANTINE:
-        alternatives = "|".join(map(re.escape, texts))
-        named = F.col("original").rlike(f"(?<![A-Za-z0-9])({alternatives})(?![A-Za-z0-9])")
+        named = F.col("original").rlike(pattern)
         return rows.where(named).unionByName(_of_buried(context, rows)).distinct()
     if table.name == IDENTITY:
         return rows.where(_in_identity(context, ids))
@@ -212,6 +233,17 @@ def _files_with(context: RunContext, found: Mapping[str, DataFrame]) -> set[str]
     known = known_deliveries(context)
     slots = {_slot(row) for row in known if row["delivery_id"] in deliveries}
     return {row["file"] for row in known if _slot(row) in slots}
+
+
+def _replaced_files(context: RunContext) -> set[str]:
+    """Names of files with rows of persons that are in no table any more."""
+    contracts = context.configuration.contracts
+    personal = {name for name, one in contracts.items() if set(PERSON_FIELDS) & set(one.fields)}
+    return {
+        row["file"]
+        for row in known_deliveries(context)
+        if row["status"] == "superseded" and row["contract"] in personal
+    }
 
 
 def _slot(row: Mapping[str, Any]) -> tuple[str, str, str]:

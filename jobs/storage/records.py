@@ -30,6 +30,7 @@ CHUNK = 4 << 20
 PIECE = 32 << 20
 TASK = 16 << 20
 PACKED = (".gz", ".zip")
+BOM_GB18030 = "\ufeff".encode("gb18030")
 
 
 @dataclass(frozen=True)
@@ -175,11 +176,18 @@ def first_bytes(path: str, size: int) -> bytes:
 def _start(first: bytes, path: str, layout: Layout) -> tuple[tuple[str, ...], int]:
     """The names of a file's columns, and the byte at which its first record starts."""
     if layout.columns is not None:
-        return layout.columns, len(codecs.BOM_UTF8) if first.startswith(codecs.BOM_UTF8) else 0
+        return layout.columns, len(first) - len(without_mark(first))
     if not first:
         raise SourceError(Issue("FILE_BAD_HEADER", "is empty; expected a header", Location(path, 1, 1)))
     head, found, _ = first.partition(b"\n")
     return _header(head, path, layout), len(head) + len(found)
+
+
+def without_mark(data: bytes) -> bytes:
+    """The bytes without the mark of UTF-8 or GB18030 that some programs begin a file with."""
+    for mark in (codecs.BOM_UTF8, BOM_GB18030):
+        data = data.removeprefix(mark)
+    return data
 
 
 def _look_at_parquet(path: str) -> FileFacts:
@@ -211,7 +219,7 @@ def _read(stream: IO[bytes], path: str) -> bytes:
 
 def _header(line: bytes, path: str, layout: Layout) -> tuple[str, ...]:
     try:
-        text = line.removeprefix(codecs.BOM_UTF8).rstrip(b"\r").decode(layout.encoding)
+        text = without_mark(line).rstrip(b"\r").decode(layout.encoding)
     except UnicodeDecodeError as error:
         message = f"byte 0x{line[error.start]:02x} is not {layout.encoding}"
         raise SourceError(Issue("FILE_UNDECODABLE", message, Location(path, 1, error.start + 1))) from None

@@ -74,6 +74,37 @@ def test_of_two_deliveries_with_one_key_the_later_wins_and_the_loser_comes_back(
 PARTS = SOURCE.replace("data_usage_{period}_{sequence}.csv", "data_usage_{period}_{part}.csv")
 
 
+PAYMENTS = """
+  - contract: payments
+    files: payments_{period}.csv
+    gaps: empty
+    fields: same
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", [("20260520", "20260525"), ("20260525", "20260520")])
+def test_of_rows_alike_the_last_delivered_holds_whatever_its_date(
+    tmp_path: Path, order: tuple[str, str]
+) -> None:
+    """Whichever file is found first; inside a file the one further down."""
+    files = {
+        "20260520": "P1,S1,2026-05-20,100\nP2,S1,2026-05-20,100\nP2,S1,2026-05-10,7\n",
+        "20260525": "P1,S1,2026-05-11,55\n",
+    }
+    little = Little(tmp_path, SOURCE + PAYMENTS)
+    little.put("data_usage_20260530_1.csv", HEADER + "S1,2026-05-30,10\n")
+    for period in order:
+        little.put(f"payments_{period}.csv", "payment_id,subscription_id,paid_on,amount\n" + files[period])
+        little.run()
+    kept = little.table("clean_payments").sort("payment_id").select("payment_id", "paid_on", "amount")
+    assert [(one, str(day), int(amount)) for one, day, amount in kept.rows()] == [
+        ("P1", "2026-05-11", 55), ("P2", "2026-05-10", 7),
+    ]  # fmt: skip
+    told = little.table("deliveries").filter(pl.col("contract") == "payments").sort("period")
+    assert told.select("rows_read", "rows_loaded", "rows_duplicate").rows() == [(3, 1, 2), (1, 1, 0)]
+
+
 def test_crossed_periods_and_parts_keep_their_rows_everywhere(tmp_path: Path) -> None:
     """Of 2 periods x 2 parts one is loaded first and two that share its row or column come after."""
     little = Little(tmp_path)

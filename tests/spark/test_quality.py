@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 
 import polars as pl
 import pytest
+from pyspark.sql import SparkSession
 
+from jobs.domain.profile import profile_columns
 from jobs.kernel.errors import SourceError
+from jobs.stages.context import Configuration
 from tests.spark.little import HEADER, ROOT, SOURCE, Little
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
@@ -98,3 +102,18 @@ def test_what_warns_is_told_and_loaded(little: Little) -> None:
         "sum:roaming_mb": 0,
         "squares:roaming_mb": 0,
     }
+
+
+def test_sums_of_large_numbers_are_exact(spark: SparkSession, configuration: Configuration) -> None:
+    contract = configuration.contracts["data_usage"]
+    assert contract.fields["mb"].max == 10_000_000
+    chance = random.Random(5)
+    amounts = [chance.choice([None, 0, 1, chance.randint(0, 10_000_000)]) for _ in range(3000)]
+    rows = spark.createDataFrame([(one,) for one in amounts], "mb BIGINT")
+    columns = profile_columns(contract, ["mb"], [], "TRUE")
+    told = rows.agg(*columns).collect()[0]
+    known = [one for one in amounts if one is not None]
+    assert (told["sum:mb"], told["squares:mb"]) == (sum(known), sum(one * one for one in known))
+    assert sum(one * one for one in known) > 2**40
+    nothing = rows.where("FALSE").agg(*columns).collect()[0]
+    assert (nothing["sum:mb"], nothing["squares:mb"]) == (None, None)

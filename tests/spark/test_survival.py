@@ -135,10 +135,12 @@ def test_no_good_row_is_lost_among_ten_thousand_spoilt_ones(
     assert set(reasons) - {"late"} == {"malformed", "undecodable", "type", "missing", "range"}
 
 
+@pytest.mark.parametrize("beside", [0, 2])
 @pytest.mark.parametrize("fault", ["lost", "doubled"])
 def test_rows_that_get_lost_or_double_on_the_way_fail_the_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, beside: int
 ) -> None:
+    """Also where so many rows of another delivery stand on the same day."""
     whole = clean.latest_wins
 
     def broken(rows: DataFrame, contract: ExtractContract, *arguments: Any, **settings: Any) -> DataFrame:
@@ -148,16 +150,26 @@ def test_rows_that_get_lost_or_double_on_the_way_fail_the_run(
         return found.where("line > 3") if fault == "lost" else found.unionByName(found)
 
     little = Little(tmp_path)
+    if beside:
+        # With as many lines before them as none of these gets lost.
+        others = "".join(f"T{n},2026-05-{30 if n > 7 else 29},1\n" for n in range(8 + beside))
+        little.put("data_usage_20260531_1.csv", HEADER + others)
+        little.run()
+    before = little.versions()
     little.put("data_usage_202605_1.csv", HEADER + "".join(f"S{n},2026-05-30,{n}\n" for n in range(9)))
     monkeypatch.setattr(clean, "latest_wins", broken)
     with pytest.raises(SourceError) as caught:
         little.run()
-    told = f"9 rows were accepted, but {7 if fault == 'lost' else 18} are clean rows or duplicates"
+    found = 7 + beside if fault == "lost" else 2 * (9 + beside)
+    told = f"{9 + beside} rows were accepted, but {found} are clean rows or duplicates"
     assert str(caught.value) == f"LEDGER_SUM data_usage: {told}"
-    assert not {"clean_data_usage", "deliveries"} & set(little.versions())
+    after = little.versions()
+    assert [after.get(name) for name in ("clean_data_usage", "deliveries")] == [
+        before.get(name) for name in ("clean_data_usage", "deliveries")
+    ]
     monkeypatch.undo()
     little.run()
-    assert len(little.usage()) == 9
+    assert len(little.usage()) == 9 + (8 + beside if beside else 0)
 
 
 def test_a_kill_after_any_step_is_made_good_by_running_again(

@@ -8,6 +8,7 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -132,6 +133,17 @@ def test_lines_are_physical_and_columns_are_those_asked_for(tmp_path: Path) -> N
         (4, "malformed", "", (None, None)),
         (5, None, '3,"丙,丁",苏州', ("3", "苏州")),
     ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
+def test_a_byte_order_mark_is_no_part_of_a_name_or_value(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("\ufeff用户,月\nS1,五\n".encode(encoding))
+    layout = Layout(encoding, ",", '"', multiline=False)
+    assert look_at(str(path), layout).header == ("用户", "月")
+    assert rows_of(path, layout) == [(2, None, "S1,五", ("S1", "五"))]
+    bare = replace(layout, columns=("id", "month"))
+    assert [row[3] for row in rows_of(path, bare)] == [("用户", "月"), ("S1", "五")]
 
 
 def test_records_may_span_lines_where_the_source_says_so(tmp_path: Path) -> None:
