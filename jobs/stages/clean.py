@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import date, timedelta
+from datetime import date
 from functools import reduce
 from typing import Any
 
@@ -18,7 +18,7 @@ from jobs.domain.tiles import build_tiles, tiles_of
 from jobs.expressions.sql import literal
 from jobs.kernel.errors import Issue, SourceError
 from jobs.stages.judge import ACCEPTED, Batch
-from jobs.stages.periods import period_end
+from jobs.stages.periods import delivered_about
 from jobs.storage.layout import ROWS_PER_FILE
 from jobs.storage.warehouse import Warehouse
 
@@ -82,11 +82,10 @@ def _numbered(batch: Batch, others: list[dict[str, Any]]) -> dict[str, int]:
 
     Whatever the order in which files are found: that of their own dates, or of the ends of their periods.
     """
-    wait = timedelta(days=batch.contract.available_after_days)
+    wait = batch.contract.available_after_days
 
     def place(delivered_on: date | None, period: str, part: str, delivery_id: str) -> tuple[Any, ...]:
-        end = period_end(period)
-        return delivered_on or (date.min if end is None else end + wait), period, part, delivery_id
+        return delivered_about(delivered_on, period, wait) or date.min, period, part, delivery_id
 
     mine = {place(one.delivered_on, one.period, one.part, one.delivery_id) for one in batch.deliveries}
     names = ("delivered_on", "period", "part", "delivery_id")

@@ -12,7 +12,7 @@ from jobs.contracts.extracts import ExtractContract
 from jobs.contracts.supply import Delivered
 from jobs.kernel.cycle import Cycle
 from jobs.stages.deliveries import Delivery
-from jobs.stages.periods import Named, gaps_between, period_end
+from jobs.stages.periods import Named, delivered_about, gaps_between, period_end
 
 
 def covered(
@@ -101,9 +101,8 @@ def _empty(
     found = []
     for row in rows:
         if row["covers_from"] is None and row["contract"] in contracts:
-            wait = timedelta(days=contracts[row["contract"]].available_after_days)
-            end = period_end(row["period"])
-            since = row["delivered_on"] or (end + wait if end is not None else None)
+            wait = contracts[row["contract"]].available_after_days
+            since = delivered_about(row["delivered_on"], row["period"], wait)
             if since is not None and since <= cycle.cutoff:
                 found.append(row)
     return found

@@ -25,6 +25,18 @@ def period_end(text: str) -> date | None:
         return None
 
 
+def delivered_about(delivered_on: date | None, period: str, wait_days: int) -> date | None:
+    """When a delivery came: its own date, or else so many days after the end of its period.
+
+    Args:
+        delivered_on: The date in its name.
+        period: Its period.
+        wait_days: Days that its contract gives rows until they are known.
+    """
+    end = period_end(period)
+    return delivered_on or (None if end is None else end + wait_days * DAY)
+
+
 def period_start(text: str) -> date:
     """The first day of a period YYYYMM or YYYYMMDD."""
     return date(int(text[:4]), int(text[4:6]), int(text[6:8] or 1))
