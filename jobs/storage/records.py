@@ -28,6 +28,8 @@ from jobs.storage.splitter import Layout, Splitter, column_name, json_names
 
 CHUNK = 4 << 20
 PIECE = 32 << 20
+# So much is held in memory of a line, whatever the file; records are far shorter.
+LONGEST_LINE = 16 << 20
 TASK = 16 << 20
 PACKED = (".gz", ".zip")
 BOM_GB18030 = "\ufeff".encode("gb18030")
@@ -123,12 +125,13 @@ def look_at(path: str, layout: Layout) -> FileFacts:
     """Hashes a file, reads its header, counts its records and finds where it can be cut.
 
     Raises:
-        SourceError: When it is missing, has no header where it should have one, or cannot be decoded.
+        SourceError: When it is missing, has no header where it should have one, cannot be decoded, or has
+            a line longer than any record.
     """
     if layout.format == "parquet":
         return _look_at_parquet(path)
     digest = hashlib.sha256()
-    newlines, size, last = 0, 0, b""
+    newlines, size, last, line_start = 0, 0, b"", 0
     first = b""
     cuts: list[tuple[int, int]] = []
     with open_stream(path) as stream:
@@ -140,8 +143,12 @@ def look_at(path: str, layout: Layout) -> FileFacts:
             end = chunk.rfind(b"\n")
             if end >= 0 and size + end - (cuts[-1][0] if cuts else 0) >= PIECE:
                 cuts.append((size + end + 1, newlines + 1))
+            line_start = size + end + 1 if end >= 0 else line_start
             size += len(chunk)
             last = chunk[-1:]
+            if size - line_start > LONGEST_LINE:
+                message = f"has no end within {LONGEST_LINE >> 20} MiB; are lines ended by line feeds?"
+                raise SourceError(Issue("FILE_UNDECODABLE", message, Location(path, newlines + 1, 1)))
     header, body = _start(first, path, layout)
     line = 1 if layout.columns is not None else 2
     if layout.multiline or path.endswith(PACKED):

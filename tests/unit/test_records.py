@@ -6,6 +6,7 @@ import csv
 import gzip
 import hashlib
 import io
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -387,6 +388,67 @@ def test_what_is_no_parquet_file_is_said(tmp_path: Path) -> None:
     with pytest.raises(SourceError) as caught:
         look_at(str(path), text("parquet"))
     assert caught.value.codes == ["FILE_UNDECODABLE"]
+
+
+def test_a_file_whose_lines_do_not_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever holds it: so much of a line is kept in memory and no more."""
+    monkeypatch.setattr(records, "CHUNK", 64)
+    monkeypatch.setattr(records, "LONGEST_LINE", 1 << 10)
+    (tmp_path / "fits.csv").write_bytes(b"id,text\n1," + b"x" * 1000 + b"\n2,y\n")
+    assert len(rows_of(tmp_path / "fits.csv", COMMA)) == 2
+    for name, content in {"one.csv": b"id," * 999, "last.csv": b"id\n1\n2\n" + b"3" * 9999}.items():
+        path = tmp_path / name
+        for packed in (path, path.with_name(f"{name}.gz")):
+            packed.write_bytes(content if packed == path else gzip.compress(content))
+            with pytest.raises(SourceError) as caught:
+                look_at(str(packed), COMMA)
+            line = content.count(b"\n") + 1
+            assert str(caught.value) == (
+                f"{packed}:{line}:1 FILE_UNDECODABLE has no end within 0 MiB; are lines ended by line feeds?"
+            )
+
+
+ROWS = 6_000
+
+
+def long_file(folder: Path, kind: str, times: int) -> tuple[Path, Layout]:
+    """A file of so many times ROWS records."""
+    path = folder / f"{times}.csv{'.gz' if kind == 'packed' else ''}"
+    if kind == "parquet":
+        numbers = [str(number) for number in range(ROWS * times)]
+        pq.write_table(pa.table({"id": numbers, "text": numbers}), path, row_group_size=ROWS)
+        return path, text("parquet")
+    said = "a text with no comma" if kind in ("plain", "packed") else '"a text, with one"'
+    content = b"id,text\n" + b"".join(f"{number},{said}\n".encode() for number in range(ROWS * times))
+    path.write_bytes(gzip.compress(content, 1) if kind == "packed" else content)
+    return path, SPANNING if kind == "spanning" else COMMA
+
+
+@pytest.mark.parametrize("kind", ["plain", "quoted", "spanning", "packed", "parquet"])
+def test_memory_does_not_grow_with_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Of a file three times as long no more is held at a time, of Arrow's memory or of Python's."""
+    monkeypatch.setattr(records, "CHUNK", 1 << 15)
+
+    def peak(times: int) -> tuple[int, int]:
+        path, layout = long_file(tmp_path, kind, times)
+        usual, watched = pa.default_memory_pool(), pa.proxy_memory_pool(pa.default_memory_pool())
+        pa.set_memory_pool(watched)
+        tracemalloc.start()
+        try:
+            facts = look_at(str(path), layout)
+            file = RecordFile(0, str(path), facts.pieces)
+            found = read_pieces(file, facts.pieces, layout, len(facts.header), (0, 1))
+            assert sum(batch.num_rows for batch in found) == facts.records == ROWS * times
+            return watched.max_memory(), tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+            pa.set_memory_pool(usual)
+
+    peak(1)
+    (arrow, python), (arrow_long, python_long) = peak(4), peak(12)
+    assert arrow_long < 1.3 * arrow and python_long < 1.3 * python
 
 
 BEIJING = Path(__file__).parents[3] / "shared/data/beijing-mobile-2022"
