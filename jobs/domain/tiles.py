@@ -101,7 +101,7 @@ def _aggregates(name: str, measure: Measure, contract: ExtractContract) -> list[
             # The order inside a date is that of the contract's key, so it does not depend on the file.
             order = ", ".join(f"`{key}`" for key in contract.row_key)
             struct = f"CASE WHEN ({value}) IS NOT NULL THEN struct({order}, {value} AS value) END"
-            return [F.expr(f"max({struct}).value").alias(name)]
+            return [F.expr(f"cast(max({struct}).value AS {kind})").alias(name)]
 
 
 def _of_one_row(name: str, measure: Measure, contract: ExtractContract) -> list[Column]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from chispa import assert_df_equality
@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 
 from jobs.contracts.columns import ddl_type
 from jobs.contracts.extracts import ExtractContract, Field
+from jobs.contracts.view import Aggregate, CustomerView, Measure
 from jobs.domain.tiles import build_tiles
 from jobs.stages.context import Configuration
 
@@ -38,6 +39,19 @@ def random_value(chance: random.Random, field: Field) -> Any:
             return chance.choice(field.values or ("a", "b"))
 
 
+def every_aggregate(contract: ExtractContract) -> dict[str, Measure]:
+    """Measures of every kind, of all rows of a contract and of some."""
+    fields = {name: field.type for name, field in contract.fields.items() if name not in contract.key}
+    number = next(name for name, kind in fields.items() if kind in ("integer", "decimal"))
+    found = {}
+    for aggregate in get_args(Aggregate):
+        for which, where in {"all": None, "some": f"{number} > 0"}.items():
+            of = None if aggregate == "count" else number
+            given = {"from": contract.contract, "aggregate": aggregate, "of": of, "where": where}
+            found[f"{aggregate}_{which}"] = Measure.model_validate(given)
+    return found
+
+
 def test_these_contracts_have_one_row_a_tile(configuration: Configuration) -> None:
     contracts = configuration.contracts
     assert [name for name, one in sorted(contracts.items()) if one.fills_tiles_alone] == ALONE
@@ -48,7 +62,10 @@ def test_a_tile_of_one_row_is_what_the_aggregates_come_to(
     spark: SparkSession, configuration: Configuration, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     chance, contract = random.Random(name), configuration.contracts[name]
-    assert configuration.view.measures_of(name)
+    measures = configuration.view.measures_of(name)
+    assert measures
+    measures |= every_aggregate(contract)
+    monkeypatch.setattr(CustomerView, "measures_of", lambda view, of: measures)
     rows = [
         (
             *(
