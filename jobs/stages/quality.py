@@ -62,11 +62,16 @@ class QualityCheck:
                 react(self._context, delivery, message, one.breach, self.stops)
 
     def write(self) -> None:
-        """Keeps the results, and writes them as static pages into a local warehouse."""
+        """Keeps the results, and writes them as static pages into a local warehouse.
+
+        A delivery that is looked at again, after a kill or a stop, has one set of results: the newest.
+        """
         if not self._results:
             return
         table, warehouse = self._context.table(TABLE), self._context.warehouse
-        warehouse.append(frame_of(self._context.spark, self._results, table.ddl), table)
+        rows = frame_of(self._context.spark, self._results, table.ddl).coalesce(1)
+        looked_at = sorted({result[0] for result in self._results})
+        warehouse.replace_changed(rows, table, {"delivery_id": looked_at})
         if "://" not in warehouse.path:
             self._validator.write_docs(Path(warehouse.path) / DOCS)
 
