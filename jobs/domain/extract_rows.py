@@ -195,9 +195,11 @@ def _typed(name: str, field: Field, zone: str | None) -> Column:
             lower = f"lower({text})"
             sql = f"CASE WHEN {lower} IN {_TRUE} THEN TRUE WHEN {lower} IN {_FALSE} THEN FALSE END"
         case "integer":
-            # A decimal such as 23.0 is a whole number too; 23.5 is not and stays null.
-            number = f"try_cast({value} AS DECIMAL(28,8))"
-            whole = f"CASE WHEN {number} = floor({number}) THEN try_cast({number} AS BIGINT) END"
+            # A decimal such as 23.0 is a whole number too; 23.5 is not and stays null. As a double a number
+            # keeps what lies behind the last decimal, however little.
+            number, about = f"try_cast({value} AS DECIMAL(38,18))", f"try_cast({value} AS DOUBLE)"
+            is_whole = f"{number} = floor({number}) AND {number} = {about}"
+            whole = f"CASE WHEN {is_whole} THEN try_cast({number} AS BIGINT) END"
             sql = f"coalesce(try_cast({text} AS BIGINT), {whole})"
         case "decimal":
             sql = f"try_cast({value} AS {ddl_type('decimal', field.scale)})"
