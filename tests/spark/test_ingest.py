@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from jobs.kernel.cycle import CycleKind
 from jobs.kernel.errors import KeyMomentsError
@@ -103,6 +107,44 @@ def test_of_rows_alike_the_last_delivered_holds_whatever_its_date(
     ]  # fmt: skip
     told = little.table("deliveries").filter(pl.col("contract") == "payments").sort("period")
     assert told.select("rows_read", "rows_loaded", "rows_duplicate").rows() == [(3, 1, 2), (1, 1, 0)]
+
+
+def later_delivery(number: int, days: list[int]) -> str:
+    """A day's file of some days: its rows carry its number as their amount."""
+    names = (f"S{number % 2}", "S9")
+    return HEADER + "".join(f"{name},2026-05-{day:02},{number}\n" for day in days for name in names)
+
+
+@pytest.mark.slow
+@settings(max_examples=2, derandomize=True, deadline=None, database=None, phases=[Phase.generate])
+@given(draw=st.randoms(use_true_random=False))
+def test_tables_do_not_depend_on_the_order_in_which_files_come(
+    tmp_path_factory: pytest.TempPathFactory, draw: random.Random
+) -> None:
+    """Files that share days come all at once or in groups in any order; the last delivered of a day holds."""
+    spans = [sorted(draw.sample(range(20, 25), draw.randint(1, 3))) for _ in range(5)]
+    files = {f"data_usage_202605{26 + n}_1.csv": later_delivery(n, days) for n, days in enumerate(spans)}
+    # One is corrected; its correction leaves days of its own out.
+    files["data_usage_20260530_2.csv"] = later_delivery(4, spans[4][1:])
+    expected = {}
+    for number, days in enumerate([*spans[:4], spans[4][1:]]):
+        for day in days:
+            expected |= {(name, f"2026-05-{day:02}"): number for name in (f"S{number % 2}", "S9")}
+    told = []
+    for cuts in ([6], draw.sample([[1, 3, 6], [2, 4, 6], [1, 2, 6]], 1)[0]):
+        order = draw.sample(sorted(files), len(files))
+        little = Little(tmp_path_factory.mktemp("order"))
+        for first, last in pairwise([0, *cuts]):
+            for name in order[first:last]:
+                little.put(name, files[name])
+            little.run()
+        assert {(name, day): mb for name, day, mb in little.usage()} == expected
+        tables = ("raw_data_usage", "clean_data_usage", "tiles_data_usage")
+        rows = {name: little.table(name).drop("run_id", strict=False) for name in tables}
+        counts = ["file", "rows_read", "rows_loaded", "rows_duplicate", "units", "covers_from", "covers_to"]
+        rows["deliveries"] = little.table("deliveries").filter(pl.col("status") == "active").select(counts)
+        told.append({name: sorted(map(str, found.rows())) for name, found in rows.items()})
+    assert told[0] == told[1]
 
 
 def test_crossed_periods_and_parts_keep_their_rows_everywhere(tmp_path: Path) -> None:
