@@ -36,6 +36,9 @@ def main(
         )
         for name in erased.replaced:
             print(f"  {name}")
+    if erased.issued:
+        dates = ", ".join(map(str, erased.issued))
+        print(f"Exports of these dates hold alerts of the customer / 以下日期的导出含该客户的告警: {dates}")
 
 
 if __name__ == "__main__":

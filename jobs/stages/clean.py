@@ -128,4 +128,5 @@ def recount(warehouse: Warehouse, contract: ExtractContract, deliveries: Collect
     loaded = {row[0]: row[1] for row in mine.groupBy("delivery_id").count().collect()}
     for row in deliveries:
         row["rows_loaded"] = loaded.get(row["delivery_id"], 0)
-        row["rows_duplicate"] = row["rows_read"] - row["rows_quarantined"] - row["rows_loaded"]
+        kept = row["rows_read"] - row["rows_quarantined"] - (row["rows_erased"] or 0)
+        row["rows_duplicate"] = kept - row["rows_loaded"]

@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -24,12 +25,12 @@ from jobs.domain.tiles import tiles_of
 from jobs.expressions.sql import literal
 from jobs.kernel.errors import Issue, StorageError
 from jobs.stages.context import RunContext
-from jobs.stages.ingest import known_deliveries
+from jobs.stages.ingest import known_deliveries, record_deliveries
 from jobs.storage.frames import frame_of
 from jobs.storage.ledger import LedgerRow
 from jobs.storage.warehouse import settled
 
-TABLE, QUARANTINE, IDENTITY = "erasures", "quarantine", "identity"
+TABLE, QUARANTINE, IDENTITY, ALERTS = "erasures", "quarantine", "identity", "alerts"
 # They tell what is whose, so their rows go last; before them the numbers, by which refused rows name people.
 _PEOPLE = ("accounts", "subscriptions", "customers")
 
@@ -46,11 +47,13 @@ class Erased:
         files: Delivered files that hold the person; deleting them is up to the operator.
         replaced: Files whose rows corrections have replaced with such as do not name the person: whether they
             hold the person cannot be told any more.
+        issued: Dates of dispatch whose exports gave out alerts of the person.
     """
 
     rows: dict[str, int]
     files: list[str]
     replaced: list[str]
+    issued: list[date]
 
 
 def erase(context: RunContext, customer_id: str) -> Erased:
@@ -66,15 +69,18 @@ def erase(context: RunContext, customer_id: str) -> Erased:
     pattern = _pattern_of(context, ids)
     tables = _tables(context)
     found = {table.name: _of_person(context, table, ids, pattern) for table in tables}
-    files = sorted(_files_with(context, found) | _files_told(context, customer_id))
-    _bury(context, ids, files)
+    told = _told_before(context, customer_id)
+    files = sorted(_files_with(context, found) | told.files)
+    issued = sorted(_issued(context, found) | told.issued)
+    _bury(context, ids, files, issued)
     rows: dict[str, int] = {}
     for table in tables:
         context.progress(f"  {table.name}")
         if deleted := found[table.name].count():
             rows[table.name] = deleted
             _delete(context, table, found[table.name], ids)
-        context.warehouse.forget_history(table)
+    context.warehouse.forget_history(tables)
+    _recount(context)
     context.log(
         LedgerRow(
             stage="erase",
@@ -86,7 +92,37 @@ def erase(context: RunContext, customer_id: str) -> Erased:
             message=f"{sum(map(len, ids.values()))} ids; their tombstones are in {TABLE}",
         )
     )
-    return Erased(rows, files, sorted(_replaced_files(context) - set(files)))
+    return Erased(rows, files, sorted(_replaced_files(context) - set(files)), issued)
+
+
+def _recount(context: RunContext) -> None:
+    """Brings the ledger of deliveries in line with the rows that are left in the tables.
+
+    From nothing but these, so that an erasure that was killed counts the same when it is run again.
+    """
+    warehouse, contracts = context.warehouse, context.configuration.contracts
+
+    def rows_of(table: Table) -> dict[str, int]:
+        rows = warehouse.read_or_empty(table).groupBy("delivery_id").count()
+        return {row[0]: row[1] for row in rows.collect()}
+
+    deliveries = known_deliveries(context)
+    active = [row for row in deliveries if row["status"] == "active"]
+    refused = rows_of(context.table(QUARANTINE))
+    for row in active:
+        left = refused.get(row["delivery_id"], 0)
+        row["rows_erased"] = (row["rows_erased"] or 0) + row["rows_quarantined"] - left
+        row["rows_quarantined"] = left
+    for name in sorted({row["contract"] for row in active}):
+        contract = contracts[name]
+        if set(PERSON_FIELDS) & set(contract.fields):
+            accepted, loaded = rows_of(contract.raw_table()), rows_of(contract.clean_table())
+            for row in (row for row in active if row["contract"] == name):
+                mine = accepted.get(row["delivery_id"], 0)
+                row["rows_loaded"] = loaded.get(row["delivery_id"], 0)
+                row["rows_duplicate"] = mine - row["rows_loaded"]
+                row["rows_erased"] = row["rows_read"] - row["rows_quarantined"] - mine
+    record_deliveries(context, deliveries)
 
 
 def _ids_of(context: RunContext, customer_id: str) -> dict[str, list[str]]:
@@ -113,13 +149,31 @@ def _is_buried(context: RunContext, customer_id: str) -> bool:
     return not _stones_of(context, customer_id).isEmpty()
 
 
-def _files_told(context: RunContext, customer_id: str) -> set[str]:
-    """Names of files that held a customer when an earlier erasure began."""
-    stones = _stones_of(context, customer_id)
-    if "files" not in stones.columns:
-        # A table of an earlier release, until something is written to it.
+@dataclass(frozen=True)
+class _Told:
+    """What an earlier erasure of the same person, perhaps killed, found when it began."""
+
+    files: set[str]
+    issued: set[date]
+
+
+def _told_before(context: RunContext, customer_id: str) -> _Told:
+    # A table of an earlier release lacks columns, until something is written to it.
+    stones = [row.asDict() for row in _stones_of(context, customer_id).collect()]
+
+    def all_of(name: str) -> set[Any]:
+        return {one for stone in stones for one in stone.get(name) or ()}
+
+    return _Told(all_of("files"), all_of("issued"))
+
+
+def _issued(context: RunContext, found: Mapping[str, DataFrame]) -> set[date]:
+    """Dates of dispatch whose exports gave out alerts of a person."""
+    if ALERTS not in found:
         return set()
-    return {file for row in stones.collect() for file in row["files"] or ()}
+    issued = context.warehouse.read_or_empty(context.table("issued_alerts"))
+    mine = issued.join(found[ALERTS].select("alert_id"), "alert_id", "left_semi")
+    return {row[0] for row in mine.select("dispatch_date").distinct().collect()}
 
 
 def _stones_of(context: RunContext, customer_id: str) -> DataFrame:
@@ -148,7 +202,7 @@ def _pattern_of(context: RunContext, ids: Ids) -> str:
     return pattern
 
 
-def _bury(context: RunContext, ids: Ids, files: Sequence[str]) -> None:
+def _bury(context: RunContext, ids: Ids, files: Sequence[str], issued: Sequence[date]) -> None:
     """Keeps the tombstones of ids that have none yet."""
     table = context.table(TABLE)
     pairs = [(field, one) for field, mine in ids.items() for one in mine]
@@ -159,6 +213,7 @@ def _bury(context: RunContext, ids: Ids, files: Sequence[str]) -> None:
     new = stones.join(old, "tombstone", "left_anti").select(
         "*",
         F.array(*map(F.lit, files)).alias("files"),
+        F.array(*map(F.lit, issued)).cast("ARRAY<DATE>").alias("issued"),
         F.lit(context.clock()).alias("erased_at"),
         F.lit(context.run_id).alias("run_id"),
     )

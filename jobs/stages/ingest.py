@@ -286,6 +286,7 @@ def _delivery_row(
         "rows_loaded": loaded,
         "rows_quarantined": counts.rejected,
         "rows_duplicate": counts.accepted - loaded,
+        "rows_erased": None,
         "covers_from": first,
         "covers_to": last,
         "units": sorted(counts.units),

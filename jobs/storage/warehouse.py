@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product, takewhile
@@ -27,7 +27,7 @@ from jobs.storage.layout import Partition, fit, in_order, laid_out, predicate
 from jobs.storage.paths import file_system
 
 SMALL_ROWS = 200_000
-KEEPERS = 3
+PARALLEL = 3
 RELATION = "keymoments_"
 _RETENTION_CHECK = "spark.databricks.delta.retentionDurationCheck.enabled"
 # Spark escapes other characters in the names of partition folders.
@@ -108,7 +108,7 @@ class Warehouse:
                 costs Delta two jobs a query, which for these is most of the work.
         """
         kept = [tables[name] for name in tables if name in keep]
-        with ThreadPoolExecutor(KEEPERS) as pool:
+        with ThreadPoolExecutor(PARALLEL) as pool:
             list(pool.map(self._keep, kept))
         for name, table in tables.items():
             rows = self._kept[table.name][1] if name in keep else self.read(table).where(needed[name])
@@ -297,11 +297,13 @@ class Warehouse:
             f"ON {same} WHEN MATCHED THEN DELETE"
         )
 
-    def forget_history(self, table: Table) -> None:
-        """Deletes all files that the newest version does not need, so that older ones cannot be read."""
+    def forget_history(self, tables: Iterable[Table]) -> None:
+        """Deletes all files that the newest versions do not need, so that older ones cannot be read."""
+        statements = [f"VACUUM delta.{quote(self.location(table))} RETAIN 0 HOURS" for table in tables]
         self.spark.conf.set(_RETENTION_CHECK, "false")
         try:
-            self.spark.sql(f"VACUUM delta.{quote(self.location(table))} RETAIN 0 HOURS")
+            with ThreadPoolExecutor(PARALLEL) as pool:
+                list(pool.map(self.spark.sql, statements))
         finally:
             self.spark.conf.unset(_RETENTION_CHECK)
 

@@ -102,6 +102,15 @@ def check_erased(little: Little) -> None:
     assert sorted(stones["field"]) == ["account_id", "customer_id", "subscription_id", "subscription_id"]
 
 
+def counted(little: Little) -> dict[str, tuple[int, ...]]:
+    """Of each delivery that holds: rows read, loaded, quarantined, duplicate, erased."""
+    active = little.table("deliveries").filter(pl.col("status") == "active")
+    names = ["file", *(f"rows_{what}" for what in ("read", "loaded", "quarantined", "duplicate", "erased"))]
+    found = {file: tuple(one or 0 for one in counts) for file, *counts in active.select(names).rows()}
+    assert all(read == sum(others) for read, *others in found.values())
+    return found
+
+
 def test_an_erasure_that_is_killed_is_made_good_by_running_it_again(
     little: Little, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +132,9 @@ def test_an_erasure_that_is_killed_is_made_good_by_running_it_again(
     # Rows that told of files are gone; what was found at first is still told.
     assert erase(context, "CUSTX1").files == FILES
     check_erased(little)
+    told = counted(little)
+    assert told["messages_202605.csv"] == (6, 1, 1, 0, 4)
+    assert told["data_usage_20260503_2.csv"] == (4, 2, 0, 0, 2)
 
 
 def test_a_person_is_erased_from_every_file_and_does_not_come_back(little: Little) -> None:
@@ -148,6 +160,14 @@ def test_a_person_is_erased_from_every_file_and_does_not_come_back(little: Littl
     assert erased.rows["quarantine"] == 4 and erased.rows["clean_data_usage"] == 2
     ledger = little.table("run_ledger").filter(pl.col("stage") == "erase")
     assert ledger.select("result", "rows_out").rows() == [("complete", sum(erased.rows.values()))]
+    assert counted(little) == {
+        "accounts_202605.csv": (2, 1, 0, 0, 1),
+        "customers_202605_1.csv": (3, 1, 0, 0, 2),
+        "data_usage_20260502_2.csv": (0, 0, 0, 0, 0),
+        "data_usage_20260503_2.csv": (4, 2, 0, 0, 2),
+        "messages_202605.csv": (6, 1, 1, 0, 4),
+        "subscriptions_202605.csv": (5, 2, 0, 0, 3),
+    }
     # The person's rows come again, new ones and old ones, good ones and bad ones.
     little.put("data_usage_20260504_1.csv", usage(5, 6, 7, 8).replace("05-03", "05-04"))
     little.put("customers_202605_2.csv", CUSTOMERS.replace("苏州", "无锡"))
@@ -161,6 +181,10 @@ def test_a_person_is_erased_from_every_file_and_does_not_come_back(little: Littl
     deliveries = little.table("deliveries").filter(pl.col("file") == "messages_202606.csv")
     columns = ["rows_in_file", "rows_not_applicable", "rows_read", "rows_loaded", "rows_quarantined"]
     assert deliveries.select(columns).rows() == [(5, 2, 3, 1, 2)]
+    # A delivery that is counted again, as another has rows on its day, calls nobody erased a duplicate.
+    little.put("data_usage_20260505_1.csv", HEADER + "SUBSX4,2026-05-03,44\n")
+    context = little.run()
+    assert counted(little)["data_usage_20260503_2.csv"] == (4, 1, 0, 1, 2)
 
     # A row that cannot be read names nobody when it comes; erasing again finds the ids in its text, and is no
     # complaint, as after one that was cut off.
@@ -168,3 +192,4 @@ def test_a_person_is_erased_from_every_file_and_does_not_come_back(little: Littl
     assert erase(context, "CUSTX1").rows == {"quarantine": 1}
     assert files_with(warehouse, *PERSON[:-1]) == [] and files_with(warehouse, "SUBSX4,2026-07-03") != []
     assert little.table("erasures").height == 4
+    assert counted(little)["messages_202607.csv"] == (2, 0, 1, 0, 1)

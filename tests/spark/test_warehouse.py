@@ -166,6 +166,6 @@ def test_what_is_deleted_and_forgotten_is_not_in_the_change_feed_either(
     warehouse.delete(table, frame_of(spark, [("SECRET1",)], "who STRING"))
     folder = Path(warehouse.location(table))
     assert any("_change_data" in name for name in files_with(folder, "SECRET1"))
-    warehouse.forget_history(table)
+    warehouse.forget_history([table])
     assert files_with(folder, "SECRET1") == []
     assert [row["who"] for row in warehouse.read(table).collect()] == ["S2"]
