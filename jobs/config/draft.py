@@ -23,8 +23,18 @@ DATE_FORMS = {
     "dd.MM.yyyy": "%d.%m.%Y",
     "dd-MM-yyyy": "%d-%m-%Y",
     "dd/MM/yyyy": "%d/%m/%Y",
+    "dd-MM-yy": "%d-%m-%y",
+    "dd/MM/yy": "%d/%m/%y",
     "yyyyMM": "%Y%m",
 }
+# Ways in which numbers are written: a pattern of their values, decimal mark, mark between thousands.
+_PLAIN_NUMBER = r"[-+]?\d+(\.\d+)?"
+NUMBER_FORMS = (
+    (r"[-+]?\d{1,3}(,\d{3})*(\.\d+)?", ".", ","),
+    (r"[-+]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?", ",", "."),
+)
+# Words by which operators call the same thing, as the contracts call it.
+_WORDS = {"via": "channel", "ticket": "complaint", "no": "id", "number": "id", "type": "category"}
 LEAST_LIKENESS = 0.8
 _BRACKETS = re.compile(r"[（(].*?[）)]")
 _TRUTHS = {"true", "false", "1", "0", "yes", "no", "y", "n", "是", "否"}
@@ -56,7 +66,10 @@ def draft_mapping(sample: Sample, contract: ExtractContract) -> str:
         sample: The file.
         contract: What it is to fill.
     """
-    chosen = _choose(sample, contract)
+    by_name = _choose(sample, contract)
+    by_values = _choose_by_values(sample, contract, by_name)
+    both = by_name | by_values
+    chosen = {name: both[name] for name in contract.fields if name in both}
     expressions = {
         name: _expression(contract.fields[name], column, sample) for name, column in chosen.items()
     }
@@ -80,6 +93,8 @@ def draft_mapping(sample: Sample, contract: ExtractContract) -> str:
     lines.append("  fields:")
     for name, column in chosen.items():
         field = contract.fields[name]
+        if name in by_values:
+            lines.append(f"    # {name} is but a guess, by the values of the column:")
         if codes := _unknown_codes(field, sample.columns[column]):
             lines.append(f"    # {', '.join(codes[:9])} must become one of {', '.join(field.values or ())}:")
         lines.append(f"    {name}: {_quoted(expressions[name])}")
@@ -98,9 +113,8 @@ def _choose(sample: Sample, contract: ExtractContract) -> dict[str, str]:
     pairs = []
     for place, (name, field) in enumerate(contract.fields.items()):
         for column, values in sample.columns.items():
-            likeness = max(
-                _likeness(column, text) for text in (name, field.zh, _BRACKETS.sub("", field.zh), field.en)
-            )
+            names = (name, field.zh, _BRACKETS.sub("", field.zh), field.en)
+            likeness = max(_likeness_of_words(column, name), *(_likeness(column, text) for text in names))
             # Other codes than the contract's are worth a proposal only under the very same name.
             least = LEAST_LIKENESS if not _unknown_codes(field, values) else 1.0
             if likeness >= least and _fits(field, values):
@@ -110,6 +124,29 @@ def _choose(sample: Sample, contract: ExtractContract) -> dict[str, str]:
         if name not in chosen and column not in chosen.values():
             chosen[name] = column
     return {name: chosen[name] for name in contract.fields if name in chosen}
+
+
+def _choose_by_values(sample: Sample, contract: ExtractContract, chosen: Mapping[str, str]) -> dict[str, str]:
+    """For required dates that no name told, the first column of dates that is left."""
+    found: dict[str, str] = {}
+    for name, field in contract.fields.items():
+        if name in chosen or not field.required or field.type != "date":
+            continue
+        for column, values in sample.columns.items():
+            taken = column in chosen.values() or column in found.values()
+            if not taken and any(value.strip() for value in values) and _fits(field, values):
+                found[name] = column
+                break
+    return found
+
+
+def _likeness_of_words(column: str, name: str) -> float:
+    """Whether a column has all words of a field's name, and one more at most."""
+    has = [_WORDS.get(word, word) for word in re.findall(r"[a-z0-9]+|#", column.lower().replace("#", " id "))]
+    wanted = name.split("_")
+    if set(has) == set(wanted):
+        return 1.0
+    return LEAST_LIKENESS if set(wanted) < set(has) and len(has) <= len(wanted) + 1 else 0.0
 
 
 def _likeness(column: str, name: str) -> float:
@@ -122,7 +159,7 @@ def _fits(field: Field, values: Sequence[str]) -> bool:
     present = [value.strip() for value in values if value.strip()]
     match field.type:
         case "integer" | "decimal":
-            return all(re.fullmatch(r"[-+]?\d+(\.\d+)?", value) for value in present)
+            return _number_form(present) is not None
         case "date":
             return _date_form(present) is not None
         case "timestamp":
@@ -145,6 +182,16 @@ def _date_form(values: Sequence[str]) -> str | None:
     return next((form for form, python in DATE_FORMS.items() if _all_read(values, form, python)), None)
 
 
+def _number_form(values: Sequence[str]) -> tuple[str, str] | tuple[()] | None:
+    """() for plain numbers, else their decimal mark and that between thousands; None when they are none."""
+    if all(re.fullmatch(_PLAIN_NUMBER, value) for value in values):
+        return ()
+    for form, decimal, thousands in NUMBER_FORMS:
+        if all(re.fullmatch(form, value) for value in values):
+            return decimal, thousands
+    return None
+
+
 def _all_read(values: Sequence[str], form: str, python: str) -> bool:
     # Python reads one digit where two are asked for; Spark does not.
     exact = len(form) if form != "yyyy/M/d" else None
@@ -161,10 +208,12 @@ def _reads(value: str, python: str) -> bool:
 
 def _expression(field: Field, column: str, sample: Sample) -> str:
     name = quote(column)
-    if field.type != "date":
-        return name
-    form = _date_form([value.strip() for value in sample.columns[column] if value.strip()])
-    return f"parse_date({name}, '{form}')" if form else name
+    present = [value.strip() for value in sample.columns[column] if value.strip()]
+    if field.type == "date" and (form := _date_form(present)):
+        return f"parse_date({name}, '{form}')"
+    if field.type in ("integer", "decimal") and (marks := _number_form(present)):
+        return f"parse_number({name}, '{marks[0]}', '{marks[1]}')"
+    return name
 
 
 def _pattern(name: str) -> str:

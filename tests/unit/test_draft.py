@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +16,8 @@ from jobs.cli import app
 from jobs.config.draft import draft_mapping
 from jobs.config.sources import ExtractMapping, columns_used
 from jobs.contracts.extracts import ExtractContract
+from jobs.expressions.evaluate import evaluate
+from jobs.expressions.nodes import Name
 from jobs.expressions.parse import parse
 from jobs.stages.draft import sample_of
 
@@ -145,6 +148,48 @@ def test_codes_of_another_set_are_named(tmp_path: Path, contracts: dict[str, Ext
     assert "period: YYYYMM" in text and "give the month YYYYMM" in text
     path.write_text("subscription,directions\n1,MO\n2,MT\n", encoding="utf-8")
     assert "direction" not in drafted(path, contracts["voice_usage"])[1].fields
+
+
+@pytest.mark.parametrize(
+    ("values", "form"),
+    [
+        (["30.00", "-1", ""], "`total`"),
+        (["1.234,50", "7", "-0,5"], "parse_number(`total`, ',', '.')"),
+        (["12,50"], "parse_number(`total`, ',', '.')"),
+        (["1,234.50", "7", "12,345,678"], "parse_number(`total`, '.', ',')"),
+        (["1,234.50", "1.234,50"], None),
+        (["1,23,4"], None),
+        (["many"], None),
+    ],
+)
+def test_forms_of_numbers(
+    tmp_path: Path, contracts: dict[str, ExtractContract], values: list[str], form: str | None
+) -> None:
+    path = tmp_path / "bills_202605.csv"
+    path.write_text(
+        "\n".join(["subscription_id;total", *(f"S;{value}" for value in values)]), encoding="utf-8"
+    )
+    fields = drafted(path, contracts["bills"])[1].fields
+    assert isinstance(fields, dict) and fields.get("total") == form
+    if form is not None and form.startswith("parse"):
+        plain = {"1.234,50": "1234.50", "12,50": "12.50", "1,234.50": "1234.50"}[values[0]]
+        assert evaluate(parse(form), {Name("total"): values[0]}.__getitem__) == Decimal(plain)
+
+
+def test_a_date_that_no_name_tells_is_guessed_by_the_values(
+    tmp_path: Path, contracts: dict[str, ExtractContract]
+) -> None:
+    """Laid out as a public list of complaints is: other words, two digits for the year."""
+    path = tmp_path / "complaints_201512.csv"
+    path.write_text(
+        "Ticket #,Customer Complaint,Date,Time,Received Via\n7,slow,22-04-15,3:53:50 PM,Internet\n",
+        encoding="utf-8",
+    )
+    text, mapping = drafted(path, contracts["complaints"])
+    assert mapping.fields == {
+        "complaint_id": "`Ticket #`", "occurred_on": "parse_date(`Date`, 'dd-MM-yy')", "channel": "`Received Via`",
+    }  # fmt: skip
+    assert "    # occurred_on is but a guess, by the values of the column:\n    occurred_on:" in text
 
 
 @pytest.mark.parametrize(
