@@ -14,7 +14,7 @@ from jobs.contracts.lineage import Origin, origins_of, personal_parts
 from jobs.contracts.tables import view_table
 from jobs.contracts.view import Item, Score, ViewClass
 from jobs.domain.moments import ATTRIBUTES, CUSTOMER_COLUMNS, RISK_COLUMNS
-from jobs.kernel.errors import ConfigError, Issue, did_you_mean
+from jobs.kernel.errors import ConfigError, Issue, StorageError, did_you_mean
 from jobs.modelling.features import NUMBERS
 from jobs.rulelang.uses import Uses, uses_of
 from jobs.stages.context import Configuration
@@ -144,12 +144,16 @@ def distribution_of(configuration: Configuration, warehouse: str, facts: ItemFac
     """An item's values in the newest partition of the view, or of the scores.
 
     Raises:
-        StorageError: When it has not been written.
+        StorageError: When it has not been written, or not since the item is there.
     """
     table = _table(configuration, facts.item)
     partition = newest_partition(warehouse, table, ("as_of", "cutoff"))
     where = [(name, "=", date.fromisoformat(value)) for name, value in partition.items()]
-    column = table_of(warehouse, table, where, [facts.id]).column(facts.id).combine_chunks()
+    found = table_of(warehouse, table, where, [facts.id])
+    if facts.id not in found.column_names:
+        message = f"table '{table.name}' in {warehouse} was written before there was this item"
+        raise StorageError(Issue("TABLE_MISMATCH", message))
+    column = found.column(facts.id).combine_chunks()
     known = column.drop_null()
     counted = pc.value_counts(known).to_pylist() if len(known) else []
     values: list[tuple[str, int]] = []

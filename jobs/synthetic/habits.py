@@ -16,6 +16,11 @@ MESSAGES_A_DAY: Final = 0.3
 DATA_DAYS: Final = 0.74
 """Share of days with mobile data."""
 
+ROAMING_CALLS: Final = 0.015
+ROAMING_DATA_DAYS: Final = 0.01
+ROAMING_PART: Final = 0.25
+"""What of a roaming day's data volume is used while roaming."""
+
 _PACKAGES: Final = np.array([OLD_PLAN_DATA_MB if plan.data_mb is None else plan.data_mb for plan in PLANS])
 _WITHOUT_PACKAGE_MB: Final = 300
 _MEDIAN_CALL_SECONDS: Final = 75.0

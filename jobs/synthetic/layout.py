@@ -52,6 +52,10 @@ def _old_events(columns: str) -> Layout:
 LAYOUTS: Final[Mapping[str, Layout]] = {
     "customers": _state("customer_id updated_on name gender birth_date city county"),
     "accounts": _state("account_id customer_id updated_on payment_method credit_class"),
+    "household_products": _rare_state(
+        "customer_id updated_on told_by household_id household_subscriptions broadband broadband_mbps "
+        "broadband_ends_on rival_operator rival_ends_on tv bundle plan_id employer_id employer"
+    ),
     "tariff_plans": _rare_state("plan_id updated_on plan_name brand monthly_fee data_mb voice_minutes"),
     "subscriptions": _state(
         "subscription_id customer_id account_id updated_on number plan_id brand status joined_on "
@@ -70,7 +74,9 @@ LAYOUTS: Final[Mapping[str, Layout]] = {
     ),
     "bills": _layout("subscription_id month total recurring out_of_package back_charge", MONTH_PERIODS),
     "usage_monthly": _layout(
-        "subscription_id month voice_minutes calls data_mb messages contacts offnet_contacts", MONTH_PERIODS
+        "subscription_id month voice_minutes calls data_mb messages contacts offnet_contacts "
+        "roaming_minutes roaming_mb",
+        MONTH_PERIODS,
     ),
     "balances": _layout(
         "subscription_id balance_date balance arrears arrears_3m_ago suspends_on", SNAPSHOT_PERIODS

@@ -6,10 +6,18 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from jobs.synthetic.arrays import Floats, Ints, Keys, dates, money
+from jobs.synthetic.arrays import Bools, Floats, Ints, Keys, dates, money
 from jobs.synthetic.billing import declines
 from jobs.synthetic.circles import Circles, is_off_net
-from jobs.synthetic.habits import DAYS, MEAN_CALL_SECONDS, MESSAGES_A_DAY, data_mb_a_month
+from jobs.synthetic.habits import (
+    DAYS,
+    MEAN_CALL_SECONDS,
+    MESSAGES_A_DAY,
+    ROAMING_CALLS,
+    ROAMING_DATA_DAYS,
+    ROAMING_PART,
+    data_mb_a_month,
+)
 from jobs.synthetic.hashing import child_keys, normal
 from jobs.synthetic.layout import Batch
 from jobs.synthetic.lines import Lines
@@ -20,6 +28,7 @@ _SUMMED: Final = (4, 5)
 
 _ESTIMATED: Final = (0, 1, 2, 3)
 _NUMBERS: Final = 10**11
+_USES: Final = ("seconds", "calls", "mb", "messages", "contacts", "offnet_contacts")
 
 
 class MonthlyTotals:
@@ -31,12 +40,13 @@ class MonthlyTotals:
         self._month = np.searchsorted(MONTH_STARTS, DAYS, side="right") - 1 - _SUMMED[0]
         self._sums = {
             name: np.zeros((len(lines), len(_SUMMED)), dtype=np.int64)
-            for name in ("seconds", "calls", "mb", "messages", "contacts", "offnet_contacts")
+            for name in (*_USES, "roaming_seconds", "roaming_mb")
         }
 
-    def add_calls(self, line: Ints, at: Ints, seconds: Ints, numbers: Ints) -> None:
-        """Adds calls: their line, the position of their day, length and other number."""
+    def add_calls(self, line: Ints, at: Ints, seconds: Ints, numbers: Ints, roaming: Bools) -> None:
+        """Adds calls: their line, the position of their day, length, other number and whether roaming."""
         self._add("seconds", line, self._month[at], seconds)
+        self._add("roaming_seconds", line, self._month[at], seconds * roaming)
         self._add("calls", line, self._month[at])
         pairs = np.unique((line * len(_SUMMED) + self._month[at]) * _NUMBERS + numbers)
         where, number = pairs // _NUMBERS, pairs % _NUMBERS
@@ -44,9 +54,10 @@ class MonthlyTotals:
         self._add("contacts", line, month)
         self._add("offnet_contacts", line, month, is_off_net(number).astype(np.int64))
 
-    def add_data(self, line: Ints, at: Ints, mb: Ints) -> None:
-        """Adds data volumes."""
+    def add_data(self, line: Ints, at: Ints, mb: Ints, roaming_mb: Ints) -> None:
+        """Adds data volumes, and what of them was used while roaming."""
         self._add("mb", line, self._month[at], mb)
+        self._add("roaming_mb", line, self._month[at], roaming_mb)
 
     def add_messages(self, line: Ints, at: Ints) -> None:
         """Adds messages."""
@@ -82,6 +93,8 @@ def estimated(lines: Lines, circles: Circles) -> Iterator[Batch]:
             "contacts": contacts,
             "offnet_contacts": np.asarray(np.rint(contacts * lines.off_net), dtype=np.int64),
         }
+        sums["roaming_seconds"] = np.asarray(sums["seconds"] * ROAMING_CALLS, dtype=np.int64)
+        sums["roaming_mb"] = np.asarray(sums["mb"] * ROAMING_DATA_DAYS * ROAMING_PART, dtype=np.int64)
         yield _batch(lines, month, sums)
 
 
@@ -108,6 +121,8 @@ def _batch(lines: Lines, month: int, sums: dict[str, Ints]) -> Batch:
         "messages": pa.array(sums["messages"][rows]),
         "contacts": pa.array(sums["contacts"][rows]),
         "offnet_contacts": pa.array(sums["offnet_contacts"][rows]),
+        "roaming_minutes": money(_minutes(sums["roaming_seconds"][rows])),
+        "roaming_mb": money(sums["roaming_mb"][rows] * 100),
     }
     return Batch("usage_monthly", days, columns)
 

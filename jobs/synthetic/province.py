@@ -12,6 +12,7 @@ from jobs.synthetic.accounting import accounting
 from jobs.synthetic.billing import bills
 from jobs.synthetic.care import care
 from jobs.synthetic.holdings import holdings
+from jobs.synthetic.households import households
 from jobs.synthetic.layout import Batch
 from jobs.synthetic.lines import Lines, make_lines
 from jobs.synthetic.network import network
@@ -74,7 +75,9 @@ def make_province(
 
 
 def _extracts(people: People, lines: Lines) -> Iterator[Batch]:
+    since = known_from(people, lines)
     yield from registry(people, lines)
-    yield from care_of(people, known_from(people, lines))
+    yield households(people, since)
+    yield from care_of(people, since)
     for extracts in (bills, accounting, usage, network, care, holdings, orders):
         yield from extracts(lines)

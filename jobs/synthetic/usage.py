@@ -13,6 +13,9 @@ from jobs.synthetic.habits import (
     DATA_DAYS,
     DAYS,
     MESSAGES_A_DAY,
+    ROAMING_CALLS,
+    ROAMING_DATA_DAYS,
+    ROAMING_PART,
     call_seconds,
     data_mb_a_month,
     habits,
@@ -53,14 +56,15 @@ def _voice(lines: Lines, circles: Circles, habit: Floats, day_keys: Keys, totals
     seconds = np.where(told[line, at] == _FREE, call_seconds(keys), told[line, at])
     contact = _told_contacts(lines)[line, at]
     numbers = np.where(contact == _FREE, circles.someone(keys, line), contact)
-    totals.add_calls(line, at, seconds, numbers)
+    roaming = chance(keys, "roaming", ROAMING_CALLS)
+    totals.add_calls(line, at, seconds, numbers, roaming)
     columns = {
         "subscription_id": lines.ids.take(pa.array(line)),
         "started_at": moments(DAYS[at], times(keys, rank, counts[line, at])),
         "direction": words(_DIRECTIONS, below(keys, "direction", 2)),
         "counterpart": digits(numbers),
         "duration_s": pa.array(seconds),
-        "roaming": pa.array(chance(keys, "roaming", 0.015)),
+        "roaming": pa.array(roaming),
     }
     return Batch("voice_usage", DAYS[at], columns)
 
@@ -73,12 +77,14 @@ def _data(lines: Lines, habit: Floats, day_keys: Keys, totals: MonthlyTotals) ->
     volume = np.where(told == _FREE, volume, told)
     line, at = np.nonzero(volume)
     mb = volume[line, at]
-    totals.add_data(line, at, mb)
+    roaming = chance(day_keys[line, at], "data roaming", ROAMING_DATA_DAYS)
+    roaming_mb = np.where(roaming, np.asarray(mb * ROAMING_PART, dtype=np.int64), 0)
+    totals.add_data(line, at, mb, roaming_mb)
     columns = {
         "subscription_id": lines.ids.take(pa.array(line)),
         "used_on": dates(DAYS[at]),
         "mb": pa.array(mb),
-        "roaming_mb": pa.array(np.where(chance(day_keys[line, at], "data roaming", 0.01), mb // 4, 0)),
+        "roaming_mb": pa.array(roaming_mb),
     }
     return Batch("data_usage", DAYS[at], columns)
 

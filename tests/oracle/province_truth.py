@@ -104,6 +104,13 @@ CONTRACTS = {
         """plan_id!:text updated_on!:day plan_name!:text brand!:text monthly_fee!:fee data_mb:count
         voice_minutes:count""",
     ),
+    "household_products": (
+        "customer_id updated_on",
+        """customer_id!:text updated_on!:day told_by:system|manager|survey household_id:text
+        household_subscriptions:count broadband:own|rival|both|none broadband_mbps:count
+        broadband_ends_on:day rival_operator:text rival_ends_on:day tv:own|rival|both|none
+        bundle:own|rival|both|none plan_id:text employer_id:text employer:own|rival|both|none""",
+    ),
     "do_not_disturb": (
         "customer_id updated_on",
         "customer_id!:text updated_on!:day from_date!:day to_date:day",
@@ -120,7 +127,7 @@ CONTRACTS = {
     "usage_monthly": (
         "subscription_id month",
         """subscription_id!:text month!:day voice_minutes:minutes calls:events data_mb:events messages:count
-        contacts:count offnet_contacts:count""",
+        contacts:count offnet_contacts:count roaming_minutes:minutes roaming_mb:events""",
     ),
     "voice_usage": (
         "subscription_id started_at direction counterpart",

@@ -47,6 +47,16 @@ class CrossCheck:
         for log in sorted(warehouse.glob("*/_delta_log")):
             self.connection.register(log.parent.name, DeltaTable(log.parent).to_pyarrow_dataset())
 
+    def ingest(self, mapping: Path, folder: Path, warehouse: Path) -> None:
+        """Loads the files of a source and does nothing more."""
+        from jobs.kernel.project import Project
+        from jobs.stages.context import configure, open_run
+        from jobs.stages.ingest import ingest
+
+        configuration = configure(Project(ROOT), "local", str(mapping))
+        ingest(open_run(configuration, str(warehouse), str(folder)))
+        self._register(warehouse)
+
     def load(self, source: str, folder: Path, warehouse: Path) -> None:
         """Ingests a source and builds the view of its snapshot; scores, rules and dispatch stay out."""
         from jobs.kernel.cycle import CycleKind

@@ -1,7 +1,9 @@
 """Beijing Mobile: everything the pipeline makes of the two files is found again by SQL over the files."""
 
+from pathlib import Path
+
 import pytest
-from crosscheck import DATA, CrossCheck
+from crosscheck import DATA, ROOT, CrossCheck
 
 FOLDER = DATA / "beijing-mobile-2022"
 VOICE, USERS_OF_DATA = "attachment1_voice_users.csv", "attachment2_data_users.csv"
@@ -41,7 +43,12 @@ select
     ("脱网次数"::decimal(18, 2) + "mos质差次数"::int + "未接通掉话次数"::int)::decimal(18, 2)
         as poor_network_events_30d,
     "家宽投诉"::bigint + "资费投诉"::bigint as complaints_30d,
-    "语音通话整体满意度"::bigint as satisfaction_last
+    "语音通话整体满意度"::bigint as satisfaction_last,
+    case when "当月欠费金额" is not null
+        then "省际漫游-时长（分钟）"::decimal(18, 2) end as roaming_minutes_1m,
+    case when "当月欠费金额" is not null
+        then round("GPRS-国内漫游-流量（KB）"::double / 1024, 2)::decimal(18, 2) end as roaming_mb_1m,
+    case when "ARPU（家庭宽带）"::double > 0 then 'own' end as household_broadband
 from voice
 union all
 select
@@ -74,7 +81,10 @@ select
     (coalesce("上网质差次数"::double, 0) + coalesce("微信质差次数"::double, 0)
         + coalesce("王者荣耀质差次数"::double, 0) + coalesce("脱网次数"::double, 0))::decimal(18, 2),
     0,
-    "手机上网整体满意度"::bigint
+    "手机上网整体满意度"::bigint,
+    null,
+    null,
+    null
 from users_of_data
 """
 
@@ -143,7 +153,7 @@ ITEMS = [
     "city", "county", "gender", "age_years", "tariff_plan", "plan_monthly_fee", "star_level", "tenure_days",
     "lifecycle_stage", "bill_total_1m", "out_of_package_1m", "bill_total_mean_3m", "value_tier",
     "arrears_amount", "arrears_3m_ago", "voice_minutes_1m", "data_mb_1m", "poor_network_events_30d",
-    "complaints_30d", "satisfaction_last",
+    "complaints_30d", "satisfaction_last", "roaming_minutes_1m", "roaming_mb_1m", "household_broadband",
 ]  # fmt: skip
 
 # Where rows of a file are rows of a contract; all of them by default.
@@ -154,6 +164,8 @@ DELIVERED = {
     ("complaints", "broadband"): "\"家宽投诉\" <> '0'",
     ("complaints", "tariff"): "\"资费投诉\" <> '0'",
     ("customers", "data"): "true",
+    ("customers", "voice"): "true",
+    ("household_products", "voice"): '"ARPU（家庭宽带）"::double > 0',
     ("network_quality", "data"): "true",
     ("network_quality", "voice"): "true",
     ("subscriptions", "data"): "true",
@@ -188,6 +200,27 @@ def test_records_with_line_breaks_are_one_row(check: CrossCheck) -> None:
                        USERS_OF_DATA: check.one("select count(*) from users_of_data")}  # fmt: skip
     # Lines less the header: were there no line breaks inside a record, the two would be equal.
     assert sum(lines.values()) - 2 > sum(records.values())
+
+
+def test_files_in_other_encodings_load_the_same_rows(check: CrossCheck, tmp_path: Path) -> None:
+    """The voice file in GBK, the other, which has characters that GBK lacks, in GB18030."""
+    for name, encoding in ((VOICE, "gbk"), (USERS_OF_DATA, "gb18030")):
+        (tmp_path / name).write_bytes((FOLDER / name).read_text(encoding="utf-8-sig").encode(encoding))
+    mapping = (ROOT / "conf/sources/beijing_mobile.yaml").read_text(encoding="utf-8")
+    mapping = mapping.replace("encoding: utf-8", "encoding: gbk")
+    mapping = mapping.replace(f"{USERS_OF_DATA}\n", f"{USERS_OF_DATA}\n    encoding: gb18030\n")
+    (tmp_path / "recoded.yaml").write_text(mapping, encoding="utf-8")
+    (tmp_path / "extracts").mkdir()
+    for name in (VOICE, USERS_OF_DATA):
+        (tmp_path / name).rename(tmp_path / "extracts" / name)
+    again = CrossCheck()
+    again.ingest(tmp_path / "recoded.yaml", tmp_path / "extracts", tmp_path / "warehouse")
+    assert again.deliveries() == check.deliveries()
+    contracts = {contract for contract, _ in DELIVERED}
+    for contract in sorted(contracts):
+        rows = f"select * exclude (delivery_id) from clean_{contract} order by all"
+        found = again.rows(rows)
+        assert found == check.rows(rows) and len(found) > 0, contract
 
 
 def test_every_row_is_accounted_for(check: CrossCheck) -> None:

@@ -34,6 +34,7 @@ select
     case when TotalRecurringCharge::double >= 0 then TotalRecurringCharge::decimal(18, 2) end
         as plan_monthly_fee,
     round(MonthsInService::int * 30.4375 + 15)::bigint as tenure_days,
+    case when ActiveSubs <> '0' then ActiveSubs::bigint end as household_subscriptions,
     substr('ABBCCDD', CreditRating[1]::int, 1) as credit_class,
     case when bill >= -0.055 then greatest(bill, 0) end as bill_total_1m,
     case when bill_before >= 0 then bill_before end as bill_total_prev_1m,
@@ -109,7 +110,7 @@ ITEMS = [
     "city", "age_years", "plan_monthly_fee", "tenure_days", "bill_total_1m", "bill_total_prev_1m",
     "bill_total_mean_3m", "value_tier", "voice_minutes_1m", "voice_minutes_prev_1m", "calls_1m",
     "dropped_calls_30d", "poor_network_events_30d", "service_contacts_30d", "terminal_age_days",
-    "terminal_models_used", "credit_class",
+    "terminal_models_used", "credit_class", "household_subscriptions",
 ]  # fmt: skip
 
 # Where rows of the file are rows of a contract, and which of those it cannot hold.
@@ -118,6 +119,8 @@ DELIVERED = {
     ("bills", "200312"): ("bill_known", "bill_before < 0"),
     ("bills", "200401"): ("bill_known", "bill < -0.055"),
     ("churn_labels", "200402"): ("Churn = 'Yes'", "false"),
+    ("customers", "200401"): ("ServiceArea is not null", "false"),
+    ("household_products", "200401"): ("ActiveSubs <> '0'", "false"),
     ("network_quality", "200401"): ("true", "false"),
     ("service_contacts", "200401"): ("CustomerCareCalls::double >= 0.5", "false"),
     ("subscriptions", "200401"): ("true", "false"),

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from jobs.cli import app
 from jobs.contracts.lineage import origins_of
-from jobs.kernel.errors import ConfigError
+from jobs.kernel.errors import ConfigError, StorageError
 from jobs.kernel.project import Project
 from jobs.stages.context import Configuration, configure
 from jobs.stages.items import all_items, distribution_of, facts_of, item_uses, search
@@ -119,6 +119,14 @@ def test_values_are_those_of_the_last_cycle(configuration: Configuration, tmp_pa
     categories = distribution_of(configuration, warehouse, facts_of(configuration, "complaint_category_30d"))
     assert (categories.known, categories.quantiles) == (5, [])
     assert categories.values == [("b", 3), ("a", 1), ("c", 1)]
+
+
+def test_a_view_of_before_an_item_was_there_has_no_values_of_it(
+    configuration: Configuration, tmp_path: Path
+) -> None:
+    with pytest.raises(StorageError) as caught:
+        distribution_of(configuration, view_of(tmp_path), facts_of(configuration, "household_broadband"))
+    assert caught.value.issues[0].message.endswith("was written before there was this item")
 
 
 def test_what_the_commands_print(project_copy: ProjectCopy, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ class Tables:
 
 CONTRACTS = (
     "accounts", "balances", "bills", "churn_labels", "complaints", "consents", "customers", "data_usage",
-    "do_not_disturb", "manager_assignments", "manager_leave", "managers", "message_usage",
+    "do_not_disturb", "household_products", "manager_assignments", "manager_leave", "managers", "message_usage",
     "network_quality", "number_segments", "payments", "quiet_hours",
     "roaming_signalling", "service_contacts", "service_orders", "service_subscriptions", "subscriptions", "surveys",
     "tariff_plans", "terminals", "usage_monthly", "voice_usage",
