@@ -62,14 +62,21 @@ class Project:
         given = Path(path)
         return load(given, path) if given.is_file() else self.load(path)
 
-    def files(self, folder: str, pattern: str = "*.yaml") -> list[str]:
+    def files(self, folder: str, pattern: str = "*.yaml", optional: bool = False) -> list[str]:
         """Paths of the YAML files in a folder, relative to the root, in order of name.
+
+        Args:
+            folder: The folder.
+            pattern: Which files of it.
+            optional: A folder that is not there has no files.
 
         Raises:
             ConfigError: When the folder is not there.
         """
         base = self._place(folder)
         if not base.is_dir():
+            if optional:
+                return []
             raise ConfigError(Issue("CONF_MISSING_FILE", "folder is not there", Location(folder)))
         return sorted(f"{folder}/{path.relative_to(base)}" for path in base.glob(pattern))
 

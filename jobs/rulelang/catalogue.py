@@ -58,8 +58,8 @@ def _condition(condition: Condition, depth: int) -> Iterator[str]:
 
 
 def _parameter(name: str, one: Parameter) -> tuple[str, ...]:
-    cities = ", ".join(f"{city} {value}" for city, value in one.by_city.items())
-    return f"`:{name}`", str(one.default), cities, f"{one.min} to {one.max}", one.unit or "", one.why
+    others = ", ".join(f"{key} {value}" for key, value in one.values_by.items())
+    return f"`:{name}`", str(one.default), others, f"{one.min} to {one.max}", one.unit or "", one.why
 
 
 def _facts(rule: Rule) -> Iterator[str]:

@@ -99,17 +99,17 @@ def named(reserved: Mapping[str, str]) -> Callable[[Name], str]:
 
 
 def parameter_sql(known: Mapping[str, Parameter]) -> Callable[[str], str]:
-    """Writes a parameter: a literal, or a CASE over the city where cities differ."""
+    """Writes a parameter: a literal, or a CASE over the item on which it depends."""
 
     def sql(name: str) -> str:
         parameter = known[name]
         default = literal(parameter.default)
-        if not parameter.by_city:
+        if parameter.varies_by is None:
             return default
-        cities = " ".join(
-            f"WHEN {literal(city)} THEN {literal(value)}" for city, value in sorted(parameter.by_city.items())
+        others = " ".join(
+            f"WHEN {literal(key)} THEN {literal(value)}" for key, value in sorted(parameter.values_by.items())
         )
-        return f"CASE `city` {cities} ELSE {default} END"
+        return f"CASE {quote(parameter.varies_by)} {others} ELSE {default} END"
 
     return sql
 
@@ -227,8 +227,7 @@ def items_named(rule: Rule, condition: Condition) -> set[str]:
     trees += [] if rule.again is None else [rule.again]
     needed = {name.name for tree in trees for name in names(tree)}
     needed |= {part.name for template in rule.templates.values() for part in placeholders(template)}
-    if any(parameter.by_city for parameter in rule.file.parameters.values()):
-        needed.add("city")
+    needed |= {one.varies_by for one in rule.file.parameters.values() if one.varies_by is not None}
     if rule.file.steps is not None:
         needed.add(rule.file.steps.of)
     if rule.file.serve_in_days is not None:

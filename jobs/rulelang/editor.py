@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from jobs.expressions.types import Type
 from jobs.rulelang.conditions import KINDS, MOMENT
-from jobs.rulelang.model import Parameter, RuleFile, Steps
+from jobs.rulelang.model import Dimension, Parameter, RuleFile, Steps
 from jobs.rulelang.reserved import RESERVED
 from jobs.rulelang.ruleset import RuleSet
 
@@ -37,7 +37,7 @@ def rule_schema(rules: RuleSet, types: Mapping[str, Type]) -> str:
     schema = _plain(RuleFile.model_json_schema())
     for model, part in (
         (RuleFile, schema),
-        *((one, schema["$defs"][one.__name__]) for one in (Parameter, Steps)),
+        *((one, schema["$defs"][one.__name__]) for one in (Dimension, Parameter, Steps)),
     ):
         for name, text in _told(model).items():
             part["properties"][name]["description"] = text
@@ -51,6 +51,8 @@ def rule_schema(rules: RuleSet, types: Mapping[str, Type]) -> str:
     fields["ignores_exempt"]["items"]["enum"] = exempt
     fields["serve_in_days"]["enum"] = sorted(name for name in numbers if types[name].unit == "day")
     schema["$defs"]["Steps"]["properties"]["of"]["enum"] = sorted(numbers)
+    words = sorted(name for name, found in types.items() if found.kind == "string")
+    schema["$defs"]["Dimension"]["properties"]["item"]["enum"] = words
     for name in ("again_when", "pending_while"):
         fields[name] = {**_EXPRESSION, "description": fields[name]["description"]}
     fields["when"] = {"$ref": "#/$defs/Group", "description": "Named conditions under all, any or not."}

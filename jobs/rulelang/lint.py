@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Set
 from datetime import date
 from decimal import Decimal
-from itertools import permutations
+from itertools import permutations, product
 
 from jobs.expressions.nodes import Call, Literal, Name, Node, names, substitute
 from jobs.expressions.nodes import Parameter as Named
@@ -13,6 +14,7 @@ from jobs.kernel.errors import Issue, Location
 from jobs.rulelang.conditions import Condition, Leaf, leaves
 from jobs.rulelang.logic import TooManyCasesError, both, is_possible, negated
 from jobs.rulelang.ruleset import Rule, RuleSet
+from jobs.rulelang.verdict import parameter_of
 
 
 def lint(rules: RuleSet, paths: Mapping[str, str]) -> list[Issue]:
@@ -63,24 +65,28 @@ def _retired(rule: Rule, retired: Set[str]) -> Iterator[str]:
 
 
 def _alone(rule: Rule) -> Iterator[tuple[str, str]]:
-    for city in (None, *_cities(rule)):
-        where = "" if city is None else f" in {city}"
-        audience = _with_values(rule.audience, rule, city)
-        condition = _with_values(_tree(rule.condition), rule, city)
+    for place in _places(rule):
+        where = "".join(
+            f" in {key}" if item == "city" else f" where {item} is {key}"
+            for item, key in place.items()
+            if key
+        )
+        audience = _with_values(rule.audience, rule, place)
+        condition = _with_values(_tree(rule.condition), rule, place)
         if not is_possible(both(audience, condition)):
             yield "LINT_NEVER_TRUE", f"nobody can meet the rule{where}: what it asks contradicts itself"
-            if city is None:
+            if not where:
                 return
             continue
         if not is_possible(both(audience, negated(condition))):
             yield "LINT_ALWAYS_TRUE", f"everybody in the audience of whom it is known meets the rule{where}"
         for name, branch in _branches(rule.condition):
-            if not is_possible(both(audience, _with_values(branch, rule, city))):
+            if not is_possible(both(audience, _with_values(branch, rule, place))):
                 yield "LINT_DEAD_CONDITION", f"'{name}' can never be met here{where}: the rest contradicts it"
     if (steps := rule.file.steps) is not None:
         for step in steps.at:
             reached = Call("ge", (Name(steps.of), Literal(Decimal(step))))
-            if not is_possible(both(_whole(rule, None), reached)):
+            if not is_possible(both(_whole(rule, {}), reached)):
                 yield "LINT_UNREACHABLE_STEP", f"step {step} lies beyond what the rule asks"
 
 
@@ -107,26 +113,30 @@ def _meet_in_time(one: Rule, other: Rule) -> bool:
 
 
 def _within(one: Rule, other: Rule) -> bool:
-    """Whether all who meet one meet the other, by the thresholds of the province and of every city."""
-    cities = {None, *_cities(one), *_cities(other)}
-    return not any(is_possible(both(_whole(one, city), negated(_whole(other, city)))) for city in cities)
+    """Whether all who meet one meet the other, wherever thresholds differ."""
+    places = _places(one, other)
+    return not any(is_possible(both(_whole(one, place), negated(_whole(other, place)))) for place in places)
 
 
-def _cities(rule: Rule) -> list[str]:
-    return sorted({city for parameter in rule.file.parameters.values() for city in parameter.by_city})
+def _places(*rules: Rule) -> list[dict[str, str]]:
+    """What the items say on which thresholds depend: nothing of note first, then each that has its own."""
+    keys: defaultdict[str, set[str]] = defaultdict(lambda: {""})
+    for parameter in (one for rule in rules for one in rule.file.parameters.values()):
+        if parameter.varies_by is not None:
+            keys[parameter.varies_by] |= set(parameter.values_by)
+    return [dict(zip(keys, chosen, strict=True)) for chosen in product(*map(sorted, keys.values()))]
 
 
-def _whole(rule: Rule, city: str | None) -> Node:
-    return both(_with_values(rule.audience, rule, city), _with_values(_tree(rule.condition), rule, city))
+def _whole(rule: Rule, place: Mapping[str, str]) -> Node:
+    return both(_with_values(rule.audience, rule, place), _with_values(_tree(rule.condition), rule, place))
 
 
-def _with_values(node: Node, rule: Rule, city: str | None) -> Node:
-    """A condition with the values that its parameters have in a city."""
+def _with_values(node: Node, rule: Rule, place: Mapping[str, str]) -> Node:
+    """A condition with the values that its parameters have where items say this."""
 
     def value(found: Node) -> Node | None:
         if isinstance(found, Named):
-            parameter = rule.file.parameters[found.name]
-            return Literal(parameter.by_city.get(city or "", parameter.default))
+            return Literal(parameter_of(rule, found.name, place))
         return None
 
     return substitute(node, value)

@@ -17,6 +17,7 @@ from jobs.kernel.ids import fingerprint
 from jobs.kernel.located_yaml import Document, StrictModel, validate
 from jobs.kernel.project import Project
 from jobs.kernel.titles import Title
+from jobs.rulelang.cities import CityValues
 from jobs.rulelang.conditions import Condition, Group, Leaf, leaves, read_condition
 from jobs.rulelang.model import Audience, Parameter, Plan, RuleFile
 from jobs.rulelang.reserved import RESERVED
@@ -87,6 +88,7 @@ class _Loader:
         self.labels = labels
         self.holidays = holidays
         self.issues: list[Issue] = []
+        self.cities = CityValues(project, self.issues)
         self.documents: dict[str, Document] = {}
         # Names in audiences and plans, right or wrong; none where the file as a whole cannot be read.
         self.named: dict[str, set[str]] = {}
@@ -104,6 +106,7 @@ class _Loader:
         for rule_id in sorted(set(self.overrides) - {file.id for _, file in files} - self.unread):
             hint = did_you_mean(rule_id, [file.id for _, file in files])
             self.issues.append(Issue("RULE_UNKNOWN_REFERENCE", f"rule_parameters: no rule '{rule_id}'{hint}"))
+        self.issues += self.cities.check_rules({file.id for _, file in files} | self.unread)
         if self.issues:
             raise ConfigError(self.issues)
         found = sorted((rule for rule in rules if rule is not None), key=lambda rule: rule.id)
@@ -179,6 +182,7 @@ class _Loader:
         before = len(self.issues)
         borrowed: dict[str, Parameter] = {}
         condition, issues = self._condition(document, written, files, borrowed)
+        self.issues.extend(self.cities.check(written))
         file = self._with_overrides(document, written)
         file = file.model_copy(update={"parameters": {**file.parameters, **borrowed}})
         self.issues.extend(issues)
@@ -208,7 +212,10 @@ class _Loader:
         # What other moments ask stands in their files only.
         others = [repr(condition)] if any(leaf.moment for leaf in leaves(condition)) else []
         mark = fingerprint([file.model_dump(mode="json"), str(audience), *others])
-        return Rule(file, condition, audience, templates, mark, again, pending)
+        origins = self._origins(file.id)
+        for other in sorted({leaf.moment for leaf in leaves(condition) if leaf.moment is not None}):
+            origins |= {f"{other}.{name}": told for name, told in self._origins(other).items()}
+        return Rule(file, condition, audience, templates, mark, again, pending, origins)
 
     def _condition(
         self,
@@ -257,6 +264,10 @@ class _Loader:
 
     def _with_overrides(self, document: Document, file: RuleFile, told: bool = True) -> RuleFile:
         changed = dict(file.parameters)
+        for name, values in self.cities.of(file.id).items():
+            if name in changed:
+                by_city = {**changed[name].by_city, **{one.city: one.value for one in values}}
+                changed[name] = changed[name].model_copy(update={"by_city": by_city})
         for name, value in self.overrides.get(file.id, {}).items():
             if name not in changed:
                 hint = did_you_mean(name, changed)
@@ -264,8 +275,14 @@ class _Loader:
                 if told:
                     self.issues.append(Issue("RULE_BAD_PARAMETER", message, document.at("parameters")))
                 continue
-            changed[name] = changed[name].model_copy(update={"default": value, "by_city": {}})
+            changed[name] = changed[name].model_copy(update={"default": value, "by_city": {}, "by": None})
         return file.model_copy(update={"parameters": changed})
+
+    def _origins(self, rule_id: str) -> dict[str, dict[str, str]]:
+        """What sets values of a rule's parameters beside its own file."""
+        cities = self.cities.of(rule_id).items()
+        found = {name: {one.city: one.place.path for one in values} for name, values in cities}
+        return found | {name: {"": "rule_parameters"} for name in self.overrides.get(rule_id, {})}
 
     def _references(self, document: Document, file: RuleFile, files: list[tuple[Document, RuleFile]]) -> None:
         ids = {other.id for _, other in files} | self.unread
@@ -292,7 +309,10 @@ class _Loader:
         used = {name for leaf in leaves(condition) for name in parameters(leaf.tree)} if condition else set()
         for name, parameter in file.parameters.items():
             place = document.at("parameters", name)
-            values = {"default": parameter.default, **parameter.by_city}
+            values = {"default": parameter.default, **parameter.values_by}
+            if parameter.by is not None and self.types.get(parameter.by.item) != Type("string"):
+                message = f"{name}: 'by' needs an item that is a text, not '{parameter.by.item}'"
+                self.issues.append(Issue("RULE_BAD_PARAMETER", message, place))
             for where, value in values.items():
                 if not parameter.min <= value <= parameter.max:
                     message = f"{name}: {where} {value} is not between {parameter.min} and {parameter.max}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any, Literal, Self
@@ -21,11 +22,26 @@ Name = str
 RULE_ID = "[a-z][a-z0-9_]{2,60}"
 
 
+class Dimension(StrictModel):
+    """Other values of a parameter by what an item of the customer says, such as the brand.
+
+    Attributes:
+        item: The item, a text.
+        values: The values, by what it says.
+    """
+
+    item: str
+    values: dict[str, Decimal] = Field(min_length=1)
+
+
 class Parameter(StrictModel):
     """A threshold that analysts and cities may set.
 
     Attributes:
         by_city: Other values for some cities.
+        by: Other values by an item other than the city.
+        cities_may_set: The least and the greatest value that a city's office may set in its own file; without
+            it none may.
         why: The reason for the default.
     """
 
@@ -35,6 +51,30 @@ class Parameter(StrictModel):
     max: Decimal
     why: str = ""
     by_city: dict[str, Decimal] = {}
+    by: Dimension | None = None
+    cities_may_set: tuple[Decimal, Decimal] | None = None
+
+    @model_validator(mode="after")
+    def _one_dimension(self) -> Self:
+        if self.by is not None and (self.by_city or self.cities_may_set):
+            raise ValueError("varies by one item only: 'by' does not go with 'by_city' or 'cities_may_set'")
+        if self.cities_may_set is not None:
+            least, most = self.cities_may_set
+            if not self.min <= least <= most <= self.max:
+                raise ValueError(f"'cities_may_set' must rise and lie between {self.min} and {self.max}")
+        return self
+
+    @property
+    def varies_by(self) -> str | None:
+        """The item on which the value depends, if any."""
+        if self.by is not None:
+            return self.by.item
+        return "city" if self.by_city else None
+
+    @property
+    def values_by(self) -> Mapping[str, Decimal]:
+        """The values by what that item says; in all other cases the default holds."""
+        return self.by_city if self.by is None else self.by.values
 
 
 class Steps(StrictModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from jobs.config.holidays import Holidays
@@ -29,6 +29,8 @@ class Rule:
         again: What makes it a new occurrence while it is true, where its file says so.
         pending: What has to hold for its alerts to wait on, where its file says so.
         fingerprint: Changes when anything that decides its result does.
+        origins: What set a parameter's value where the rule's own file did not: by parameter and by city, of
+            which '' are all.
     """
 
     file: RuleFile
@@ -38,6 +40,7 @@ class Rule:
     fingerprint: str
     again: Node | None = None
     pending: Node | None = None
+    origins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def id(self) -> str:

@@ -61,9 +61,23 @@ def verdict_of(rule: Rule, row: Mapping[str, Any]) -> Verdict:
 
 
 def parameter_of(rule: Rule, name: str, row: Mapping[str, Any]) -> Decimal:
-    """A parameter's value in the city of a row."""
+    """A parameter's value for a row: that of its city, or of what else it depends on."""
     found = rule.file.parameters[name]
-    return found.by_city.get(str(row.get("city")), found.default)
+    return found.values_by.get(_key(rule, name, row), found.default)
+
+
+def override_of(rule: Rule, name: str, row: Mapping[str, Any]) -> str | None:
+    """What gave a parameter's value for a row, where it is not the default of the rule's file."""
+    key = _key(rule, name, row)
+    origins = rule.origins.get(name, {})
+    if key in rule.file.parameters[name].values_by:
+        return f"{key}, {origins[key]}" if key in origins else key
+    return origins.get("")
+
+
+def _key(rule: Rule, name: str, row: Mapping[str, Any]) -> str:
+    item = rule.file.parameters[name].varies_by
+    return "" if item is None else str(row.get(item))
 
 
 def word_of(truth: Truth) -> str:

@@ -13,7 +13,7 @@ from jobs.kernel.errors import Issue, StorageError
 from jobs.rulelang.conditions import Leaf, leaves
 from jobs.rulelang.load import LANGUAGES
 from jobs.rulelang.ruleset import Rule
-from jobs.rulelang.verdict import OUTCOMES, parameter_of, text_of, verdict_of, word_of
+from jobs.rulelang.verdict import OUTCOMES, override_of, parameter_of, text_of, verdict_of, word_of
 from jobs.stages.context import Configuration
 from jobs.storage.reader import newest_partition, rows_of
 
@@ -117,7 +117,9 @@ def _fact(rule: Rule, row: Mapping[str, Any]) -> RuleFact:
 def _values(leaf: Leaf, rule: Rule, known: Mapping[str, Any]) -> str:
     """The values of a condition's items and parameters."""
     told = {name.name: known.get(name.name) for name in names(leaf.tree)}
-    told |= {f":{name}": parameter_of(rule, name, known) for name in parameters(leaf.tree)}
+    for name in parameters(leaf.tree):
+        value, override = parameter_of(rule, name, known), override_of(rule, name, known)
+        told[f":{name}"] = str(value) if override is None else f"{value} ({override})"
     return ", ".join(f"{name} = {'unknown' if value is None else value}" for name, value in told.items())
 
 

@@ -131,6 +131,9 @@ def curve_of(context: RunContext, rule_id: str, parameter: str, as_of: date | No
         message = f"{rule_id} lacks {', '.join(lacking[rule_id])}, which this source does not supply"
         raise ConfigError(Issue("RULE_UNKNOWN_ITEM", message))
     moved = rule.file.parameters[parameter]
+    if moved.by is not None:
+        message = f"{parameter} of {rule_id} depends on {moved.by.item}; only what cities set can be tuned"
+        raise ConfigError(Issue("RULE_BAD_PARAMETER", message))
     values = values_of(moved)
     values_now = context.configuration.rules.reserved(cycle.as_of, cycle.dispatch_date)
     name_sql = named(reserved_sql(values_now))

@@ -102,13 +102,21 @@ def test_the_catalogue_tells_what_the_files_say(project: Project) -> None:
         for path in (project.root / "rules" / folder).glob("*.yaml")
     ]
     assert set(told) == {path.stem for path in files} and len(files) >= 17
+    offices = [
+        yaml.safe_load(path.read_text(encoding="utf-8"))
+        for path in sorted((project.root / "rules/cities").glob("*.yaml"))
+    ]
     for path in files:
         rule, part = yaml.safe_load(path.read_text(encoding="utf-8")), told[path.stem]
         assert f"## {rule['id']}: {rule['title']['zh']} / {rule['title']['en']}" in part
         for name, text in named(rule["when"]):
             assert f"**{name}**: `{text}`" in part
         for name, one in rule.get("parameters", {}).items():
-            cities = ", ".join(f"{city} {value}" for city, value in one.get("by_city", {}).items())
+            by_city = dict(one.get("by_city", {}))
+            for office in offices:
+                if name in office["parameters"].get(rule["id"], {}):
+                    by_city[office["city"]] = office["parameters"][rule["id"]][name]
+            cities = ", ".join(f"{city} {value}" for city, value in by_city.items())
             assert f"| `:{name}` | {one['default']} | {cities} | {one['min']} to {one['max']} |" in part
         for text in rule["description"].values():
             assert text in part

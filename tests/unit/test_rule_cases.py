@@ -122,7 +122,7 @@ def test_a_subscription_is_explained(tmp_path: Path) -> None:
         "",
         "low_balance (daily): fires",
         "  audience true",
-        "  runs_out_soon: true   balance_days_left < :days_left   balance_days_left = 3.0, :days_left = 4",
+        "  runs_out_soon: true   balance_days_left < :days_left   balance_days_left = 3.0, :days_left = 4 (南京)",
         "  not_in_arrears: true   arrears_amount = 0   arrears_amount = 0.00",
         "  余额9.50元，按日均消费约够用3.0天。",
         "  Balance 9.50 yuan, at the usual spend enough for about 3.0 days.",
