@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -94,7 +94,11 @@ def folder_of_extracts(folder: str) -> Path:
 
 
 def find_deliveries(
-    source: Source, folder: str, known: Iterable[dict[str, Any]], definitions: Mapping[str, str] | None = None
+    source: Source,
+    folder: str,
+    known: Iterable[dict[str, Any]],
+    definitions: Mapping[str, str] | None = None,
+    disturbed: Set[tuple[str, str, str]] = frozenset(),
 ) -> Found:
     """Looks through the folder of extracts for deliveries not loaded yet.
 
@@ -104,6 +108,7 @@ def find_deliveries(
         known: Rows of the table deliveries.
         definitions: By contract, the fingerprint of what is made of its rows; when it changes, the
             contract's files are loaded again.
+        disturbed: Slots in which a load was cut off: what holds there is loaded again.
 
     Raises:
         SourceError: With all problems: folder or files missing, bad names, headers lacking columns.
@@ -143,7 +148,7 @@ def find_deliveries(
     issues += _alike(found)
     if issues:
         raise SourceError(issues)
-    new = _new_ones(found, rows)
+    new = _new_ones(found, rows, disturbed)
     return Found([one for first in new for one in with_second(first)], waiting, unread)
 
 
@@ -289,7 +294,9 @@ def _alike(found: list[Delivery]) -> list[Issue]:
     return issues
 
 
-def _new_ones(found: list[Delivery], rows: list[dict[str, Any]]) -> list[Delivery]:
+def _new_ones(
+    found: list[Delivery], rows: list[dict[str, Any]], disturbed: Set[tuple[str, str, str]]
+) -> list[Delivery]:
     """Leaves out what is loaded already, and marks what a newer delivery has overtaken."""
     active = {(row["contract"], row["period"], row["part"]): row for row in rows if row["status"] == "active"}
     loaded = {row["delivery_id"] for row in rows}
@@ -299,7 +306,16 @@ def _new_ones(found: list[Delivery], rows: list[dict[str, Any]]) -> list[Deliver
     }
     for one in fresh:
         newest[one.slot] = max(newest.get(one.slot, one.rank), one.rank)
-    return [replace(one, superseded=newest[one.slot] != one.rank) for one in fresh]
+    new = [replace(one, superseded=newest[one.slot] != one.rank) for one in fresh]
+    # A killed load may have taken the rows of what holds; nothing newer has come in its place.
+    shaken = [one for one in found if one.slot in disturbed and _holds(one, active.get(one.slot))]
+    taken = {one.slot for one in new if not one.superseded}
+    return new + [one for one in shaken if one.slot not in taken]
+
+
+def _holds(one: Delivery, active: dict[str, Any] | None) -> bool:
+    """Whether a file is the delivery that the ledger calls active."""
+    return active is not None and active["delivery_id"] == one.delivery_id
 
 
 def _is_back(one: Delivery, active: dict[str, Any] | None) -> bool:

@@ -1,12 +1,13 @@
 """Ingest: files -> raw rows, quarantine, identity -> clean -> tiles, each delivery exactly once.
 
 Everything is read and judged before anything is written, so that a refused delivery leaves all tables as
-they were. The deliveries table is written last; a run killed before it does its work again.
+they were. The deliveries table is written last; a run killed before it does its work again, and a note of
+what it had begun tells the next one what else may be half done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from functools import reduce
@@ -31,6 +32,7 @@ from jobs.stages.periods import Named
 from jobs.stages.quality import QualityCheck
 from jobs.stages.readiness import check_ready
 from jobs.stages.refusals import refusals
+from jobs.storage.begun import Begun, read_begun, write_begun
 from jobs.storage.frames import frame_of
 from jobs.storage.layout import predicate
 from jobs.storage.ledger import LedgerRow
@@ -58,9 +60,15 @@ def ingest(context: RunContext, cycles: Sequence[Cycle] = ()) -> list[dict[str, 
     known = known_deliveries(context)
     view = context.configuration.view
     definitions = {name: view.measures_fingerprint(name) for name in context.source.contracts}
-    found = find_deliveries(context.source, context.extracts or ".", known, definitions)
+    begun = read_begun(context.warehouse.path)
+    disturbed = {one.slot for one in begun}
+    found = find_deliveries(context.source, context.extracts or ".", known, definitions, disturbed)
     new = found.new
     current = [one for one in new if not one.superseded]
+    for slot in sorted(disturbed - {slot for one in found.new for slot in one.slots}):
+        context.progress(
+            f"a load of {' '.join(slot)} was cut off and no file is there for it: deliver it again"
+        )
     for issue in found.waiting:
         context.progress(f"left alone: {issue}")
     if found.unread:
@@ -86,21 +94,26 @@ def ingest(context: RunContext, cycles: Sequence[Cycle] = ()) -> list[dict[str, 
         if stops or quality.stops:
             raise SourceError([*stops, *quality.stops])
         _check_tables(context, batches)
+        mine = list(_begins(batches, known, begun))
+        others = {one.slot for one in begun} - {one.slot for one in mine}
+        write_begun(context.warehouse.path, [*mine, *(one for one in begun if one.slot in others)])
         with ThreadPoolExecutor(PARALLEL_CONTRACTS) as pool:
-            others = [
+            beside = [
                 pool.submit(quality.write),
                 pool.submit(_write_quarantine, context, batches, known),
                 pool.submit(_write_identity, context, batches),
             ]
-            groups = list(pool.map(lambda batch: _write(context, batch, known), batches))
-            for one in others:
+            groups = list(pool.map(lambda batch: _write(context, batch, known, begun), batches))
+            for one in beside:
                 one.result()
     finally:
         for batch in batches:
             batch.judged.unpersist()
     rows = [row | {"drift": drift[row["delivery_id"]]} for group in groups for row in group]
     rows += [_superseded_row(context, one) for one in new if one.superseded]
-    _record(context, known, rows, {slot for one in current for slot in one.slots})
+    slots = {slot for one in current for slot in one.slots}
+    _record(context, known, rows, slots)
+    write_begun(context.warehouse.path, [one for one in begun if one.slot not in slots])
     _log(context, started, "complete", rows, waiting)
     return rows
 
@@ -145,13 +158,24 @@ def known_deliveries(context: RunContext) -> list[dict[str, Any]]:
     return rows
 
 
-def _write(context: RunContext, batch: Batch, known: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _begins(batches: Sequence[Batch], known: list[dict[str, Any]], begun: Sequence[Begun]) -> Iterator[Begun]:
+    """What is about to be written, file by file."""
+    for batch in batches:
+        slots = {(one.period, one.part) for one in batch.deliveries}
+        units, _ = _touched(batch, known, slots, begun)
+        for period, part in sorted(slots):
+            yield Begun(batch.contract.contract, period, part, tuple(units))
+
+
+def _write(
+    context: RunContext, batch: Batch, known: list[dict[str, Any]], begun: Sequence[Begun]
+) -> list[dict[str, Any]]:
     """Writes one contract's deliveries; see the module's text for the order."""
     contract, warehouse, view = batch.contract, context.warehouse, context.configuration.view
     slots = {(one.period, one.part) for one in batch.deliveries}
     accepted = batch.rows.where(ACCEPTED)
     _replace_slots(warehouse, accepted, contract.raw_table(), ("period", "part"), slots, arranged=True)
-    units, others = _touched(batch, known, slots)
+    units, others = _touched(batch, known, slots, begun)
     loaded: dict[str, int] = {}
     if units:
         loaded = write_clean(warehouse, batch, units, others, view)
@@ -170,12 +194,19 @@ def _write(context: RunContext, batch: Batch, known: list[dict[str, Any]]) -> li
 
 
 def _touched(
-    batch: Batch, known: list[dict[str, Any]], slots: set[tuple[str, str]]
+    batch: Batch, known: list[dict[str, Any]], slots: set[tuple[str, str]], begun: Sequence[Begun]
 ) -> tuple[list[date], list[dict[str, Any]]]:
     """Units of the clean table to redo, and the other active deliveries that have rows in them."""
     mine = [row for row in known if row["contract"] == batch.contract.contract and row["status"] == "active"]
     units = {unit for counts in batch.counts.values() for unit in counts.units}
     units |= {unit for row in mine if (row["period"], row["part"]) in slots for unit in row["units"]}
+    # What a killed load has left in other units goes, too.
+    units |= {
+        unit
+        for one in begun
+        if one.contract == batch.contract.contract and (one.period, one.part) in slots
+        for unit in one.units
+    }
     others = [
         row
         for row in mine

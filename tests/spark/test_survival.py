@@ -17,10 +17,13 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame
 
+from jobs.contracts.columns import Table
 from jobs.contracts.extracts import ExtractContract
 from jobs.kernel.errors import SourceError
 from jobs.stages import clean
-from tests.spark.little import HEADER, SOURCE, Little, killed_over_and_over
+from jobs.storage.layout import Partition
+from jobs.storage.warehouse import Warehouse
+from tests.spark.little import HEADER, SOURCE, Killed, Little, killed_over_and_over
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -199,6 +202,46 @@ def test_a_kill_after_any_step_is_made_good_by_running_again(
             assert plain(ours) == plain(theirs), name
     results = shot.table("quality_results")
     assert results.select("delivery_id", "check", "field").is_unique().all() and results.height > 10
+
+
+@pytest.mark.parametrize("after", ["raw_data_usage", "tiles_data_usage"])
+@pytest.mark.parametrize("then", ["corrected", "withdrawn"])
+def test_what_a_killed_correction_left_behind_goes_when_another_file_holds_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str, after: str
+) -> None:
+    """A newer correction that has no row on the days of the killed one, or none, so that the first file holds."""
+    (tmp_path / "calm").mkdir()
+    (tmp_path / "shot").mkdir()
+    calm, shot = Little(tmp_path / "calm"), Little(tmp_path / "shot")
+    for one in (calm, shot):
+        one.put("data_usage_202605_1.csv", HEADER + "S1,2026-05-01,1\nS1,2026-05-02,2\n")
+        one.run()
+    wrong = shot.put("data_usage_202605_2.csv", HEADER + "S1,2026-05-02,5\nS1,2026-05-20,99\n")
+    put = Warehouse._put
+
+    def shooting(warehouse: Warehouse, rows: DataFrame, table: Table, partition: Partition) -> None:
+        put(warehouse, rows, table, partition)
+        if table.name == after:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Warehouse, "_put", shooting)
+        with pytest.raises(Killed):
+            shot.run()
+    wrong.unlink()
+    if then == "corrected":
+        for one in (calm, shot):
+            one.put("data_usage_202605_3.csv", HEADER + "S1,2026-05-01,3\n")
+            one.run()
+    else:
+        shot.run()
+        assert [row["file"] for row in shot.added] == ["data_usage_202605_1.csv"]
+    for name in ("raw_data_usage", "clean_data_usage", "tiles_data_usage", "deliveries"):
+        ours, theirs = (one.table(name).drop("run_id", strict=False) for one in (shot, calm))
+        assert plain(ours) == plain(theirs), name
+    assert not (shot.folder / "warehouse" / "_loading.json").exists()
+    shot.run()
+    assert shot.added == []
 
 
 def plain(rows: pl.DataFrame) -> list[str]:
