@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from jobs.config.sources import ExtractMapping, columns_used
 from jobs.contracts.extracts import ExtractContract
@@ -33,7 +35,8 @@ def masked(
 ) -> str:
     """A refused record as its shape, but for the columns that are known not to be personal.
 
-    A column that no field uses may hold anything, so that it is never shown.
+    A column that no field uses may hold anything, so that it is never shown; nor is what looks like a number
+    of a person or a name, since columns may have been swapped.
 
     Args:
         original: The record as it stands in its file.
@@ -48,10 +51,11 @@ def masked(
     # A record of joined files is kept with what stood beside it.
     if header is None or mapping.join is not None:
         return shape(original)
-    clear = _clear_columns(mapping, contract)
+    columns = _clear_columns(mapping, contract)
+    clear = _Clear(columns, _personal_pattern(contract))
     if mapping.format == "jsonl":
         return _masked_object(original, clear)
-    if clear.issuperset(header):
+    if columns.issuperset(header):
         return original
     if any(reason in _UNREADABLE for reason in reasons):
         return shape(original)
@@ -62,7 +66,27 @@ def masked(
     return _masked_record(original, header, delimiter, quote, clear)
 
 
-def _masked_object(original: str, clear: Collection[str]) -> str:
+@dataclass(frozen=True)
+class _Clear:
+    """What of a record is shown: these columns, but nothing that looks personal."""
+
+    columns: Collection[str]
+    personal: re.Pattern[str]
+
+    def shown(self, name: str, value: str) -> str:
+        """A column's value, or its shape."""
+        return value if name in self.columns and not self.personal.search(value) else shape(value)
+
+
+def _personal_pattern(contract: ExtractContract) -> re.Pattern[str]:
+    """What looks like a phone or device number, and in contracts with names like a Chinese name."""
+    patterns = [r"(?<!\d)\d{11,}(?!\d)"]
+    if any(field.personal == "name" for field in contract.fields.values()):
+        patterns.append(r"^\s*[\u4e00-\u9fff·]{2,4}\s*$")
+    return re.compile("|".join(patterns))
+
+
+def _masked_object(original: str, clear: _Clear) -> str:
     """A JSON object may have any names: only values of those in use are shown."""
     try:
         found = json.loads(original)
@@ -70,30 +94,27 @@ def _masked_object(original: str, clear: Collection[str]) -> str:
         return shape(original)
     if not isinstance(found, dict):
         return shape(original)
-    shown = {
-        name if name in clear else shape(name): value
-        if name in clear
-        else shape(json.dumps(value, ensure_ascii=False))
-        for name, value in found.items()
-    }
+    shown = {}
+    for name, value in found.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        if name not in clear.columns:
+            shown[shape(name)] = shape(json.dumps(value, ensure_ascii=False))
+        else:
+            shown[name] = value if clear.shown(name, text) == text else shape(text)
     return json.dumps(shown, ensure_ascii=False)
 
 
-def _masked_line(
-    original: str, header: Sequence[str], mapping: ExtractMapping, clear: Collection[str]
-) -> str:
+def _masked_line(original: str, header: Sequence[str], mapping: ExtractMapping, clear: _Clear) -> str:
     line = original.encode(mapping.encoding)
     shown, start = [], 0
     for name, width in zip(header, mapping.widths or (), strict=True):
         value = line[start : start + width].decode(mapping.encoding, errors="replace")
-        shown.append(value if name in clear else shape(value))
+        shown.append(clear.shown(name, value))
         start += width
     return "".join(shown)
 
 
-def _masked_record(
-    original: str, header: Sequence[str], delimiter: str, quote: str, clear: Collection[str]
-) -> str:
+def _masked_record(original: str, header: Sequence[str], delimiter: str, quote: str, clear: _Clear) -> str:
     try:
         text = io.StringIO(original, newline="")
         [values] = csv.reader(text, strict=True, delimiter=delimiter, quotechar=quote)
@@ -103,9 +124,7 @@ def _masked_record(
         return shape(original)
     shown = io.StringIO()
     writer = csv.writer(shown, lineterminator="", delimiter=delimiter, quotechar=quote)
-    writer.writerow(
-        [value if name in clear else shape(value) for name, value in zip(header, values, strict=True)]
-    )
+    writer.writerow([clear.shown(name, value) for name, value in zip(header, values, strict=True)])
     return shown.getvalue()
 
 

@@ -30,7 +30,13 @@ def facts_of(path: Path, mapping: ExtractMapping, layout: Layout) -> FileFacts:
     if not path.is_file():
         raise SourceError(Issue("FILE_MISSING", "is not there", Location(str(path))))
     size = path.stat().st_size
-    facts = look_at(str(path), layout)
+    try:
+        facts = look_at(str(path), layout)
+    except SourceError as error:
+        if control is None:
+            raise
+        # What it holds cannot be held against its control file: half a file can hardly be unpacked.
+        raise incomplete(path, f"does not agree with its control file: {error.issues[0].message}") from None
     if path.stat().st_size != size:
         raise incomplete(path, "is still being written: its size changes")
     if mapping.control is not None and control is not None:

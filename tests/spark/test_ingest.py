@@ -44,6 +44,10 @@ def test_a_file_is_loaded_once_and_a_correction_replaces_it(little: Little) -> N
     little.put("data_usage_20260530_2.csv", HEADER + "S1,2026-05-30,11\n")
     little.run()
     assert little.usage() == [("S1", "2026-05-30", 11)]
+    after = little.versions()
+    # In one commit a table.
+    tables = ("raw_data_usage", "clean_data_usage", "tiles_data_usage")
+    assert [after[name] - before[name] for name in tables] == [1, 1, 1]
     # An older delivery that comes late never replaces a newer one.
     little.put("data_usage_20260530_0.csv", HEADER + "S1,2026-05-30,99\n")
     little.run()
@@ -107,6 +111,19 @@ def test_of_rows_alike_the_last_delivered_holds_whatever_its_date(
     ]  # fmt: skip
     told = little.table("deliveries").filter(pl.col("contract") == "payments").sort("period")
     assert told.select("rows_read", "rows_loaded", "rows_duplicate").rows() == [(3, 1, 2), (1, 1, 0)]
+
+
+DATED = SOURCE.replace("data_usage_{period}_{sequence}.csv", "data_usage_{period}_sent_{delivered}.csv")
+
+
+@pytest.mark.slow
+def test_of_rows_alike_the_one_with_the_later_date_of_delivery_holds(tmp_path: Path) -> None:
+    """Whatever the periods: the file of the earlier period came later."""
+    little = Little(tmp_path, DATED)
+    little.put("data_usage_20260530_sent_20260603.csv", HEADER + "S1,2026-05-29,1\n")
+    little.put("data_usage_20260531_sent_20260601.csv", HEADER + "S1,2026-05-29,2\nS2,2026-05-29,3\n")
+    little.run()
+    assert little.usage() == [("S1", "2026-05-29", 1), ("S2", "2026-05-29", 3)]
 
 
 def later_delivery(number: int, days: list[int]) -> str:

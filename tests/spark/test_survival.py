@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame
 from jobs.contracts.columns import Table
 from jobs.contracts.extracts import ExtractContract
 from jobs.kernel.errors import SourceError
-from jobs.stages import clean
+from jobs.stages import clean, judge
 from jobs.storage.layout import Partition
 from jobs.storage.warehouse import Warehouse
 from tests.spark.little import HEADER, SOURCE, Killed, Little, killed_over_and_over
@@ -173,6 +173,21 @@ def test_rows_that_get_lost_or_double_on_the_way_fail_the_run(
     monkeypatch.undo()
     little.run()
     assert len(little.usage()) == 9 + (8 + beside if beside else 0)
+
+
+def test_a_record_that_is_not_read_fails_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = judge.read_records
+
+    def losing(*arguments: Any) -> DataFrame:
+        return whole(*arguments).where("line <> 3")
+
+    little = Little(tmp_path)
+    little.put("data_usage_202605_1.csv", HEADER + "".join(f"S{n},2026-05-30,{n}\n" for n in range(9)))
+    monkeypatch.setattr(judge, "read_records", losing)
+    with pytest.raises(SourceError) as caught:
+        little.run()
+    assert str(caught.value).endswith("LEDGER_SUM has 9 records but 8 were read")
+    assert "deliveries" not in little.versions()
 
 
 def test_a_kill_after_any_step_is_made_good_by_running_again(

@@ -1,5 +1,6 @@
 """Which files are deliveries, which of them are new, and what they speak for."""
 
+import gzip
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ from jobs.config.load_source import load_source
 from jobs.config.sources import Source
 from jobs.contracts.extracts import ExtractContract
 from jobs.kernel.cycle import Cycle, CycleKind
+from jobs.kernel.errors import SourceError
 from jobs.kernel.located_yaml import parse
 from jobs.stages.coverage import covered, delivered_at, told_daily
 from jobs.stages.deliveries import Delivery, find_deliveries
@@ -376,6 +378,32 @@ def test_a_file_that_disagrees_with_its_control_file_is_left_alone(
     assert [one.name for one in found.new] == [other.name]
     [issue] = found.waiting
     assert issue.code == "FILE_INCOMPLETE" and says in issue.message
+
+
+WHOLE = gzip.compress(HEADER.encode() + b"S1,2026-05-01,10\n" * 99, mtime=0)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [(b"", "is empty; expected a header"), (WHOLE[:40], "cannot be unpacked: ")]
+)
+def test_half_a_file_with_its_control_file_is_left_alone(
+    contracts: Contracts, tmp_path: Path, content: bytes, says: str
+) -> None:
+    """What cannot be read may be half there; without a control file it is a mistake."""
+    ending = "csv.gz" if content else "csv"
+    files = f"bills_{{period}}_{{sequence}}.{ending}"
+    with_control = source_of(contracts, files, CONTROL.replace("{stem}.ctl", "{file}.ok"))
+    path = put(tmp_path, f"bills_202605_1.{ending}", content)
+    path.with_name(f"{path.name}.ok").write_text("rows=99\nmd5=0\n", encoding="utf-8")
+    found = find_deliveries(with_control, str(tmp_path), [])
+    assert found.new == []
+    [issue] = found.waiting
+    assert issue.code == "FILE_INCOMPLETE" and issue.message.startswith(
+        "does not agree with its control file"
+    )
+    assert says in issue.message
+    with pytest.raises(SourceError):
+        find_deliveries(source_of(contracts, files), str(tmp_path), [])
 
 
 def test_a_file_that_grows_while_it_is_read_is_left_alone(

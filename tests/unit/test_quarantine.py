@@ -85,6 +85,29 @@ def test_a_row_of_columns_without_personal_data_is_shown_even_if_it_cannot_be_sp
 FIELDS = {"subscription_id": "`id`", "started_at": "`when`", "direction": "'out'", "counterpart": "`other`"}
 
 
+def test_what_looks_personal_is_masked_in_any_column(contracts: dict[str, ExtractContract]) -> None:
+    """Columns may have been swapped."""
+    one = ExtractMapping(
+        contract="subscriptions",
+        files="s_{period}.csv",
+        format="csv",
+        encoding="utf-8",
+        delimiter=",",
+        fields="same",
+    )
+    header = ["subscription_id", "customer_id", "updated_on", "number", "status"]
+    line = "S1,13400000001,2026-05-01,C1,active"
+    assert masked(line, ["pattern:number"], header, one, contracts["subscriptions"]) == (
+        "S1,99999999999,2026-05-01,x9,active"
+    )
+    people = one.model_copy(update={"contract": "customers"})
+    names = ["customer_id", "updated_on", "name", "birth_date", "city"]
+    shown = masked(
+        "C1,2026-05-01,南京,1980-02-30,张小白", ["type:birth_date"], names, people, contracts["customers"]
+    )
+    assert shown == "C1,2026-05-01,xx,9999-99-99,xxx"
+
+
 @pytest.mark.parametrize(
     ("settings", "original", "shown"),
     [
