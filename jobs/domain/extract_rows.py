@@ -38,6 +38,7 @@ class RowContext:
         keys: By field that refers to another contract, the keys of the other, as the column key.
         erased: Tombstones of persons who were erased, as the column tombstone; their rows do not apply.
         earliest: By file, the first date that a row of it may have; earlier ones are late.
+        latest: By file, the last date that a row of it may have; later ones lie in the future.
     """
 
     key: bytes
@@ -45,6 +46,7 @@ class RowContext:
     keys: Mapping[str, DataFrame] = dataclasses.field(default_factory=dict)
     erased: DataFrame | None = None
     earliest: Mapping[int, date] = dataclasses.field(default_factory=dict)
+    latest: Mapping[int, date] = dataclasses.field(default_factory=dict)
 
 
 def typed_rows(
@@ -283,11 +285,13 @@ def _operator_of(number: str, context: RowContext) -> str:
 def _placed(rows: DataFrame, contract: ExtractContract, context: RowContext) -> DataFrame:
     """Adds what its own columns do not tell of a row: that it is late, or names what is unknown or erased."""
     found: list[tuple[str, str]] = []
-    if context.earliest:
-        known = ", ".join(f"{number}, {literal(day)}" for number, day in context.earliest.items())
-        name = contract.date_field
-        told_by = contract.derived[name].from_ if name in contract.derived else name
-        found.append((f"late:{told_by}", f"row_date < try_element_at(map({known}), file)"))
+    name = contract.date_field
+    told_by = contract.derived[name].from_ if name in contract.derived else name
+    bounds = (("late", "<", context.earliest), ("future", ">", context.latest))
+    for reason, beyond, days in bounds:
+        if days:
+            known = ", ".join(f"{number}, {literal(day)}" for number, day in days.items())
+            found.append((f"{reason}:{told_by}", f"row_date {beyond} try_element_at(map({known}), file)"))
     columns = [F.col(name) for name in rows.columns if name not in ("reasons", "raw", "applicable")]
     applicable = "applicable"
     erased = context.erased

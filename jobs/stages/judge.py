@@ -26,7 +26,7 @@ from jobs.kernel.errors import Issue, Location, SourceError
 from jobs.stages.context import RunContext
 from jobs.stages.deliveries import Delivery
 from jobs.stages.lookups import Lookups, needed_for
-from jobs.stages.periods import period_start
+from jobs.stages.periods import period_end, period_start
 from jobs.stages.whole_files import joined_layout_of, layout_of
 from jobs.storage.records import RecordFile, read_records
 
@@ -261,7 +261,7 @@ def typed(
         lookups: Keys and look-ups.
     """
     _, first = group[0]
-    lookups = replace(lookups, earliest=_earliest(group, contract))
+    lookups = replace(lookups, earliest=_earliest(group, contract), latest=_latest(group, contract))
     joined = first.second.facts.header if first.second is not None else ()
     rows = typed_rows(records, first.facts.header, _present(first, contract), contract, lookups, joined)
     available = F.expr(f"date_add(row_date, {contract.available_after_days})")
@@ -282,3 +282,18 @@ def _earliest(group: list[tuple[int, Delivery]], contract: ExtractContract) -> d
         return {}
     wait = timedelta(days=limit)
     return {number: period_start(one.period) - wait for number, one in group if one.period}
+
+
+def _latest(group: list[tuple[int, Delivery]], contract: ExtractContract) -> dict[int, date]:
+    """The last date that a row may have, by delivery: nothing has happened that is yet to come.
+
+    A day more, as sources cut their days in time zones of their own. States may be told beforehand.
+    """
+    if contract.grain == "state":
+        return {}
+    ends = {number: (period_end(one.period), one.delivered_on) for number, one in group}
+    return {
+        number: max(day for day in days if day is not None) + timedelta(days=1)
+        for number, days in ends.items()
+        if any(days)
+    }

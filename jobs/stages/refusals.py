@@ -90,6 +90,8 @@ def _sentence(kind: str, field: str, delivery: Delivery, contract: ExtractContra
         return f"a record further down has the same {_key_of(delivery)}"
     if kind == "late":
         return f"{field} lies too long before the period of the delivery"
+    if kind == "future":
+        return f"{field} lies after the period of the delivery"
     if kind == "reference":
         return f"{field} is not known among {contract.references[field].to}"
     if field == WHERE:

@@ -60,11 +60,25 @@ def test_a_row_waits_for_the_row_it_refers_to(little: Little) -> None:
     assert deliveries.select(columns).rows() == [(3, 2, 1, 0)]
 
 
+def test_an_event_after_its_period_is_in_the_future(little: Little) -> None:
+    """But for a day, as sources cut their days differently."""
+    rows = "S1,2026-05-31,1\nS1,2026-06-01,2\nS1,2026-06-02,3\nS1,2062-05-01,4\n"
+    little.put("managers_202605.csv", managers("M1"))
+    little.put("assigned_202605.csv", ASSIGNED)
+    little.put("data_usage_202605_1.csv", HEADER + rows)
+    little.run()
+    assert little.usage() == [("S1", "2026-05-31", 1), ("S1", "2026-06-01", 2)]
+    assert refused(little) == [
+        ("data_usage_202605_1.csv", 4, ["future:used_on"], "S1,2026-06-02,3"),
+        ("data_usage_202605_1.csv", 5, ["future:used_on"], "S1,2062-05-01,4"),
+    ]
+
+
 def test_a_row_too_long_before_its_period_is_late(little: Little) -> None:
     little.put("managers_202605.csv", managers("M1"))
     little.put("assigned_202605.csv", ASSIGNED + "C1,2026-05-02,M1\n")
     # 92 days before May begin on 29 January; a delivery of a day counts from that day.
-    little.put("data_usage_202605_1.csv", HEADER + "S1,2026-01-28,1\nS1,2026-01-29,2\nS1,2026-06-30,3\n")
+    little.put("data_usage_202605_1.csv", HEADER + "S1,2026-01-28,1\nS1,2026-01-29,2\nS1,2026-06-01,3\n")
     little.put("data_usage_20260603_1.csv", HEADER + "S1,2026-03-02,4\nS1,2026-03-03,5\n")
     little.run()
     late = ["late:used_on"]
