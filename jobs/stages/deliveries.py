@@ -14,7 +14,7 @@ from jobs.contracts.extracts import ExtractContract
 from jobs.kernel.errors import Issue, KeyMomentsError, Location, SourceError, did_you_mean
 from jobs.kernel.ids import fingerprint, hash_of
 from jobs.stages.periods import period_end
-from jobs.stages.whole_files import IncompleteError, facts_of, incomplete, joined_layout_of, layout_of
+from jobs.stages.whole_files import GROWS, IncompleteError, facts_of, incomplete, joined_layout_of, layout_of
 from jobs.storage.records import FileFacts
 
 
@@ -99,6 +99,7 @@ def find_deliveries(
     known: Iterable[dict[str, Any]],
     definitions: Mapping[str, str] | None = None,
     disturbed: Set[tuple[str, str, str]] = frozenset(),
+    growing: Set[str] = frozenset(),
 ) -> Found:
     """Looks through the folder of extracts for deliveries not loaded yet.
 
@@ -109,6 +110,7 @@ def find_deliveries(
         definitions: By contract, the fingerprint of what is made of its rows; when it changes, the
             contract's files are loaded again.
         disturbed: Slots in which a load was cut off: what holds there is loaded again.
+        growing: Paths of files that have been seen to be still written.
 
     Raises:
         SourceError: With all problems: folder or files missing, bad names, headers lacking columns.
@@ -128,7 +130,10 @@ def find_deliveries(
             missing.setdefault(mapping.files, {})[mapping.contract] = None
         for path in paths:
             try:
-                alone -= _beside(mapping, path)
+                beside = _beside(mapping, path)
+                alone -= beside
+                if {str(one.resolve()) for one in (path, *map(path.with_name, beside))} & growing:
+                    raise incomplete(path, GROWS)
                 definition = (definitions or {}).get(mapping.contract, "")
                 found.append(delivery_of(source, mapping, path, definition))
             except IncompleteError as error:

@@ -32,6 +32,7 @@ from jobs.stages.periods import Named
 from jobs.stages.quality import QualityCheck
 from jobs.stages.readiness import check_ready
 from jobs.stages.refusals import refusals
+from jobs.stages.whole_files import stored_size
 from jobs.storage.begun import Begun, read_begun, write_begun
 from jobs.storage.frames import frame_of
 from jobs.storage.layout import predicate
@@ -41,12 +42,15 @@ from jobs.storage.warehouse import Warehouse
 SLOT = ("contract", "period", "part")
 
 
-def ingest(context: RunContext, cycles: Sequence[Cycle] = ()) -> list[dict[str, Any]]:
+def ingest(
+    context: RunContext, cycles: Sequence[Cycle] = (), growing: Set[str] = frozenset()
+) -> list[dict[str, Any]]:
     """Loads every new delivery in the folder of extracts.
 
     Args:
         context: The run.
         cycles: Those that will be computed from what is loaded; nothing is, when they cannot be.
+        growing: Paths of files that are left alone, as they have been seen to be still written.
 
     Returns:
         The rows of the table deliveries that this run added.
@@ -62,7 +66,7 @@ def ingest(context: RunContext, cycles: Sequence[Cycle] = ()) -> list[dict[str, 
     definitions = {name: view.measures_fingerprint(name) for name in context.source.contracts}
     begun = read_begun(context.warehouse.path)
     disturbed = {one.slot for one in begun}
-    found = find_deliveries(context.source, context.extracts or ".", known, definitions, disturbed)
+    found = find_deliveries(context.source, context.extracts or ".", known, definitions, disturbed, growing)
     new = found.new
     current = [one for one in new if not one.superseded]
     for slot in sorted(disturbed - {slot for one in found.new for slot in one.slots}):
@@ -89,6 +93,9 @@ def ingest(context: RunContext, cycles: Sequence[Cycle] = ()) -> list[dict[str, 
             drift |= check_drift(context, batch, known, stops)
             stops += refusals(context, batch)
             quality.check(batch)
+        if grown := {one.path for one in current if stored_size(one.path) != one.facts.stored}:
+            # What has been read of them is half; the others are as they were.
+            return ingest(context, cycles, growing | grown)
         if quality.stops:
             quality.write()
         if stops or quality.stops:

@@ -14,6 +14,8 @@ from jobs.kernel.errors import Issue, Location, SourceError
 from jobs.storage.records import FileFacts, look_at
 from jobs.storage.splitter import Layout
 
+GROWS = "is still being written: its size changes"
+
 
 class IncompleteError(SourceError):
     """A file that is left alone until it is whole."""
@@ -38,10 +40,18 @@ def facts_of(path: Path, mapping: ExtractMapping, layout: Layout) -> FileFacts:
         # What it holds cannot be held against its control file: half a file can hardly be unpacked.
         raise incomplete(path, f"does not agree with its control file: {error.issues[0].message}") from None
     if path.stat().st_size != size:
-        raise incomplete(path, "is still being written: its size changes")
+        raise incomplete(path, GROWS)
     if mapping.control is not None and control is not None:
         _check_control(path, mapping.control, control, facts)
-    return facts
+    return replace(facts, stored=size)
+
+
+def stored_size(path: str) -> int | None:
+    """The bytes of a file as it lies there; None when it has gone."""
+    try:
+        return Path(path).stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def incomplete(path: Path, message: str) -> IncompleteError:

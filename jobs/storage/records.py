@@ -60,6 +60,7 @@ class FileFacts:
         records: Records, the header not counted.
         pieces: Parts that can be read apart, the first without the header.
         names: Names of the columns that it brings: the header, but of JSON Lines those in its first objects.
+        stored: Its bytes as it lay there, packed or not, when it was looked at.
     """
 
     sha256: str
@@ -67,6 +68,7 @@ class FileFacts:
     records: int
     pieces: tuple[Piece, ...] = field(default=(), repr=False)
     names: tuple[str, ...] = ()
+    stored: int = 0
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -15,8 +17,10 @@ from hypothesis import strategies as st
 from jobs.kernel.cycle import CycleKind
 from jobs.kernel.errors import KeyMomentsError
 from jobs.kernel.project import Project
+from jobs.stages import ingest as ingest_stage
 from jobs.stages.context import configure, open_run
 from jobs.stages.ingest import ingest
+from jobs.stages.judge import Batch
 from jobs.stages.moments import identify_moments
 from jobs.stages.scores import write_scores
 from jobs.stages.trial import try_file
@@ -111,6 +115,30 @@ def test_of_rows_alike_the_last_delivered_holds_whatever_its_date(
     ]  # fmt: skip
     told = little.table("deliveries").filter(pl.col("contract") == "payments").sort("period")
     assert told.select("rows_read", "rows_loaded", "rows_duplicate").rows() == [(3, 1, 2), (1, 1, 0)]
+
+
+@pytest.mark.slow
+def test_a_file_that_grows_while_it_is_judged_is_left_alone(
+    little: Little, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last row is half there, which would refuse the run; the others are loaded, and it when it is whole."""
+    growing = little.put("data_usage_20260530_1.csv", HEADER + "S1,2026-05-30,10\nS2,2026-05")
+    little.put("data_usage_20260531_1.csv", HEADER + "S1,2026-05-31,7\n")
+    judge = ingest_stage.judge_deliveries
+    written = iter(["-30,20\n"])
+
+    def slowly(*arguments: Any) -> Iterator[Batch]:
+        yield from judge(*arguments)
+        with growing.open("a", encoding="utf-8") as file:
+            file.write(next(written, ""))
+
+    monkeypatch.setattr(ingest_stage, "judge_deliveries", slowly)
+    little.run()
+    assert little.usage() == [("S1", "2026-05-31", 7)]
+    assert f"left alone: {growing} FILE_INCOMPLETE is still being written: its size changes" in little.said
+    little.run()
+    assert [row["file"] for row in little.added] == [growing.name]
+    assert little.usage() == [("S1", "2026-05-30", 10), ("S1", "2026-05-31", 7), ("S2", "2026-05-30", 20)]
 
 
 DATED = SOURCE.replace("data_usage_{period}_{sequence}.csv", "data_usage_{period}_sent_{delivered}.csv")
