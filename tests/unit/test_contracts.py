@@ -57,6 +57,17 @@ def test_every_contract_is_there_in_its_grain(
     assert [name for name in sorted(contracts) if contracts[name].grain == grain] == names.split()
 
 
+def test_every_number_has_bounds(contracts: dict[str, ExtractContract]) -> None:
+    numbers = [
+        (name, field, one)
+        for name, contract in contracts.items()
+        for field, one in contract.fields.items()
+        if one.type in ("integer", "decimal")
+    ]
+    assert len(numbers) > 60
+    assert [(name, field) for name, field, one in numbers if one.min is None or one.max is None] == []
+
+
 def test_fields_can_be_named_in_expressions_and_are_no_columns_of_our_own(
     contracts: dict[str, ExtractContract],
 ) -> None:
