@@ -37,8 +37,8 @@ def test_every_call_and_message_is_loaded_for_both_ends(copenhagen: CrossCheck) 
     found = copenhagen.deliveries()
     for part in ("out", "in"):
         voice = (calls + missed, missed, calls, calls, 0, 0)
-        assert found["voice_usage", "201402", part] == voice
-        assert found["message_usage", "201402", part] == (messages, 0, messages, messages - twice, 0, twice)
+        assert found["voice_usage", "201403", part] == voice
+        assert found["message_usage", "201403", part] == (messages, 0, messages, messages - twice, 0, twice)
     loaded = copenhagen.rows("select direction, sum(duration_s)::bigint from clean_voice_usage group by all")
     seconds = copenhagen.one("select sum(duration::bigint)::bigint from calls where duration <> '-1'")
     assert dict(loaded) == {"out": seconds, "in": seconds}
