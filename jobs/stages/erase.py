@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 
 from jobs.config.formats import JOINED
 from jobs.contracts.columns import Table
-from jobs.contracts.extracts import PERSON_FIELDS
+from jobs.contracts.extracts import PERSON_FIELDS, ExtractContract
 from jobs.domain.privacy import tombstone
 from jobs.domain.tiles import tiles_of
 from jobs.expressions.sql import literal
@@ -100,7 +100,7 @@ def _recount(context: RunContext) -> None:
 
     From nothing but these, so that an erasure that was killed counts the same when it is run again.
     """
-    warehouse, contracts = context.warehouse, context.configuration.contracts
+    warehouse, personal = context.warehouse, _personal(context)
 
     def rows_of(table: Table) -> dict[str, int]:
         rows = warehouse.read_or_empty(table).groupBy("delivery_id").count()
@@ -113,15 +113,13 @@ def _recount(context: RunContext) -> None:
         left = refused.get(row["delivery_id"], 0)
         row["rows_erased"] = (row["rows_erased"] or 0) + row["rows_quarantined"] - left
         row["rows_quarantined"] = left
-    for name in sorted({row["contract"] for row in active}):
-        contract = contracts[name]
-        if set(PERSON_FIELDS) & set(contract.fields):
-            accepted, loaded = rows_of(contract.raw_table()), rows_of(contract.clean_table())
-            for row in (row for row in active if row["contract"] == name):
-                mine = accepted.get(row["delivery_id"], 0)
-                row["rows_loaded"] = loaded.get(row["delivery_id"], 0)
-                row["rows_duplicate"] = mine - row["rows_loaded"]
-                row["rows_erased"] = row["rows_read"] - row["rows_quarantined"] - mine
+    for name in sorted({row["contract"] for row in active} & set(personal)):
+        accepted, loaded = rows_of(personal[name].raw_table()), rows_of(personal[name].clean_table())
+        for row in (row for row in active if row["contract"] == name):
+            mine = accepted.get(row["delivery_id"], 0)
+            row["rows_loaded"] = loaded.get(row["delivery_id"], 0)
+            row["rows_duplicate"] = mine - row["rows_loaded"]
+            row["rows_erased"] = row["rows_read"] - row["rows_quarantined"] - mine
     record_deliveries(context, deliveries)
 
 
@@ -290,10 +288,15 @@ def _files_with(context: RunContext, found: Mapping[str, DataFrame]) -> set[str]
     return {row["file"] for row in known if _slot(row) in slots}
 
 
+def _personal(context: RunContext) -> dict[str, ExtractContract]:
+    """The contracts whose rows name persons."""
+    contracts = context.configuration.contracts
+    return {name: one for name, one in contracts.items() if set(PERSON_FIELDS) & set(one.fields)}
+
+
 def _replaced_files(context: RunContext) -> set[str]:
     """Names of files with rows of persons that are in no table any more."""
-    contracts = context.configuration.contracts
-    personal = {name for name, one in contracts.items() if set(PERSON_FIELDS) & set(one.fields)}
+    personal = _personal(context)
     return {
         row["file"]
         for row in known_deliveries(context)

@@ -102,8 +102,8 @@ def ingest(
             raise SourceError([*stops, *quality.stops])
         _check_tables(context, batches)
         mine = list(_begins(batches, known, begun))
-        others = {one.slot for one in begun} - {one.slot for one in mine}
-        write_begun(context.warehouse.path, [*mine, *(one for one in begun if one.slot in others)])
+        again = {one.slot for one in mine}
+        write_begun(context.warehouse.path, [*mine, *(one for one in begun if one.slot not in again)])
         with ThreadPoolExecutor(PARALLEL_CONTRACTS) as pool:
             beside = [
                 pool.submit(quality.write),
