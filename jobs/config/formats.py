@@ -86,13 +86,14 @@ class OnDrift(StrictModel):
 
     Attributes:
         new: Columns that were not there and that no field uses.
-        missing: Columns that were there; those in use must be there always.
+        missing: Columns that were there. By default one that a field needs stops the run and others are
+            told; with ignore or warn, fields that need not be there are empty without their columns, too.
         retyped: Columns of which half the values are no longer of their field's type.
         moved: Columns in another order.
     """
 
     new: Reaction = "warn"
-    missing: Reaction = "warn"
+    missing: Reaction | None = None
     retyped: Reaction = "warn"
     moved: Reaction = "ignore"
 

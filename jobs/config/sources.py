@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -12,11 +13,12 @@ from typing import Literal as OneOf
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from jobs.config.formats import Format, Join, glob_of, plain_name
+from jobs.config.formats import JOINED, Format, Join, glob_of, plain_name
 from jobs.contracts.extracts import BY_PREFIX, SEGMENTS, Derived, ExtractContract
 from jobs.expressions.check import type_of
 from jobs.expressions.nodes import Call, Literal, Name, Node, names, substitute
 from jobs.expressions.parse import parse
+from jobs.expressions.sql import quote
 from jobs.expressions.types import Type
 from jobs.kernel.errors import did_you_mean
 from jobs.kernel.ids import fingerprint
@@ -227,10 +229,35 @@ def columns_used(mapping: ExtractMapping, contract: ExtractContract) -> list[str
 
 
 def optional_columns(mapping: ExtractMapping, contract: ExtractContract) -> set[str]:
-    """Columns that a file may lack: optional fields, where columns are named like the contract's fields."""
-    if mapping.fields != "same":
-        return set()
-    return {name for name, field in contract.fields.items() if not field.required}
+    """Columns that a mapping may allow a file to lack: none that decides about a row or a required field.
+
+    Those of a second file stand there as joined.column.
+    """
+    needed = _names_used(mapping, contract, lambda name: contract.fields[name].required)
+    used = _names_used(mapping, contract)
+    return {_written(name) for name in used} - {_written(name) for name in needed} - _joined_by(mapping)
+
+
+def without_columns(mapping: ExtractMapping, contract: ExtractContract, lacking: Set[str]) -> ExtractMapping:
+    """A mapping of files that lack columns: the fields that need them are not filled."""
+    if not lacking:
+        return mapping
+    texts = {name: quote(name) for name in contract.fields} if mapping.fields == "same" else mapping.fields
+    trees = field_expressions(mapping, contract)
+    held = {
+        name: text for name, text in texts.items() if lacking.isdisjoint(map(_written, names(trees[name])))
+    }
+    return mapping.model_copy(update={"fields": held})
+
+
+def _written(name: Name) -> str:
+    return name.name if name.table is None else f"{JOINED}.{name.name}"
+
+
+def _joined_by(mapping: ExtractMapping) -> set[str]:
+    """The columns by which the records of two files find each other."""
+    on = mapping.join.on if mapping.join else {}
+    return {*on, *(f"{JOINED}.{name}" for name in on.values())}
 
 
 def joined_columns(mapping: ExtractMapping, contract: ExtractContract) -> list[str]:
@@ -239,8 +266,11 @@ def joined_columns(mapping: ExtractMapping, contract: ExtractContract) -> list[s
     return list(dict.fromkeys([*found, *(mapping.join.on.values() if mapping.join else ())]))
 
 
-def _names_used(mapping: ExtractMapping, contract: ExtractContract) -> list[Name]:
-    trees = list(field_expressions(mapping, contract).values())
+def _names_used(
+    mapping: ExtractMapping, contract: ExtractContract, of: Callable[[str], bool] = lambda _: True
+) -> list[Name]:
+    """The names in the expressions of some fields, and in where."""
+    trees = [tree for name, tree in field_expressions(mapping, contract).items() if of(name)]
     if mapping.where is not None:
         trees.append(parse(mapping.where))
     return [name for tree in trees for name in names(tree)]

@@ -50,14 +50,42 @@ def _contract(contract: ExtractContract) -> list[str]:
     for name, one in contract.references.items():
         refused = " (rows of unknown ones are refused)" if one.breach == "quarantine" else ""
         facts += f"; {name} of {one.to}{refused}"
-    head = [f"### {contract.contract}: {contract.zh} / {contract.en}", "", facts, ""]
+    head = [f"### {contract.contract}: {contract.zh} / {contract.en}", "", facts, "", _expected(contract), ""]
     return [*head, *grid(("field", "中文", "English", "type", "limits"), rows)]
+
+
+def _expected(contract: ExtractContract) -> str:
+    """What is expected of a delivery as a whole, and what becomes of one that is otherwise."""
+    quality = contract.quality
+    parts = [f"refused with more than {contract.max_bad_share:.1%} bad rows"]
+    if quality.rows is not None:
+        bounds = (("at least", quality.rows.least), ("at most", quality.rows.most))
+        told = " and ".join(f"{word} {count}" for word, count in bounds if count is not None)
+        parts.append(f"{told} rows ({quality.rows.breach})")
+    if contract.expects_volume:
+        parts.append(f"rows within {quality.volume.within:.0%} of the usual ({quality.volume.breach})")
+    kept = [field for field in contract.fields.values() if field.kept]
+    if any(not field.required and field.default is None for field in kept):
+        parts.append(
+            f"empty values at most {quality.nulls.within:.0%} above the usual ({quality.nulls.breach})"
+        )
+    if any(field.values is not None or field.type in ("integer", "decimal") for field in kept):
+        parts.append(f"distributions within {quality.drift.within:g} of the usual ({quality.drift.breach})")
+    days = contract.freshness_days
+    parts.append(f"last row at most {days} days before the end of the period ({quality.freshness.breach})")
+    parts += [
+        f"{name} unknown in at most {one.within:.0%} ({one.breach})"
+        for name, one in contract.references.items()
+        if one.breach != "quarantine"
+    ]
+    return "A delivery: " + "; ".join(parts)
 
 
 def _limits(field: dict[str, object]) -> str:
     parts = ["required"] if field["required"] else []
     parts += [f"personal ({field['personal']})"] if field["personal"] else []
-    parts += [f"{name} {field[name]}" for name in ("min", "max", "default") if field[name] is not None]
+    parts += [f"{name} {field[name]:.12g}" for name in ("min", "max", "default") if field[name] is not None]
+    parts += [f"like `{field['pattern']}`"] if field["pattern"] else []
     values = field["values"]
     parts += ["one of " + ", ".join(values)] if isinstance(values, tuple) else []
     return "; ".join(parts)

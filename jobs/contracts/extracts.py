@@ -120,6 +120,11 @@ class ExtractContract(StrictModel):
     derived: dict[str, Derived] = {}
 
     @property
+    def expects_volume(self) -> bool:
+        """Whether deliveries are of much the same size; states come whole or as changes."""
+        return self.grain != "state" or "volume" in self.quality.model_fields_set
+
+    @property
     def date_field(self) -> str:
         """The field that dates a row."""
         return self.event_date or self.effective_date or self.month or ""

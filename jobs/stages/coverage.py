@@ -11,7 +11,7 @@ from jobs.config.sources import Source
 from jobs.contracts.extracts import ExtractContract
 from jobs.contracts.supply import Delivered
 from jobs.kernel.cycle import Cycle
-from jobs.stages.deliveries import Delivery
+from jobs.stages.delivery import Delivery
 from jobs.stages.periods import Named, delivered_about, gaps_between, period_end
 
 

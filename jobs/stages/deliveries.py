@@ -8,62 +8,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from jobs.config.formats import JOINED
-from jobs.config.sources import ExtractMapping, Source, columns_used, joined_columns
-from jobs.contracts.extracts import ExtractContract
+from jobs.config.sources import Source
 from jobs.kernel.errors import Issue, KeyMomentsError, Location, SourceError, did_you_mean
-from jobs.kernel.ids import fingerprint, hash_of
-from jobs.stages.periods import period_end
-from jobs.stages.whole_files import GROWS, IncompleteError, facts_of, incomplete, joined_layout_of, layout_of
-from jobs.storage.records import FileFacts
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """One file as one delivery of one contract.
-
-    Attributes:
-        delivery_id: Hash of source, contract, period, part, sequence, content, mapping and date.
-        mapping: How it is read.
-        period: YYYYMM or YYYYMMDD.
-        sequence: Of deliveries of one period and part the highest holds.
-        delivered_on: Date in the file name, where it has one; of one sequence the latest holds.
-        superseded: A newer delivery of the same period and part is known.
-        second: The file whose columns stand beside this one's, which is loaded and replaced with it.
-        is_second: This is such a file: its records are loaded as part of another's.
-    """
-
-    delivery_id: str
-    source: str
-    contract: str
-    mapping: ExtractMapping
-    mapping_fingerprint: str
-    path: str
-    name: str
-    period: str
-    part: str
-    sequence: int
-    delivered_on: date | None
-    facts: FileFacts
-    superseded: bool = False
-    second: Delivery | None = None
-    is_second: bool = False
-
-    @property
-    def slot(self) -> tuple[str, str, str]:
-        """What a corrected delivery replaces."""
-        return self.contract, self.period, self.part
-
-    @property
-    def slots(self) -> set[tuple[str, str, str]]:
-        """The slot with that of a second file, which it may have had, or have no longer."""
-        mine = {self.slot}
-        return mine if self.is_second else {*mine, (self.contract, self.period, f"{self.part}.{JOINED}")}
-
-    @property
-    def rank(self) -> tuple[int, date, str]:
-        """Of deliveries of one slot the highest holds."""
-        return self.sequence, self.delivered_on or date.min, self.name
+from jobs.stages.delivery import Delivery, delivery_of, files_beside, with_second
+from jobs.stages.headers import bad_headers
+from jobs.stages.whole_files import GROWS, IncompleteError, incomplete
 
 
 @dataclass(frozen=True)
@@ -130,7 +79,7 @@ def find_deliveries(
             missing.setdefault(mapping.files, {})[mapping.contract] = None
         for path in paths:
             try:
-                beside = _beside(mapping, path)
+                beside = files_beside(mapping, path)
                 alone -= beside
                 if {str(one.resolve()) for one in (path, *map(path.with_name, beside))} & growing:
                     raise incomplete(path, GROWS)
@@ -151,6 +100,7 @@ def find_deliveries(
         for files, contracts in missing.items()
     ]
     issues += _alike(found)
+    issues += bad_headers([one for first in found for one in with_second(first)], source.contracts, rows)
     if issues:
         raise SourceError(issues)
     new = _new_ones(found, rows, disturbed)
@@ -168,120 +118,6 @@ def _unread(source: Source, base: Path) -> list[str]:
         if mapping.control is not None:
             names -= {mapping.control.name_for(name) for name in read}
     return sorted(names)
-
-
-def with_second(first: Delivery) -> list[Delivery]:
-    """A delivery, and its second file where it has one."""
-    return [first] if first.second is None else [first, replace(first.second, superseded=first.superseded)]
-
-
-def _beside(mapping: ExtractMapping, path: Path) -> set[str]:
-    """Name of the second file of a first one, where its mapping joins one."""
-    match = mapping.name_pattern.match(path.name)
-    return set() if mapping.join is None or match is None else {mapping.join.name_for(match.groupdict())}
-
-
-def delivery_of(source: Source, mapping: ExtractMapping, path: Path, definition: str = "") -> Delivery:
-    """A file as a delivery of one mapping.
-
-    Raises:
-        IncompleteError: When it is not whole yet.
-        SourceError: When its name or its header does not fit the mapping, or it cannot be read.
-    """
-    contract = source.contracts[mapping.contract]
-    match = mapping.name_pattern.match(path.name)
-    if match is None:
-        message = f"the name does not follow {mapping.files}"
-        raise SourceError(Issue("FILE_BAD_NAME", message, Location(str(path))))
-    parts = match.groupdict()
-    period = parts.get("period") or mapping.period or ""
-    delivered = parts.get("delivered")
-    for text in (period, delivered):
-        if text and period_end(text) is None:
-            message = f"'{text}' in the name is not a date"
-            raise SourceError(Issue("FILE_BAD_NAME", message, Location(str(path))))
-    facts = facts_of(path, mapping, layout_of(mapping, contract))
-    _check_header(facts.header, mapping, contract, path)
-    sequence = int(parts.get("sequence") or 0)
-    part = parts.get("part") or mapping.part
-    # Neither control files nor what is made of drift and gaps decide what a row means.
-    meaning = mapping.model_dump(exclude={"control", "on_drift", "gaps"}, exclude_defaults=True)
-    mark = fingerprint([meaning, contract.fingerprint, definition])
-    identity = [source.name, contract.contract, period, part, str(sequence), facts.sha256, mark]
-    # The same content delivered again on a later date is a delivery of its own.
-    identity += [delivered] if delivered else []
-    joined = None
-    for name in _beside(mapping, path):
-        joined = path.with_name(name)
-        if not joined.is_file():
-            raise incomplete(path, f"waits for the file {name} beside it")
-        joined_facts = facts_of(joined, mapping, joined_layout_of(mapping, contract))
-        _check_columns(joined_facts.header, joined_columns(mapping, contract), joined)
-        identity.append(joined_facts.sha256)
-    first = Delivery(
-        delivery_id=hash_of(*identity),
-        source=source.name,
-        contract=contract.contract,
-        mapping=mapping,
-        mapping_fingerprint=mark,
-        path=str(path.resolve()),
-        name=path.name,
-        period=period,
-        part=part,
-        sequence=sequence,
-        delivered_on=period_end(delivered) if delivered else None,
-        facts=facts,
-    )
-    if joined is None:
-        return first
-    second = replace(
-        first,
-        delivery_id=hash_of(first.delivery_id, JOINED),
-        path=str(joined.resolve()),
-        name=joined.name,
-        part=f"{part}.{JOINED}",
-        facts=joined_facts,
-        is_second=True,
-    )
-    return replace(first, second=second)
-
-
-def _check_header(
-    header: tuple[str, ...], mapping: ExtractMapping, contract: ExtractContract, path: Path
-) -> None:
-    wanted = columns_used(mapping, contract)
-    issues = []
-    if mapping.fields == "same":
-        # An optional field may be left out of a file whose columns are named like the contract's fields.
-        optional = {name for name, field in contract.fields.items() if not field.required}
-        wanted = [name for name in wanted if name in header or name not in optional]
-        for column, name in enumerate(header, start=1):
-            if name not in contract.fields:
-                hint = did_you_mean(name, contract.fields)
-                message = f"column '{name}' is not a field of {contract.contract}{hint}"
-                issues.append(Issue("FILE_BAD_HEADER", message, Location(str(path), 1, column)))
-                # That the field it seems to be is missing goes without saying.
-                wanted = [one for one in wanted if f"'{one}'" not in hint]
-    try:
-        _check_columns(header, wanted, path)
-    except SourceError as error:
-        issues += error.issues
-    if issues:
-        raise SourceError(issues)
-
-
-def _check_columns(header: tuple[str, ...], wanted: list[str], path: Path) -> None:
-    issues = []
-    for name in wanted:
-        if name not in header:
-            message = f"column '{name}' is missing{did_you_mean(name, header)}"
-            issues.append(Issue("FILE_BAD_HEADER", message, Location(str(path), 1, 1)))
-        elif header.count(name) > 1:
-            column = header.index(name) + 1
-            message = f"column '{name}' stands there twice"
-            issues.append(Issue("FILE_BAD_HEADER", message, Location(str(path), 1, column)))
-    if issues:
-        raise SourceError(issues)
 
 
 def _alike(found: list[Delivery]) -> list[Issue]:

@@ -1,4 +1,4 @@
-"""Columns of a delivery against those of the one before: new, missing, retyped, moved."""
+"""Columns of a delivery against the contract and the delivery before: new, missing, retyped, moved."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from jobs.config.sources import columns_used, joined_columns
 from jobs.kernel.errors import Issue
 from jobs.stages.context import RunContext
-from jobs.stages.deliveries import Delivery
+from jobs.stages.delivery import Delivery
 from jobs.stages.judge import Batch
 from jobs.stages.refusals import column_for, react
 
@@ -22,13 +22,16 @@ Drift = Mapping[str, Sequence[str]]
 """Column names by kind."""
 
 
-def drift_of(header: Sequence[str], used: Sequence[str], before: Sequence[str] | None) -> Drift:
-    """How columns differ from those of the delivery before.
+def drift_of(
+    header: Sequence[str], used: Sequence[str], before: Sequence[str] | None, needed: Sequence[str] = ()
+) -> Drift:
+    """How columns differ from those of the delivery before, and from those that are needed.
 
     Args:
         header: The delivery's columns.
         used: Columns that the mapping uses.
         before: Columns of the delivery before; None when there was none.
+        needed: Columns that are missing whether or not they were there before.
 
     Example:
         >>> drift_of(["a", "d", "b"], ["a", "b"], ["b", "a", "c"])
@@ -37,16 +40,19 @@ def drift_of(header: Sequence[str], used: Sequence[str], before: Sequence[str] |
         {'new': [], 'missing': [], 'moved': []}
         >>> drift_of(["a", "b", "", "", ""], ["a"], ["b", "a", "", ""])
         {'new': [], 'missing': [], 'moved': ['a', 'b']}
+        >>> drift_of(["a", "d"], ["a", "b"], None, ["a", "b"])
+        {'new': [], 'missing': ['b'], 'moved': []}
     """
+    lacking = [name for name in needed if name not in header]
     if before is None:
-        return {"new": [], "missing": [], "moved": []}
+        return {"new": [], "missing": lacking, "moved": []}
     # Names that stand twice, such as those of empty columns, tell nothing of where they were.
     once = [name for name in header if header.count(name) == 1 == before.count(name)]
     held = [name for name in before if name in once]
     moved = [name for name, other in zip(once, held, strict=True) if name != other]
     return {
         "new": [name for name in header if name not in before and name not in used],
-        "missing": [name for name in before if name not in header],
+        "missing": list(dict.fromkeys([*(name for name in before if name not in header), *lacking])),
         "moved": moved,
     }
 
@@ -70,13 +76,18 @@ def check_drift(
         columns = (joined_columns if one.is_second else columns_used)(one.mapping, batch.contract)
         # a.b of a JSON object is b of its a.
         used = [*columns, *(name.partition(".")[0] for name in columns)]
-        drift = {
-            **drift_of(one.facts.names, used, _before(batch, one, known)),
-            "retyped": _retyped(batch, one),
-        }
+        names, before, needed = one.facts.names, _before(batch, one, known), columns
+        if one.mapping.fields == "same":
+            # The contract itself tells the columns, and which of them may be left out.
+            before, needed = before or [name for name in names if name in columns], []
+        elif one.mapping.format == "jsonl":
+            # Objects need not tell what they have no value for.
+            needed = []
+        drift = {**drift_of(names, used, before, needed), "retyped": _retyped(batch, one)}
         found[one.delivery_id] = [f"{kind}:{name}" for kind in KINDS for name in drift[kind]]
         for kind in KINDS:
-            reaction = getattr(one.mapping.on_drift, kind)
+            # What is needed and missing has stopped the run already where it should.
+            reaction = getattr(one.mapping.on_drift, kind) or "warn"
             if drift[kind] and reaction != "ignore":
                 react(context, one, f"{kind} columns: {', '.join(drift[kind])}", reaction, stops)
     return found

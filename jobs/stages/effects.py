@@ -20,7 +20,7 @@ from jobs.kernel.cycle import Cycle
 from jobs.kernel.errors import CycleError, Issue
 from jobs.modelling.effects import Effect, Sample, adjusted, means, shares, verdict
 from jobs.stages.context import RunContext
-from jobs.stages.ingest import known_deliveries
+from jobs.stages.delivery_ledger import known_deliveries
 from jobs.stages.samples import at_date, not_told
 from jobs.stages.tasks import reports_known
 from jobs.storage.frames import frame_of

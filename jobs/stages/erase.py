@@ -25,7 +25,7 @@ from jobs.domain.tiles import tiles_of
 from jobs.expressions.sql import literal
 from jobs.kernel.errors import Issue, StorageError
 from jobs.stages.context import RunContext
-from jobs.stages.ingest import known_deliveries, record_deliveries
+from jobs.stages.delivery_ledger import known_deliveries, record_deliveries
 from jobs.storage.frames import frame_of
 from jobs.storage.ledger import LedgerRow
 from jobs.storage.warehouse import settled

@@ -58,7 +58,7 @@ def expectations_of(contract: ExtractContract) -> list[Expectation]:
     if (rows := quality.rows) is not None:
         least, most = (None if bound is None else float(bound) for bound in (rows.least, rows.most))
         found.append(Expectation("rows", None, least, most, rows.breach))
-    if contract.grain != "state" or "volume" in quality.model_fields_set:
+    if contract.expects_volume:
         found.append(
             Expectation("volume", None, max(0.0, 1 - volume.within), 1 + volume.within, volume.breach)
         )

@@ -8,7 +8,7 @@ from jobs.kernel.cycle import Cycle
 from jobs.kernel.errors import Issue, LateError, Location, SourceError
 from jobs.stages.context import RunContext
 from jobs.stages.coverage import named
-from jobs.stages.ingest import known_deliveries
+from jobs.stages.delivery_ledger import known_deliveries
 from jobs.stages.readiness import check_not_lost, check_whole
 from jobs.stages.snapshot import supply_at
 

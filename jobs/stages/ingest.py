@@ -18,23 +18,23 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.contracts.columns import Table
-from jobs.contracts.extracts import ExtractContract
 from jobs.domain.tiles import tiles_of
 from jobs.kernel.cycle import Cycle
 from jobs.kernel.errors import Issue, SourceError
 from jobs.stages.clean import recount, write_clean
 from jobs.stages.context import RunContext
-from jobs.stages.coverage import covered, named
-from jobs.stages.deliveries import Delivery, find_deliveries
+from jobs.stages.coverage import named
+from jobs.stages.deliveries import find_deliveries
+from jobs.stages.delivery import Delivery
+from jobs.stages.delivery_ledger import delivery_row, known_deliveries, record_deliveries, superseded_row
 from jobs.stages.drift import check_drift
-from jobs.stages.judge import ACCEPTED, PARALLEL_CONTRACTS, REFUSED, Batch, Counts, judge_deliveries
+from jobs.stages.judge import ACCEPTED, PARALLEL_CONTRACTS, REFUSED, Batch, judge_deliveries
 from jobs.stages.periods import Named
 from jobs.stages.quality import QualityCheck
 from jobs.stages.readiness import check_ready
 from jobs.stages.refusals import refusals
 from jobs.stages.whole_files import stored_size
 from jobs.storage.begun import Begun, read_begun, write_begun
-from jobs.storage.frames import frame_of
 from jobs.storage.layout import predicate
 from jobs.storage.ledger import LedgerRow
 from jobs.storage.warehouse import Warehouse
@@ -117,7 +117,7 @@ def ingest(
         for batch in batches:
             batch.judged.unpersist()
     rows = [row | {"drift": drift[row["delivery_id"]]} for group in groups for row in group]
-    rows += [_superseded_row(context, one) for one in new if one.superseded]
+    rows += [superseded_row(context, one) for one in new if one.superseded]
     slots = {slot for one in current for slot in one.slots}
     _record(context, known, rows, slots)
     write_begun(context.warehouse.path, [one for one in begun if one.slot not in slots])
@@ -146,23 +146,6 @@ def _check_tables(context: RunContext, batches: list[Batch]) -> None:
     for table in tables:
         if context.warehouse.exists(table):
             context.warehouse.ensure(table)
-
-
-def known_deliveries(context: RunContext) -> list[dict[str, Any]]:
-    """All rows of the table deliveries of the run's source."""
-    if context.deliveries is not None:
-        return context.deliveries
-    table = context.warehouse.read_or_empty(context.table("deliveries"))
-    # A table that an older release wrote may lack columns; they are null.
-    none: dict[str, Any] = dict.fromkeys(context.table("deliveries").names)
-    rows = [none | row.asDict() for row in table.collect()]
-    others = sorted({row["source"] for row in rows} - {context.source.name})
-    if others:
-        path = context.warehouse.path
-        message = f"{path} holds the source '{others[0]}'; give each source a warehouse of its own"
-        raise SourceError(Issue("TABLE_MISMATCH", message))
-    context.deliveries = rows
-    return rows
 
 
 def _begins(batches: Sequence[Batch], known: list[dict[str, Any]], begun: Sequence[Begun]) -> Iterator[Begun]:
@@ -195,7 +178,14 @@ def _write(
         f"  {contract.contract}: {sum(c.accepted for c in batch.counts.values()):,} rows written"
     )
     return [
-        _delivery_row(context, one, contract, batch.counts[one.delivery_id], loaded.get(one.delivery_id, 0))
+        delivery_row(
+            context,
+            one,
+            contract,
+            batch.counts[one.delivery_id],
+            loaded.get(one.delivery_id, 0),
+            _reopened(batch, one, known, begun),
+        )
         for one in batch.deliveries
     ]
 
@@ -205,21 +195,32 @@ def _touched(
 ) -> tuple[list[date], list[dict[str, Any]]]:
     """Units of the clean table to redo, and the other active deliveries that have rows in them."""
     mine = [row for row in known if row["contract"] == batch.contract.contract and row["status"] == "active"]
-    units = {unit for counts in batch.counts.values() for unit in counts.units}
-    units |= {unit for row in mine if (row["period"], row["part"]) in slots for unit in row["units"]}
-    # What a killed load has left in other units goes, too.
-    units |= {
-        unit
-        for one in begun
-        if one.contract == batch.contract.contract and (one.period, one.part) in slots
-        for unit in one.units
-    }
+    units = {unit for one in batch.deliveries for unit in _reopened(batch, one, known, begun)}
     others = [
         row
         for row in mine
         if (row["period"], row["part"]) not in slots and not units.isdisjoint(row["units"])
     ]
     return sorted(units), others
+
+
+def _reopened(batch: Batch, one: Delivery, known: list[dict[str, Any]], begun: Sequence[Begun]) -> set[date]:
+    """Units that are made anew with a delivery.
+
+    Its rows fall in them, or those of the delivery that it replaces, or a killed load has left some there.
+    """
+    before = [
+        unit
+        for row in known
+        if row["status"] == "active" and _slot_of(row) == one.slot
+        for unit in row["units"]
+    ]
+    left = [unit for load in begun if load.slot == one.slot for unit in load.units]
+    return {*batch.counts[one.delivery_id].units, *before, *left}
+
+
+def _slot_of(row: dict[str, Any]) -> tuple[str, str, str]:
+    return row["contract"], row["period"], row["part"]
 
 
 def _replace_slots(
@@ -303,45 +304,6 @@ def people_of(batch: Batch) -> DataFrame | None:
     return reduce(DataFrame.unionByName, parts).distinct()
 
 
-def _delivery_row(
-    context: RunContext, one: Delivery, contract: ExtractContract, counts: Counts, loaded: int
-) -> dict[str, Any]:
-    first, last = covered(one, contract, counts.first, counts.last)
-    return {
-        "delivery_id": one.delivery_id,
-        "source": one.source,
-        "contract": one.contract,
-        "period": one.period,
-        "part": one.part,
-        "sequence": one.sequence,
-        "file": one.name,
-        "sha256": one.facts.sha256,
-        "mapping_fingerprint": one.mapping_fingerprint,
-        "status": "superseded" if one.superseded else "active",
-        "rows_in_file": one.facts.records,
-        "rows_not_applicable": counts.not_applicable,
-        "rows_read": counts.records - counts.not_applicable,
-        "rows_loaded": loaded,
-        "rows_quarantined": counts.rejected,
-        "rows_duplicate": counts.accepted - loaded,
-        "rows_erased": None,
-        "covers_from": first,
-        "covers_to": last,
-        "units": sorted(counts.units),
-        "delivered_on": one.delivered_on,
-        "header": list(one.facts.header),
-        "names": list(one.facts.names),
-        "profile": dict(counts.profile),
-        "drift": [],
-        "run_id": context.run_id,
-    }
-
-
-def _superseded_row(context: RunContext, one: Delivery) -> dict[str, Any]:
-    contract = context.source.contracts[one.contract]
-    return {**_delivery_row(context, one, contract, Counts(0, 0, 0, None, None), 0), "rows_read": 0}
-
-
 def _record(
     context: RunContext,
     known: list[dict[str, Any]],
@@ -350,19 +312,11 @@ def _record(
 ) -> None:
     """Writes the deliveries table: the commit point of the ingest."""
     for row in known:
-        if (row["contract"], row["period"], row["part"]) in new_slots:
+        if _slot_of(row) in new_slots:
             row["status"] = "superseded"
     # A content that comes back after a wrong correction has been there before.
     again = {row["delivery_id"] for row in added}
     record_deliveries(context, [row for row in known if row["delivery_id"] not in again] + added)
-
-
-def record_deliveries(context: RunContext, deliveries: list[dict[str, Any]]) -> None:
-    """Writes the deliveries table anew."""
-    table = context.table("deliveries")
-    rows = [tuple(row[name] for name in table.names) for row in deliveries]
-    context.warehouse.overwrite(frame_of(context.spark, rows, table.ddl), table)
-    context.deliveries = deliveries
 
 
 def _log(

@@ -16,15 +16,16 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.config.sources import ExtractMapping, columns_used, joined_columns
+from jobs.config.sources import columns_used, joined_columns
 from jobs.contracts.extracts import ExtractContract
 from jobs.domain.extract_rows import RowContext, row_day, typed_rows
 from jobs.domain.joined_records import JoinKey, judged_second, with_joined
 from jobs.domain.profile import Profile, profile_columns, profile_of
-from jobs.expressions.sql import literal, quote
+from jobs.expressions.sql import literal
 from jobs.kernel.errors import Issue, Location, SourceError
 from jobs.stages.context import RunContext
-from jobs.stages.deliveries import Delivery
+from jobs.stages.delivery import Delivery
+from jobs.stages.headers import mapping_for
 from jobs.stages.lookups import Lookups, needed_for
 from jobs.stages.periods import period_end, period_start
 from jobs.stages.whole_files import joined_layout_of, layout_of
@@ -208,20 +209,20 @@ def _typed(
     """
     _, first = group[0]
     contract = context.source.contracts[first.contract]
-    mapping = first.mapping
+    mapping = mapping_for(first, contract)
     # Compiling code for few rows takes longer than running it.
     few = sum(one.facts.records for _, one in group) < FEW_RECORDS
     spark = context.light if few else context.spark
     files = [RecordFile(number, one.path, one.facts.pieces) for number, one in group]
     header, used = first.facts.header, columns_read(first, contract)
-    records = read_records(spark, files, layout_of(mapping, contract), len(header), used)
+    records = read_records(spark, files, layout_of(first.mapping, contract), len(header), used)
     if mapping.join is None or first.second is None:
         return [typed(records, group, contract, lookups)]
     beside = [(number, one.second) for number, one in group if one.second is not None]
     second_files = [RecordFile(number, one.path, one.facts.pieces) for number, one in beside]
     second_header = first.second.facts.header
     second_used = sorted(second_header.index(name) for name in joined_columns(mapping, contract))
-    layout = joined_layout_of(mapping, contract)
+    layout = joined_layout_of(first.mapping, contract)
     second = read_records(spark, second_files, layout, len(second_header), second_used)
     key = JoinKey(
         [header.index(name) for name in mapping.join.on],
@@ -237,16 +238,7 @@ def _typed(
 def columns_read(delivery: Delivery, contract: ExtractContract) -> list[int]:
     """Which columns of a delivery its fields need, counted from zero, rising."""
     header = delivery.facts.header
-    return sorted(header.index(name) for name in columns_used(_present(delivery, contract), contract))
-
-
-def _present(delivery: Delivery, contract: ExtractContract) -> ExtractMapping:
-    """A delivery's mapping; optional fields that the file lacks stay null."""
-    mapping = delivery.mapping
-    if mapping.fields != "same":
-        return mapping
-    present = {name: quote(name) for name in contract.fields if name in delivery.facts.header}
-    return mapping.model_copy(update={"fields": present})
+    return sorted(header.index(name) for name in columns_used(mapping_for(delivery, contract), contract))
 
 
 def typed(
@@ -263,7 +255,7 @@ def typed(
     _, first = group[0]
     lookups = replace(lookups, earliest=_earliest(group, contract), latest=_latest(group, contract))
     joined = first.second.facts.header if first.second is not None else ()
-    rows = typed_rows(records, first.facts.header, _present(first, contract), contract, lookups, joined)
+    rows = typed_rows(records, first.facts.header, mapping_for(first, contract), contract, lookups, joined)
     available = F.expr(f"date_add(row_date, {contract.available_after_days})")
     dated = {number: one.delivered_on for number, one in group if one.delivered_on is not None}
     if dated:

@@ -11,7 +11,7 @@ from typing import Any
 
 from jobs.kernel.errors import Issue
 from jobs.stages.context import RunContext
-from jobs.stages.deliveries import Delivery
+from jobs.stages.delivery import Delivery
 from jobs.stages.expectations import Expectation, Validator, expectations_of
 from jobs.stages.judge import Batch
 from jobs.stages.periods import period_end

@@ -9,7 +9,7 @@ from jobs.domain.extract_rows import WHERE
 from jobs.domain.joined_records import REPEATED, UNMATCHED
 from jobs.kernel.errors import Issue, Location
 from jobs.stages.context import RunContext
-from jobs.stages.deliveries import Delivery
+from jobs.stages.delivery import Delivery
 from jobs.stages.judge import REFUSED, Batch
 
 SHOWN_BAD_ROWS = 20

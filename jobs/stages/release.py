@@ -19,14 +19,16 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.config.formats import JOINED
-from jobs.config.sources import ExtractMapping, columns_used, joined_columns, optional_columns
+from jobs.config.sources import ExtractMapping, columns_used, joined_columns
 from jobs.contracts.extracts import ExtractContract, contract_named
 from jobs.kernel.errors import Issue, StorageError
 from jobs.stages.clean import recount, write_clean
 from jobs.stages.context import RunContext
 from jobs.stages.coverage import covered
-from jobs.stages.deliveries import Delivery
-from jobs.stages.ingest import known_deliveries, people_of, record_deliveries
+from jobs.stages.delivery import Delivery
+from jobs.stages.delivery_ledger import known_deliveries, record_deliveries
+from jobs.stages.headers import mapping_for, may_lack
+from jobs.stages.ingest import people_of
 from jobs.stages.judge import ACCEPTED, Batch, columns_read, counted, typed
 from jobs.stages.lookups import Lookups
 from jobs.stages.whole_files import joined_layout_of, layout_of
@@ -113,7 +115,11 @@ def _delivery(context: RunContext, row: Mapping[str, Any], known: Known) -> Deli
     if mapping is None:
         return None
     contract = context.source.contracts[row["contract"]]
-    header = _header(row, mapping, columns_used(mapping, contract), optional_columns(mapping, contract))
+    seen = {
+        name for one in known.values() if one["contract"] == row["contract"] for name in one["header"] or ()
+    }
+    optional = may_lack(mapping, contract, seen)
+    header = _header(row, mapping, columns_used(mapping, contract), optional)
     if header is None:
         return None
     first = Delivery(
@@ -134,7 +140,8 @@ def _delivery(context: RunContext, row: Mapping[str, Any], known: Known) -> Deli
         return first
     part = f"{row['part']}.{JOINED}"
     beside = [one for one in known.values() if _slot(one) == (row["contract"], row["period"], part)]
-    joined = _header(beside[0], mapping, joined_columns(mapping, contract), ()) if beside else None
+    lackable = {name.removeprefix(f"{JOINED}.") for name in optional if name.startswith(f"{JOINED}.")}
+    joined = _header(beside[0], mapping, joined_columns(mapping, contract), lackable) if beside else None
     # Where a record may have several lines, nobody can say where the first one ends.
     if joined is None or mapping.multiline:
         return None
@@ -150,7 +157,7 @@ def _slot(row: Mapping[str, Any]) -> tuple[str, str, str]:
 def _header(
     row: Mapping[str, Any], mapping: ExtractMapping, used: Sequence[str], optional: Collection[str]
 ) -> tuple[str, ...] | None:
-    """The columns of a loaded file; None when it lacks some that are used now."""
+    """The columns of a loaded file; None when it lacks some that are needed now."""
     if mapping.format == "jsonl":
         # The objects of a file hold what they hold, whatever was looked for when it was read.
         return tuple(used)
@@ -183,7 +190,7 @@ def _records(one: Delivery, number: int, contract: ExtractContract, refused: Seq
     lines = ((line, text) for line, text, _, _ in split)
     records = pa.Table.from_batches(splitter.again(lines), splitter.schema)
     header = one.second.facts.header
-    used = sorted(header.index(name) for name in joined_columns(one.mapping, contract))
+    used = sorted(header.index(name) for name in joined_columns(mapping_for(one, contract), contract))
     splitter = Splitter(number, _layout(joined_layout_of(one.mapping, contract)), len(header), used)
     found = [(line, text) for line, _, had, text in split if had]
     places = iter(range(len(found)))
@@ -262,6 +269,7 @@ def _changed(batch: Batch, one: Delivery, row: Mapping[str, Any], refused: int) 
         **row,
         "rows_quarantined": refused - counts.accepted,
         "units": sorted({*row["units"], *counts.units}),
+        "reopened": sorted({*(row["reopened"] or ()), *counts.units}),
         "covers_from": min((day for day, _ in spans if day is not None), default=None),
         "covers_to": max((day for _, day in spans if day is not None), default=None),
     }

@@ -25,7 +25,7 @@ from jobs.kernel.errors import ConfigError, CycleError, Issue, did_you_mean
 from jobs.modelling.features import Feature, features_of
 from jobs.stages.context import RunContext
 from jobs.stages.coverage import told_daily
-from jobs.stages.ingest import known_deliveries
+from jobs.stages.delivery_ledger import known_deliveries
 from jobs.stages.snapshot import supply_at
 from jobs.stages.view import view_of, write_view
 from jobs.storage.warehouse import settled

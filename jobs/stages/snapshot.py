@@ -6,7 +6,7 @@ from jobs.contracts.supply import Supply
 from jobs.kernel.cycle import Cycle
 from jobs.stages.context import RunContext
 from jobs.stages.coverage import delivered_at
-from jobs.stages.ingest import known_deliveries
+from jobs.stages.delivery_ledger import known_deliveries
 
 
 def supply_at(context: RunContext, cycle: Cycle) -> Supply:

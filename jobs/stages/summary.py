@@ -14,7 +14,7 @@ from rich.table import Table as Grid
 from jobs.expressions.sql import literal
 from jobs.stages.command import report_console
 from jobs.stages.context import RunContext
-from jobs.stages.ingest import known_deliveries
+from jobs.stages.delivery_ledger import known_deliveries
 
 TOP = 10
 STATUSES = ("dispatched", "overflow", "suppressed", "control", "held")

@@ -10,7 +10,8 @@ from pyspark.sql import functions as F
 
 from jobs.kernel.errors import Issue, Location, SourceError
 from jobs.stages.context import RunContext
-from jobs.stages.deliveries import Delivery, delivery_of, with_second
+from jobs.stages.delivery import Delivery, delivery_of, with_second
+from jobs.stages.headers import bad_headers
 from jobs.stages.judge import ACCEPTED, Batch, Counts, judge_deliveries
 from jobs.stages.refusals import bad_rows, refusal_of
 
@@ -56,6 +57,7 @@ def try_file(context: RunContext, path: Path) -> list[Trial]:
             deliveries += with_second(delivery_of(context.source, mapping, path))
         except SourceError as error:
             issues += error.issues
+    issues += bad_headers(deliveries, context.source.contracts)
     if issues:
         raise SourceError(sorted(set(issues)))
     return [

@@ -18,7 +18,7 @@ from jobs.kernel.cycle import Cycle
 from jobs.kernel.errors import CycleError, Issue
 from jobs.kernel.ids import fingerprint
 from jobs.stages.context import RunContext
-from jobs.stages.ingest import known_deliveries
+from jobs.stages.delivery_ledger import known_deliveries
 from jobs.stages.snapshot import supply_at
 from jobs.storage.layout import Partition
 from jobs.storage.warehouse import SMALL_ROWS, Written

@@ -15,7 +15,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from jobs.kernel.cycle import CycleKind
-from jobs.kernel.errors import KeyMomentsError
+from jobs.kernel.errors import KeyMomentsError, SourceError
 from jobs.kernel.project import Project
 from jobs.stages import ingest as ingest_stage
 from jobs.stages.context import configure, open_run
@@ -52,11 +52,60 @@ def test_a_file_is_loaded_once_and_a_correction_replaces_it(little: Little) -> N
     # In one commit a table.
     tables = ("raw_data_usage", "clean_data_usage", "tiles_data_usage")
     assert [after[name] - before[name] for name in tables] == [1, 1, 1]
+    # The ledger tells which days are other ones now, the emptied one as well.
+    [told] = little.added
+    assert (told["units"], told["reopened"]) == (
+        [date(2026, 5, 30)],
+        [date(2026, 5, 29), date(2026, 5, 30)],
+    )
     # An older delivery that comes late never replaces a newer one.
     little.put("data_usage_20260530_0.csv", HEADER + "S1,2026-05-30,99\n")
     little.run()
     assert [row["status"] for row in little.added] == ["superseded"]
     assert little.usage() == [("S1", "2026-05-30", 11)]
+
+
+MAPPED = SOURCE.replace(
+    "data_usage_{period}_{sequence}.csv\n    fields: same",
+    "data_usage_{period}_{sequence}.csv\n    fields: {subscription_id: who, used_on: day, mb: mb, roaming_mb: abroad}",
+)
+
+
+@pytest.mark.parametrize("reaction", [None, "warn", "ignore", "stop"])
+def test_a_column_that_is_gone_leaves_its_field_empty_where_the_mapping_says_so(
+    tmp_path: Path, reaction: str | None
+) -> None:
+    setting = f", on_drift: {{missing: {reaction}}}" if reaction else ""
+    little = Little(tmp_path, MAPPED.replace("header: true", f"header: true{setting}"))
+    little.put("data_usage_20260530_1.csv", "who,day,mb,abroad\nS1,2026-05-30,10,3\n")
+    little.run()
+    path = little.put("data_usage_20260531_1.csv", "who,day,mb,note\nS1,2026-05-31,20,x\n")
+    if reaction in (None, "stop"):
+        before = little.versions()
+        with pytest.raises(SourceError) as caught:
+            little.run()
+        assert str(caught.value) == f"{path}:1:1 FILE_BAD_HEADER column 'abroad' is missing"
+        assert little.versions() == before
+        return
+    little.run()
+    told = [line.strip() for line in little.said if "columns" in line]
+    lines = [
+        "data_usage_20260531_1.csv new columns: note",
+        "data_usage_20260531_1.csv missing columns: abroad",
+    ]
+    assert told == (lines if reaction == "warn" else lines[:1])
+    assert little.added[0]["drift"] == ["new:note", "missing:abroad"]
+    rows = little.table("clean_data_usage").sort("used_on").select("mb", "roaming_mb").rows()
+    assert rows == [(10, 3), (20, None)]
+
+
+def test_a_column_that_the_contract_does_not_know_is_told_even_of_a_first_file(little: Little) -> None:
+    little.put("data_usage_20260530_1.csv", "subscription_id,used_on,mb,branch\nS1,2026-05-30,10,x\n")
+    little.run()
+    assert [line.strip() for line in little.said if "columns" in line] == [
+        "data_usage_20260530_1.csv new columns: branch"
+    ]
+    assert little.usage() == [("S1", "2026-05-30", 10)]
 
 
 def test_of_two_deliveries_with_one_key_the_later_wins_and_the_loser_comes_back(little: Little) -> None:

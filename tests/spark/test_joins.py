@@ -163,6 +163,23 @@ def test_both_files_are_one_delivery(tmp_path: Path) -> None:
     assert ("volumes_202605_1.csv", "superseded") in status and ("volumes_202605_2.csv", "active") in status
 
 
+def test_the_second_file_may_lose_a_column_too(tmp_path: Path) -> None:
+    """What it gave is empty from then on."""
+    source = SOURCE_OF_TWO.replace("mb: joined.megabytes", "mb: joined.megabytes, roaming_mb: joined.abroad")
+    little = Little(tmp_path, source.replace("max_bad_share", "on_drift: {missing: warn}\n    max_bad_share"))
+    little.put("sessions_202604_1.csv", FIRST + "s1,2026-04-02,S1\n")
+    little.put("volumes_202604_1.csv", "megabytes,on_day,id,abroad\n5,2026-04-02,s1,2\n")
+    little.put("sessions_202605_1.csv", FIRST + f"s1,{DAY},S1\ns2,{DAY},S2\n")
+    little.put("volumes_202605_1.csv", SECOND + f"6,{DAY},s1\n10000001,{DAY},s2\n")
+    little.run()
+    assert [line.strip() for line in little.said if "columns" in line] == [
+        "volumes_202605_1.csv missing columns: abroad"
+    ]
+    rows = little.table("clean_data_usage").sort("used_on").select("mb", "roaming_mb").rows()
+    assert rows == [(5, 2), (6, None)]
+    assert refused(little) == [("sessions", 3, ("range:mb",))]
+
+
 def test_the_second_file_is_held_to_the_mapping_too(tmp_path: Path) -> None:
     little = Little(tmp_path, SOURCE_OF_TWO.replace("max_bad_share: 1.0", "max_bad_share: 0.4"))
     little.put("sessions_202605_1.csv", FIRST + f"s1,{DAY},S1\n")

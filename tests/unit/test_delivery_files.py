@@ -17,7 +17,9 @@ from jobs.kernel.cycle import Cycle, CycleKind
 from jobs.kernel.errors import SourceError
 from jobs.kernel.located_yaml import parse
 from jobs.stages.coverage import covered, delivered_at, told_daily
-from jobs.stages.deliveries import Delivery, find_deliveries
+from jobs.stages.deliveries import find_deliveries
+from jobs.stages.delivery import Delivery
+from jobs.stages.headers import mapping_for
 from jobs.stages.periods import Named, gaps_between
 from jobs.storage.records import FileFacts, look_at
 
@@ -58,6 +60,7 @@ def row(delivery: Delivery, **other: Any) -> dict[str, Any]:
         "period": delivery.period,
         "part": delivery.part,
         "file": delivery.name,
+        "header": list(delivery.facts.header),
         "sequence": delivery.sequence,
         "status": "superseded" if delivery.superseded else "active",
         "covers_from": date(2026, 5, 1),
@@ -155,6 +158,59 @@ def test_a_mapped_column_must_be_there(contracts: Contracts, tmp_path: Path, iss
     ]
     put(tmp_path, "bills_202605_1.csv", "用户,账期,金额,备注,备注\n")
     assert len(new_deliveries(source, str(tmp_path), [])) == 1
+
+
+MAPPED = "fields: {subscription_id: 用户, month: 账期, total: 金额, recurring: 月租, back_charge: '-1 * number(`补收`)'}"
+ALL = "用户,账期,金额,月租,补收\n"
+
+
+@pytest.mark.parametrize(
+    ("header", "setting", "expected"),
+    [
+        ("用户,账期,金额,补收\n", "", "column '月租' is missing"),
+        ("用户,账期,金额,补收\n", "on_drift: {missing: stop}", "column '月租' is missing"),
+        ("用户,账期,金额,补收\n", "on_drift: {missing: warn}", "recurring"),
+        ("用户,账期,金额,月租\n", "on_drift: {missing: ignore}", "back_charge"),
+        # What every row needs, or what tells the rows that count, must be there.
+        ("用户,账期,月租,补收\n", "on_drift: {missing: warn}", "column '金额' is missing"),
+        ("用户,账期,金额,补收\n", "where: number(`月租`) > 1\n    on_drift: {missing: warn}",
+         "column '月租' is missing"),
+    ],
+)  # fmt: skip
+def test_a_column_that_files_had_is_missed_as_the_mapping_says(
+    contracts: Contracts, tmp_path: Path, issues_of: Issues, header: str, setting: str, expected: str
+) -> None:
+    source = source_of(contracts, rest=f"{MAPPED}\n    {setting}")
+    before = put(tmp_path, "bills_202604_1.csv", ALL)
+    path = put(tmp_path, "bills_202605_1.csv", header)
+    if "missing" in expected:
+        found = issues_of(lambda: new_deliveries(source, str(tmp_path), []))
+        assert found == [f"{path}:1:1 FILE_BAD_HEADER {expected}"]
+        return
+    one, other = new_deliveries(source, str(tmp_path), [])
+    assert mapping_for(one, contracts["bills"]) == one.mapping
+    left = mapping_for(other, contracts["bills"]).fields
+    assert isinstance(left, dict) and set(one.mapping.fields) - set(left) == {expected}
+    # What an earlier run has loaded tells the same.
+    before.unlink()
+    assert len(new_deliveries(source, str(tmp_path), [row(one)])) == 1
+
+
+def test_a_column_that_no_file_has_is_a_mistake_of_the_mapping(
+    contracts: Contracts, tmp_path: Path, issues_of: Issues
+) -> None:
+    source = source_of(contracts, rest=f"{MAPPED}\n    on_drift: {{missing: ignore}}")
+    path = put(tmp_path, "bills_202605_1.csv", ALL.replace("月租", "月租费"))
+    assert issues_of(lambda: new_deliveries(source, str(tmp_path), [])) == [
+        f"{path}:1:1 FILE_BAD_HEADER column '月租' is missing (did you mean '月租费'?)"
+    ]
+
+
+def test_a_column_beyond_the_contract_is_no_mistake(contracts: Contracts, tmp_path: Path) -> None:
+    put(tmp_path, "bills_202605_1.csv", "subscription_id,month,total,branch_code\n")
+    [one] = new_deliveries(source_of(contracts), str(tmp_path), [])
+    fields = mapping_for(one, contracts["bills"]).fields
+    assert list(fields) == ["subscription_id", "month", "total"]
 
 
 def test_gbk_and_a_byte_order_mark(contracts: Contracts, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from jobs.contracts.quality import Check
 from jobs.kernel.errors import ConfigError
 from jobs.kernel.located_yaml import parse
 from jobs.kernel.project import Project
-from jobs.stages.deliveries import Delivery
+from jobs.stages.delivery import Delivery
 from jobs.stages.drift import _before, drift_of
 from jobs.stages.expectations import Validator, expectations_of
 from jobs.stages.judge import Batch, Counts
@@ -166,8 +166,14 @@ def test_rows_have_bounds_of_their_own(contract: ExtractContract, project: Proje
     assert _sentence(expected[0], figures[0]["rows"]) == "has 1 rows; expected at least 2 and at most 5,000"
     empty = [dict.fromkeys(figures[0]) | {"rows": 0.0}]
     assert [one.column for one in Validator().failed(contract, expected, empty)[0]] == ["rows"]
-    with_least = {name for name, one in load_contracts(project).items() if one.quality.rows is not None}
-    assert with_least == {"balances", "bills", "usage_monthly"}
+    rows = {name: one.quality.rows for name, one in load_contracts(project).items()}
+    with_least = {name: one.breach for name, one in rows.items() if one is not None and one.least == 1}
+    assert with_least == {
+        "balances": "warn", "bills": "warn", "usage_monthly": "warn",
+        **dict.fromkeys(("cities", "destination_tariffs", "device_catalogue", "holidays", "managers",
+                         "number_segments", "operator_totals", "service_catalogue", "subscriptions",
+                         "tariff_plans"), "stop"),
+    }  # fmt: skip
 
 
 def test_volume_of_states_is_expected_only_where_the_contract_says_so(project: Project) -> None:
@@ -242,6 +248,24 @@ def test_a_reference_names_a_field_and_a_contract(project: Project) -> None:
 )
 def test_columns_come_go_and_move(header: str, before: str | None, expected: dict[str, str]) -> None:
     found = drift_of(list(header), ["a", "b"], None if before is None else list(before))
+    assert found == {kind: list(names) for kind, names in expected.items()}
+
+
+@pytest.mark.parametrize(
+    ("header", "before", "expected"),
+    [
+        ("a", None, {"new": "", "missing": "b", "moved": ""}),
+        ("a", "ab", {"new": "", "missing": "b", "moved": ""}),
+        # It is told until it comes back, or the mapping does without it.
+        ("a", "a", {"new": "", "missing": "b", "moved": ""}),
+        ("ab", "a", {"new": "", "missing": "", "moved": ""}),
+        ("a", "abc", {"new": "", "missing": "bc", "moved": ""}),
+    ],
+)
+def test_columns_that_are_needed_are_missed_always(
+    header: str, before: str | None, expected: dict[str, str]
+) -> None:
+    found = drift_of(list(header), ["a", "b"], None if before is None else list(before), ["a", "b"])
     assert found == {kind: list(names) for kind, names in expected.items()}
 
 
