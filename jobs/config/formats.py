@@ -106,6 +106,7 @@ class Format(StrictModel):
         header: A delimited file starts with the names of its columns.
         columns: These names, in order, of a delimited file without header and of a fixed-width file.
         widths: Bytes of each column of a fixed-width file; blanks around a value are not part of it.
+        member: Pattern of the name of the file that is meant in a .zip of several, such as cdr_*.csv.
         multiline: Quoted fields may hold line breaks; such a file is read in one piece.
         null_marks: Texts that mean no value, besides the empty text.
         decimal: The decimal point of numbers.
@@ -124,6 +125,7 @@ class Format(StrictModel):
     header: bool = True
     columns: tuple[str, ...] | None = None
     widths: tuple[Annotated[int, Field(ge=1)], ...] | None = None
+    member: str = ""
     multiline: bool = False
     null_marks: tuple[str, ...] = ()
     decimal: Literal[".", ","] = "."
@@ -186,12 +188,14 @@ class Join(StrictModel):
         on: By column of the first file, the column of this one that holds the same.
         columns: Names of its columns, where the file does not start with them.
         widths: Of fixed columns, in bytes.
+        member: Of a .zip of several files the one that is meant.
     """
 
     files: str
     on: dict[str, str] = Field(min_length=1)
     columns: tuple[str, ...] | None = None
     widths: tuple[Annotated[int, Field(ge=1)], ...] | None = None
+    member: str = ""
 
     def name_for(self, parts: Mapping[str, str]) -> str:
         """Name of the file beside a first one, whose name has these parts."""

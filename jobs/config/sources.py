@@ -72,6 +72,13 @@ class ExtractMapping(Format):
         return period
 
     @model_validator(mode="after")
+    def _members_of_archives(self) -> Self:
+        for one in (self, self.join):
+            if one is not None and one.member and not one.files.endswith(".zip"):
+                raise ValueError("'member' belongs to 'files' that end with .zip, and to no others")
+        return self
+
+    @model_validator(mode="after")
     def _joins_alike(self) -> Self:
         if self.join is None:
             return self

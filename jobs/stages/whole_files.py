@@ -107,6 +107,7 @@ def layout_of(mapping: ExtractMapping, contract: ExtractContract) -> Layout:
         mapping.format,
         columns,
         mapping.widths or (),
+        mapping.member,
     )
 
 
@@ -114,4 +115,9 @@ def joined_layout_of(mapping: ExtractMapping, contract: ExtractContract) -> Layo
     """How the second file of a mapping is laid out."""
     assert mapping.join is not None
     named = tuple(joined_columns(mapping, contract)) if mapping.format == "jsonl" else mapping.join.columns
-    return replace(layout_of(mapping, contract), columns=named, widths=mapping.join.widths or ())
+    return replace(
+        layout_of(mapping, contract),
+        columns=named,
+        widths=mapping.join.widths or (),
+        member=mapping.join.member,
+    )

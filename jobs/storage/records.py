@@ -15,13 +15,14 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import IO, cast
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.kernel.errors import Issue, Location, SourceError
+from jobs.kernel.errors import Issue, Location, SourceError, did_you_mean
 from jobs.storage.parquet_records import group_columns, open_parquet, row_groups, text_columns
 from jobs.storage.paths import file_system
 from jobs.storage.splitter import Layout, Splitter, column_name, json_names
@@ -80,15 +81,16 @@ class RecordFile:
     pieces: tuple[Piece, ...]
 
 
-def open_stream(path: str, start: int = 0) -> IO[bytes]:
+def open_stream(path: str, start: int = 0, member: str = "") -> IO[bytes]:
     """Opens a local path or a URI of any file system that Arrow knows; gzip and zip by their endings.
 
     Args:
         path: The file.
         start: Where to start, in unpacked bytes.
+        member: Pattern of the name of the one file that is meant in a zip archive of several.
 
     Raises:
-        SourceError: When it cannot be opened, or is an archive of other than one file.
+        SourceError: When it cannot be opened, or is an archive with none or several such files.
     """
     try:
         system, inside = file_system(path)
@@ -100,23 +102,30 @@ def open_stream(path: str, start: int = 0) -> IO[bytes]:
     if path.endswith(".gz"):
         unpacked = cast("IO[bytes]", gzip.GzipFile(fileobj=stream))
     elif path.endswith(".zip"):
-        unpacked = _member(unpacked, path)
+        unpacked = _member(unpacked, path, member)
     unpacked.seek(start)
     return unpacked
 
 
-def _member(stream: IO[bytes], path: str) -> IO[bytes]:
-    """The one file in a zip archive.
+def _member(stream: IO[bytes], path: str, pattern: str) -> IO[bytes]:
+    """The one file in a zip archive that is meant.
 
     Raises:
         SourceError: When there are none or several, or it cannot be read.
     """
     try:
         archive = zipfile.ZipFile(stream)
-        members = [one for one in archive.infolist() if not one.is_dir()]
-        if len(members) == 1:
-            return archive.open(members[0])
-        message = f"holds {len(members)} files; expected one"
+        files = [one for one in archive.infolist() if not one.is_dir()]
+        meant = [one for one in files if fnmatchcase(one.filename, pattern or "*")]
+        if len(meant) == 1:
+            return archive.open(meant[0])
+        if pattern:
+            told = f"holds {len(meant)} files like '{pattern}'; expected one"
+            message = told + did_you_mean(pattern, [one.filename for one in files if one not in meant])
+        else:
+            message = f"holds {len(meant)} files; expected one" + (
+                ", or 'member' to say which" if meant else ""
+            )
     except (zipfile.BadZipFile, pa.ArrowException, RuntimeError) as error:
         # Python says RuntimeError of a member that wants a password or is packed in an unknown way.
         message = f"cannot be unpacked: {error}"
@@ -136,7 +145,7 @@ def look_at(path: str, layout: Layout) -> FileFacts:
     newlines, size, last, line_start = 0, 0, b"", 0
     first = b""
     cuts: list[tuple[int, int]] = []
-    with open_stream(path) as stream:
+    with open_stream(path, member=layout.member) as stream:
         while chunk := _read(stream, path):
             digest.update(chunk)
             if b"\n" not in first:
@@ -295,13 +304,13 @@ def read_pieces(
                 yield splitter.batch(line, raws, texts)
                 line += len(raws)
             continue
-        yield from splitter.batches(_blocks(file.path, piece), piece.line)
+        yield from splitter.batches(_blocks(file.path, piece, layout.member), piece.line)
 
 
-def _blocks(path: str, piece: Piece) -> Iterator[bytes]:
+def _blocks(path: str, piece: Piece, member: str) -> Iterator[bytes]:
     """The bytes of a piece, cut after line feeds; the last one need not end with one."""
     left, rest = piece.size, b""
-    with open_stream(path, piece.start) as stream:
+    with open_stream(path, piece.start, member) as stream:
         while left and (chunk := stream.read(min(CHUNK, left))):
             left -= len(chunk)
             data = rest + chunk

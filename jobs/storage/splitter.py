@@ -43,6 +43,7 @@ class Layout:
         format: csv, fixed, jsonl or parquet.
         columns: Names of the columns, where the file does not start with them.
         widths: Of fixed columns, in bytes.
+        member: Pattern of the name of the file that is meant in a zip archive of several.
     """
 
     encoding: str
@@ -52,6 +53,7 @@ class Layout:
     format: str = "csv"
     columns: tuple[str, ...] | None = None
     widths: tuple[int, ...] = ()
+    member: str = ""
 
 
 def column_name(index: int) -> str:

@@ -225,13 +225,19 @@ FILLED = "    fields:\n      subscription_id: a\n      month: b\n      total: jo
             [
                 "x.yaml:7:5 YAML_UNKNOWN_KEY 'encodng' is not known here (did you mean 'encoding'?); allowed: "
                 "approximate, columns, contract, control, decimal, delimiter, encoding, fields, files, format, gaps, header, join, "
-                "late_after_days, max_bad_share, multiline, null_marks, on_drift, own_operator, part, period, quote, "
+                "late_after_days, max_bad_share, member, multiline, null_marks, on_drift, own_operator, part, period, quote, "
                 "row_covers_days, thousands, time_zone, where, widths"
             ],
         ),
         (
             one(rest="    encoding: latin-1\n    fields: same\n"),
             ["x.yaml:7:5 YAML_BAD_VALUE 'encoding': Input should be 'utf-8', 'gbk' or 'gb18030', not 'latin-1'"],
+        ),
+        (
+            one(rest="    member: bills*\n    fields: same\n"),
+            [
+                "x.yaml:5:5 YAML_BAD_VALUE 'extracts': 'member' belongs to 'files' that end with .zip, and to no others"
+            ],
         ),
         (
             one(rest="    format: fixed\n    fields: same\n"),

@@ -203,6 +203,25 @@ def test_what_is_packed_is_read_in_one_piece(
     assert [row[3] for row in rows_of(path, COMMA)] == [(str(i), "x") for i in range(100)]
 
 
+def test_of_an_archive_of_several_files_one_is_meant(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    path.write_bytes(
+        zipped(
+            **{"cdr_1.csv": b"id,text\n1,x\n", "cdr_2.csv": b"id,text\n2,y\n", "bill.csv": b"id,sum\n3,z\n"}
+        )
+    )
+    for member, row in (("cdr_2*", ("2", "y")), ("bill.csv", ("3", "z"))):
+        assert [found[3] for found in rows_of(path, replace(COMMA, member=member))] == [row]
+    for member, message in {
+        "": "holds 3 files; expected one, or 'member' to say which",
+        "cdr_*": "holds 2 files like 'cdr_*'; expected one",
+        "bil.csv": "holds 0 files like 'bil.csv'; expected one (did you mean 'bill.csv'?)",
+    }.items():
+        with pytest.raises(SourceError) as caught:
+            look_at(str(path), replace(COMMA, member=member))
+        assert [issue.message for issue in caught.value.issues] == [message]
+
+
 def test_a_long_record_is_malformed_with_and_without_quotes_beside_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
