@@ -6,6 +6,7 @@ from jobs.contracts.dictionary import PATH as DICTIONARY
 from jobs.contracts.dictionary import dictionary
 from jobs.contracts.released import released_path, released_text
 from jobs.kernel.project import Project
+from jobs.rulelang.bases import template_names
 from jobs.rulelang.catalogue import PATH as MOMENTS
 from jobs.rulelang.catalogue import catalogue
 from jobs.rulelang.editor import PATH as RULE_SCHEMA
@@ -26,7 +27,7 @@ def main(project_dir: c.ProjectOption = None, profile: c.ProfileOption = "local"
         DICTIONARY: dictionary(configuration.contracts, configuration.tables),
         ITEMS: item_catalogue(configuration.view, configuration.contracts, item_uses(configuration)),
         MOMENTS: catalogue(configuration.rules),
-        RULE_SCHEMA: rule_schema(configuration.rules, configuration.view.types),
+        RULE_SCHEMA: rule_schema(configuration.rules, configuration.view.types, template_names(project)),
     }
     for table in configuration.tables.values():
         if table.released:

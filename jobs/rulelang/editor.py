@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
 from jobs.expressions.types import Type
+from jobs.rulelang.bases import KEY
 from jobs.rulelang.conditions import KINDS, MOMENT
 from jobs.rulelang.model import Dimension, Parameter, RuleFile, Steps
 from jobs.rulelang.reserved import RESERVED
@@ -27,12 +28,13 @@ _EXPRESSION = {
 }
 
 
-def rule_schema(rules: RuleSet, types: Mapping[str, Type]) -> str:
+def rule_schema(rules: RuleSet, types: Mapping[str, Type], templates: Sequence[str]) -> str:
     """The schema as text.
 
     Args:
         rules: The rules, audiences and plans there are.
         types: Types of the items that rules may name.
+        templates: Names of what rules may inherit.
     """
     schema = _plain(RuleFile.model_json_schema())
     for model, part in (
@@ -57,8 +59,14 @@ def rule_schema(rules: RuleSet, types: Mapping[str, Type]) -> str:
         fields[name] = {**_EXPRESSION, "description": fields[name]["description"]}
     fields["when"] = {"$ref": "#/$defs/Group", "description": "Named conditions under all, any or not."}
     schema["$defs"] |= _conditions([rule.id for rule in rules.rules])
-    schema["if"] = {"properties": {"category": {"const": "exempt"}}}
-    schema["else"] = {"required": ["severity", "urgency_days", "plan"]}
+    # What a file lacks stands in its template, which an editor does not know.
+    required = schema.pop("required")
+    served = ["severity", "urgency_days", "plan"]
+    exempt_file = {"properties": {"category": {"const": "exempt"}}}
+    alone = {"required": required, "if": exempt_file, "else": {"required": served}}
+    schema |= {"required": ["id"], "if": {"required": [KEY]}, "else": alone}
+    if templates:
+        fields[KEY]["enum"] = list(templates)
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Rule of a key moment"}
     return json.dumps(head | schema, ensure_ascii=False, indent=2) + "\n"
 

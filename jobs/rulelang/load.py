@@ -17,6 +17,7 @@ from jobs.kernel.ids import fingerprint
 from jobs.kernel.located_yaml import Document, StrictModel, validate
 from jobs.kernel.project import Project
 from jobs.kernel.titles import Title
+from jobs.rulelang.bases import Bases
 from jobs.rulelang.cities import CityValues
 from jobs.rulelang.conditions import Condition, Group, Leaf, leaves, read_condition
 from jobs.rulelang.model import Audience, Parameter, Plan, RuleFile
@@ -89,6 +90,7 @@ class _Loader:
         self.holidays = holidays
         self.issues: list[Issue] = []
         self.cities = CityValues(project, self.issues)
+        self.bases = Bases(project, self.issues)
         self.documents: dict[str, Document] = {}
         # Names in audiences and plans, right or wrong; none where the file as a whole cannot be read.
         self.named: dict[str, set[str]] = {}
@@ -159,7 +161,7 @@ class _Loader:
         for folder in FOLDERS:
             for path in self.project.files(folder):
                 try:
-                    document = self.project.load(path)
+                    document = self.bases.applied(self.project.load(path))
                     files.append((document, validate(document, RuleFile)))
                 except KeyMomentsError as error:
                     self.issues.extend(error.issues)

@@ -115,6 +115,7 @@ class RuleFile(StrictModel):
     """One rule as written.
 
     Attributes:
+        inherits: Name of the template in rules/templates that says what this file does not.
         audience: Name of the audience that the rule looks at.
         valid_from: First as_of on which the rule is evaluated.
         valid_to: Last as_of on which it is.
@@ -137,6 +138,8 @@ class RuleFile(StrictModel):
     """
 
     id: str = Field(pattern=f"^{RULE_ID}$")
+    # Where a value stands changes nothing of what the rule does, so it is no part of the fingerprint.
+    inherits: str | None = Field(default=None, exclude=True)
     status: Status = "draft"
     owner: str = "province"
     title: Title

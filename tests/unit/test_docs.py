@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from jobs.contracts.dictionary import PATH, dictionary
 from jobs.contracts.released import released_path, released_text
 from jobs.kernel.project import Project
+from jobs.rulelang.bases import template_names
 from jobs.rulelang.catalogue import PATH as MOMENTS
 from jobs.rulelang.catalogue import catalogue
 from jobs.rulelang.editor import PATH as RULE_SCHEMA
@@ -59,7 +60,7 @@ def test_the_catalogue_of_moments_is_current(project: Project) -> None:
 
 def test_the_schema_of_rules_is_current_and_holds_for_them(project: Project) -> None:
     configuration = configure(project)
-    text = rule_schema(configuration.rules, configuration.view.types)
+    text = rule_schema(configuration.rules, configuration.view.types, template_names(project))
     assert (project.root / RULE_SCHEMA).read_text(encoding="utf-8") == text, "run `make schemas`"
     schema = json.loads(text)
     Draft202012Validator.check_schema(schema)
@@ -92,6 +93,17 @@ def test_the_schema_of_rules_sees_what_is_wrong(
     assert any(message in one for one in found), found
 
 
+def test_the_schema_asks_less_of_a_rule_that_inherits(project: Project) -> None:
+    """What it lacks may stand in the template; its keys and values are looked at all the same."""
+    schema = json.loads((project.root / RULE_SCHEMA).read_text(encoding="utf-8"))
+    validator = Draft202012Validator(schema)
+    rule = {"id": "new_rule", "inherits": "first_time"}
+    assert not list(validator.iter_errors(rule))
+    assert list(validator.iter_errors({"id": "new_rule"}))
+    for wrong in ({"inherits": "first_tme"}, {"fire": "once"}, {"urgncy_days": 3}):
+        assert list(validator.iter_errors(rule | wrong)), wrong
+
+
 def test_the_catalogue_tells_what_the_files_say(project: Project) -> None:
     page = (project.root / MOMENTS).read_text(encoding="utf-8")
     _, *parts = page.partition("## Service plans")[0].split('<a id="')
@@ -108,6 +120,9 @@ def test_the_catalogue_tells_what_the_files_say(project: Project) -> None:
     ]
     for path in files:
         rule, part = yaml.safe_load(path.read_text(encoding="utf-8")), told[path.stem]
+        if "inherits" in rule:
+            template = project.root / "rules/templates" / f"{rule['inherits']}.yaml"
+            rule = yaml.safe_load(template.read_text(encoding="utf-8")) | rule
         assert f"## {rule['id']}: {rule['title']['zh']} / {rule['title']['en']}" in part
         for name, text in named(rule["when"]):
             assert f"**{name}**: `{text}`" in part

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import time
 from pathlib import Path
 
@@ -98,6 +99,7 @@ def little(tmp_path_factory: pytest.TempPathFactory) -> Project:
         (root / "rules" / folder).mkdir(parents=True)
     for name in ("audiences.yaml", "plans.yaml"):
         (root / "rules" / name).write_bytes((ROOT / "rules" / name).read_bytes())
+    shutil.copytree(ROOT / "rules" / "templates", root / "rules" / "templates")
     return Project(root)
 
 

@@ -141,7 +141,7 @@ def test_the_base_of_the_bad_rules_is_good(rule_project: ProjectCopy) -> None:
          ["12:1 YAML_BAD_VALUE 'severity': Input should be 'critical', 'high', 'medium' or 'low', not 'lowest' (did you mean 'low'?)"]),
         ("urgency_days: 2", "urgncy_days: 2\nurgency_days: 2",
          ["13:1 YAML_UNKNOWN_KEY 'urgncy_days' is not known here (did you mean 'urgency_days'?); allowed: "
-          "again_when, audience, category, control, cooldown_days, cycle, description, fire, id, ignores_exempt, inhibits, "
+          "again_when, audience, category, control, cooldown_days, cycle, description, fire, id, ignores_exempt, inherits, inhibits, "
           "on_first_run, owner, parameters, pending_while, pending_while_true, plan, serve_in_days, service_owed, severity, status, steps, "
           "title, urgency_days, valid_from, valid_to, when"]),
     ],
