@@ -73,7 +73,7 @@ class Bases:
 def _joined(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(base)
     for key, value in own.items():
-        known = base.get(key)
+        known: Any = base.get(key)
         whole = key in _WHOLE or not isinstance(value, dict) or not isinstance(known, dict)
         found[key] = value if whole else _joined(known, value)
     return found
