@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
+from itertools import islice
 
 from jobs.kernel.errors import CycleError, Issue
+
+LONGEST_CYCLE_DAYS = 31
 
 
 class CycleKind(StrEnum):
@@ -66,6 +69,29 @@ class CycleCalendar:
     def cycle(self, kind: CycleKind, as_of: date) -> Cycle:
         """The cycle of this kind that ends on as_of."""
         return Cycle(kind, as_of, as_of + timedelta(days=self.grace_days[kind]))
+
+    def last_ends(self, kind: CycleKind, cycle: Cycle, count: int, itself: bool = True) -> tuple[date, ...]:
+        """as_of of the last cycles of a kind that were dispatched when a cycle was, the latest first.
+
+        Args:
+            kind: The kind.
+            cycle: No later than this one's as_of and cutoff.
+            count: How many; fewer where there are no more.
+            itself: Whether one with the same as_of counts.
+
+        Example:
+            >>> calendar = CycleCalendar({kind: 1 for kind in CycleKind})
+            >>> today = calendar.cycle(CycleKind.daily, date(2026, 5, 31))
+            >>> [str(day) for day in calendar.last_ends(CycleKind.monthly, today, 2)]
+            ['2026-05-31', '2026-04-30']
+            >>> [str(day) for day in calendar.last_ends(CycleKind.daily, today, 2, itself=False)]
+            ['2026-05-30', '2026-05-29']
+        """
+        first = 0 if itself else 1
+        reach = range(first, first + LONGEST_CYCLE_DAYS * (count + 1))
+        days = (cycle.as_of - timedelta(days=back) for back in reach)
+        found = (day for day in days if self.ends(kind, day) and self.cycle(kind, day).cutoff <= cycle.cutoff)
+        return tuple(islice(found, count))
 
     def due(self, dispatch_date: date) -> list[Cycle]:
         """All cycles whose alerts are dispatched on a date, daily first.

@@ -28,7 +28,8 @@ class CaseFile(StrictModel):
     Attributes:
         name: What it shows.
         as_of: Last day the cycle looks at, where it is not the file's.
-        given: Values of items, besides those of the whole file; null for unknown.
+        given: Values of items, besides those of the whole file; null for unknown. What a condition asks of
+            the past stands under the condition's name.
         expect: fires, silent or unknown.
         met: The conditions that are true, if told.
         zh: The Chinese text, if told.
@@ -114,11 +115,13 @@ def load_cases(project: Project, rules: RuleSet, view: CustomerView) -> list[Cas
             message = f"there is no rule '{written.rule}'{did_you_mean(written.rule, known)}"
             issues.append(Issue("RULE_UNKNOWN_REFERENCE", message, document.at("rule")))
             continue
-        named = {leaf.name for leaf in leaves(known[written.rule].condition)}
-        shared, wrong = _row(written.given, view, document, ("given",))
+        conditions = list(leaves(known[written.rule].condition))
+        named = {leaf.name for leaf in conditions}
+        past = {leaf.name: leaf.past.name for leaf in conditions if leaf.past is not None}
+        shared, wrong = _row(written.given, view, past, document, ("given",))
         issues += wrong
         for index, case in enumerate(written.cases):
-            row, wrong = _row(case.given, view, document, ("cases", index, "given"))
+            row, wrong = _row(case.given, view, past, document, ("cases", index, "given"))
             issues += wrong
             for name in case.met or ():
                 if name not in named:
@@ -135,14 +138,21 @@ def load_cases(project: Project, rules: RuleSet, view: CustomerView) -> list[Cas
 
 
 def _row(
-    given: Mapping[str, Any], view: CustomerView, document: Document, at: tuple[str | int, ...]
+    given: Mapping[str, Any],
+    view: CustomerView,
+    past: Mapping[str, str],
+    document: Document,
+    at: tuple[str | int, ...],
 ) -> tuple[dict[str, Any], list[Issue]]:
-    """Values as the view would hold them."""
+    """Values as the view would hold them, and answers of conditions on the past, by the column of each."""
     known: dict[str, Item | Score] = {**view.items, **view.scores}
     row: dict[str, Any] = {}
     issues = []
     for name, value in given.items():
         place = document.at(*at, name)
+        if name in past and isinstance(value, bool | None):
+            row[past[name]] = value
+            continue
         if name not in known:
             message = f"'{name}' is not an item of the customer view{did_you_mean(name, known)}"
             issues.append(Issue("RULE_UNKNOWN_ITEM", message, place))

@@ -10,8 +10,9 @@ from typing import Any, Literal
 from jobs.expressions.nodes import Name, Node, is_supplied
 from jobs.expressions.parse import ExpressionProblem, parse
 from jobs.expressions.sql import NameSql, ParameterSql, to_sql
-from jobs.kernel.errors import Issue, did_you_mean
-from jobs.kernel.located_yaml import Document
+from jobs.kernel.errors import ConfigError, Issue, did_you_mean
+from jobs.kernel.located_yaml import Document, validate
+from jobs.rulelang.past import Asked, Past
 
 Kind = Literal["all", "any", "not"]
 KINDS: tuple[Kind, ...] = ("all", "any", "not")
@@ -25,12 +26,14 @@ class Leaf:
 
     Attributes:
         moment: The other moment that asks it, where a rule names one.
+        past: What is asked of earlier runs of a moment, where it is that; the tree is the name of the answer.
     """
 
     name: str
     tree: Node
     text: str
     moment: str | None = None
+    past: Past | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,11 @@ def leaves(condition: Condition) -> Iterator[Leaf]:
     else:
         for member in condition.members:
             yield from leaves(member)
+
+
+def pasts_of(condition: Condition) -> set[Past]:
+    """What a condition asks of earlier runs of moments."""
+    return {leaf.past for leaf in leaves(condition) if leaf.past is not None}
 
 
 def supplied_part(condition: Condition, known: Callable[[Name], bool]) -> Condition | None:
@@ -82,7 +90,7 @@ def condition_sql(condition: Condition, name_sql: NameSql, parameter_sql: Parame
     return "(" + (" AND " if condition.kind == "all" else " OR ").join(parts) + ")"
 
 
-Resolve = Callable[[str], "Condition | None"]
+Resolve = Callable[[str, Asked], "Condition | None"]
 
 
 def read_condition(
@@ -93,7 +101,8 @@ def read_condition(
     Args:
         data: The part.
         document: Where it stands.
-        moment: Gives what another moment asks; None when that is not to be had, which it reports itself.
+        moment: Gives what another moment asks, or what is asked of its past, under the condition's name; None
+            when that is not to be had, which it reports itself.
     """
     reader = _Reader(document, moment)
     condition = reader.group("", data, ("when",))
@@ -143,9 +152,14 @@ class _Reader:
         if isinstance(value, dict):
             if name in KINDS:
                 return self.group("", {name: value}, at[:-1])
-            if list(value) == [MOMENT]:
-                found = self.moment(str(value[MOMENT]))
-                return None if found is None else Group(name, "all", (found,))
+            if MOMENT in value:
+                try:
+                    asked = validate(self.document, Asked, at)
+                except ConfigError as error:
+                    self.issues.extend(error.issues)
+                    return None
+                found = self.moment(name, asked)
+                return found if isinstance(found, Leaf | None) else Group(name, "all", (found,))
             return self.group(name, value, at)
         if not isinstance(value, str):
             message = f"'{name}' needs an expression, not {value!r}"

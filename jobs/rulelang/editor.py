@@ -17,6 +17,7 @@ from jobs.expressions.types import Type
 from jobs.rulelang.bases import KEY
 from jobs.rulelang.conditions import KINDS, MOMENT
 from jobs.rulelang.model import Dimension, Parameter, RuleFile, Steps
+from jobs.rulelang.past import Asked
 from jobs.rulelang.reserved import RESERVED
 from jobs.rulelang.ruleset import RuleSet
 
@@ -73,6 +74,12 @@ def rule_schema(rules: RuleSet, types: Mapping[str, Type], templates: Sequence[s
 
 def _conditions(moments: list[str]) -> dict[str, Any]:
     members = {kind: {"$ref": "#/$defs/Members"} for kind in KINDS}
+    told = _told(Asked)
+    past = {
+        name: {**one, "description": told[name]}
+        for name, one in _plain(Asked.model_json_schema())["properties"].items()
+        if name != MOMENT
+    }
     return {
         "Group": {
             "type": "object",
@@ -91,8 +98,9 @@ def _conditions(moments: list[str]) -> dict[str, Any]:
         },
         "Moment": {
             "type": "object",
-            "description": "Another moment: its audience and condition hold, with its thresholds.",
-            "properties": {MOMENT: {"enum": moments}},
+            "description": "Another moment: its audience and condition hold, with its thresholds; of another "
+            "cycle, or with further keys: it was so in earlier runs.",
+            "properties": {MOMENT: {"enum": moments}, **past},
             "required": [MOMENT],
             "additionalProperties": False,
         },

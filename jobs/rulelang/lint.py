@@ -11,7 +11,7 @@ from itertools import permutations, product
 from jobs.expressions.nodes import Call, Literal, Name, Node, names, substitute
 from jobs.expressions.nodes import Parameter as Named
 from jobs.kernel.errors import Issue, Location
-from jobs.rulelang.conditions import Condition, Leaf, leaves
+from jobs.rulelang.conditions import Condition, Leaf, leaves, pasts_of
 from jobs.rulelang.logic import TooManyCasesError, both, is_possible, negated
 from jobs.rulelang.ruleset import Rule, RuleSet
 from jobs.rulelang.verdict import parameter_of
@@ -59,6 +59,8 @@ def _retired(rule: Rule, retired: Set[str]) -> Iterator[str]:
     """What a rule still has to do with rules that are retired."""
     for name in sorted(retired & {leaf.moment for leaf in leaves(rule.condition) if leaf.moment}):
         yield f"asks '{name}', which is retired: what that rule asks holds here all the same"
+    for name in sorted(retired & {past.moment for past in pasts_of(rule.condition)}):
+        yield f"asks what '{name}' was, which is retired: it has no more runs, so nothing is known of it"
     for key, named in (("inhibits", rule.file.inhibits), ("ignores_exempt", rule.file.ignores_exempt)):
         for name in sorted(retired & set(named)):
             yield f"{key}: '{name}' is retired, so nothing comes of it"

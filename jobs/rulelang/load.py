@@ -19,8 +19,9 @@ from jobs.kernel.project import Project
 from jobs.kernel.titles import Title
 from jobs.rulelang.bases import Bases
 from jobs.rulelang.cities import CityValues
-from jobs.rulelang.conditions import Condition, Group, Leaf, leaves, read_condition
+from jobs.rulelang.conditions import Condition, Group, Leaf, leaves, pasts_of, read_condition
 from jobs.rulelang.model import Audience, Parameter, Plan, RuleFile
+from jobs.rulelang.past import Asked, circle_of, past_of
 from jobs.rulelang.reserved import RESERVED
 from jobs.rulelang.ruleset import Rule, RuleSet
 from jobs.rulelang.templates import Template, labelled, placeholders, read_template
@@ -65,7 +66,8 @@ def _of_moment(condition: Condition, moment: str) -> Condition:
     def its(node: Node) -> Node | None:
         return Named(f"{moment}.{node.name}") if isinstance(node, Named) else None
 
-    return Leaf(f"{moment}.{condition.name}", substitute(condition.tree, its), condition.text, moment)
+    name = f"{moment}.{condition.name}"
+    return Leaf(name, substitute(condition.tree, its), condition.text, moment, condition.past)
 
 
 def rule_files(project: Project) -> dict[str, str]:
@@ -108,6 +110,9 @@ class _Loader:
         for rule_id in sorted(set(self.overrides) - {file.id for _, file in files} - self.unread):
             hint = did_you_mean(rule_id, [file.id for _, file in files])
             self.issues.append(Issue("RULE_UNKNOWN_REFERENCE", f"rule_parameters: no rule '{rule_id}'{hint}"))
+        asked = [(rule.id, rule.file.cycle, pasts_of(rule.condition)) for rule in rules if rule is not None]
+        if (circle := circle_of(asked)) is not None:
+            self.issues.append(Issue("RULE_CYCLE", circle, Location(FOLDERS[0])))
         self.issues += self.cities.check_rules({file.id for _, file in files} | self.unread)
         if self.issues:
             raise ConfigError(self.issues)
@@ -196,8 +201,8 @@ class _Loader:
             return Type("decimal", known.unit if known else None)
 
         for leaf in () if condition is None else leaves(condition):
-            # What another moment asks is checked where it is written.
-            if leaf.moment is None:
+            # What another moment asks is checked where it is written, and what was once true is a truth.
+            if leaf.moment is None and leaf.past is None:
                 self._boolean(leaf.tree, parameter, leaf.name, _leaf_place(document, leaf.name))
         templates = {language: self._template(document, file, language) for language in LANGUAGES}
         if file.steps is not None and file.steps.of not in self.types:
@@ -229,7 +234,8 @@ class _Loader:
         """What a rule asks, and what the moments ask that it names; their parameters go into borrowed."""
         found: list[Issue] = []
 
-        def moment(other_id: str) -> Condition | None:
+        def moment(name: str, asked: Asked) -> Condition | None:
+            other_id = asked.moment
             other = next((pair for pair in files if pair[1].id == other_id), None)
             place = document.at("when")
             if other is None and other_id in self.unread:
@@ -239,10 +245,9 @@ class _Loader:
                 message = f"moment: there is no rule '{other_id}'{hint}"
                 found.append(Issue("RULE_UNKNOWN_REFERENCE", message, place))
                 return None
-            if other[1].cycle is not file.cycle:
-                message = f"moment: '{other_id}' is {other[1].cycle}, so a {file.cycle} rule cannot ask it"
-                found.append(Issue("RULE_UNKNOWN_REFERENCE", message, place))
-                return None
+            if not (asked.is_plain and other[1].cycle is file.cycle):
+                past = past_of(asked, other[1].cycle, file.cycle)
+                return Leaf(name, Name(past.name), past.text, past=past)
             if other_id in self.path:
                 circle = " -> ".join([*self.path[self.path.index(other_id) :], other_id])
                 found.append(Issue("RULE_CYCLE", f"moments name each other in a circle: {circle}", place))
@@ -256,8 +261,8 @@ class _Loader:
                 return None
             its |= self._with_overrides(*other, told=False).parameters
             borrowed.update({f"{other_id}.{name}": one for name, one in its.items()})
-            asked = Leaf("audience", audience, str(other[1].audience))
-            return _of_moment(Group("", "all", (asked, condition)), other_id)
+            its_audience = Leaf("audience", audience, str(other[1].audience))
+            return _of_moment(Group("", "all", (its_audience, condition)), other_id)
 
         self.path.append(file.id)
         condition, issues = read_condition(file.when, document, moment)

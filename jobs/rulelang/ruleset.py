@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
 from jobs.config.holidays import Holidays
 from jobs.expressions.nodes import Node, Value
-from jobs.kernel.cycle import CycleKind
+from jobs.kernel.cycle import Cycle, CycleKind
 from jobs.kernel.errors import ConfigError, Issue, did_you_mean
 from jobs.kernel.ids import fingerprint
-from jobs.rulelang.conditions import Condition
+from jobs.rulelang.conditions import Condition, pasts_of
 from jobs.rulelang.model import Audience, Plan, RuleFile
 from jobs.rulelang.reserved import reserved_values
 from jobs.rulelang.templates import Template
@@ -84,6 +85,18 @@ class RuleSet:
     def of_cycle(self, kind: CycleKind, as_of: date) -> tuple[Rule, ...]:
         """The rules that a cycle evaluates: active and shadow ones, in their time."""
         return tuple(rule for rule in self.rules if rule.file.cycle is kind and rule.is_in_use(as_of))
+
+    def in_order(self, cycles: Iterable[Cycle]) -> list[list[Cycle]]:
+        """Cycles of one date in groups, of which each asks only of those before it."""
+        asks: dict[CycleKind, set[CycleKind]] = defaultdict(set)
+        for rule in self.rules:
+            asks[rule.file.cycle] |= {past.kind for past in pasts_of(rule.condition)} - {rule.file.cycle}
+        left, groups = list(cycles), []
+        while left:
+            there = {cycle.kind for cycle in left}
+            groups.append([cycle for cycle in left if not asks[cycle.kind] & there])
+            left = [cycle for cycle in left if cycle not in groups[-1]]
+        return groups
 
     @property
     def fingerprint(self) -> str:

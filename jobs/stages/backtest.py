@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import cached_property
+from itertools import chain
 from tempfile import TemporaryDirectory
 
 from pyspark.sql import DataFrame
@@ -149,7 +150,7 @@ class Simulation:
         self._check_views()
         self._take_over(branch)
         for day in self.dates:
-            for cycle in self.due(day):
+            for cycle in chain.from_iterable(context.configuration.rules.in_order(self.due(day))):
                 lacking = identify_moments(self.context, cycle).not_supplied
                 self.not_supplied |= lacking
                 rules = self.context.configuration.rules.of_cycle(cycle.kind, cycle.as_of)

@@ -9,9 +9,11 @@ from typing import Any
 
 from jobs.contracts.tables import view_table
 from jobs.expressions.nodes import names, parameters
+from jobs.kernel.cycle import Cycle
 from jobs.kernel.errors import Issue, StorageError
-from jobs.rulelang.conditions import Leaf, leaves
+from jobs.rulelang.conditions import Leaf, leaves, pasts_of
 from jobs.rulelang.load import LANGUAGES
+from jobs.rulelang.past import Past
 from jobs.rulelang.ruleset import Rule
 from jobs.rulelang.verdict import OUTCOMES, override_of, parameter_of, text_of, verdict_of, word_of
 from jobs.stages.context import Configuration
@@ -98,7 +100,8 @@ def explain(
     served = as_of + timedelta(days=1)
     alerts = _alerts(configuration, warehouse, subscription_id)
     row |= configuration.rules.reserved(as_of, served)
-    facts = [_fact(rule, row) for rule in rules]
+    past = _Past(configuration, warehouse, subscription_id)
+    facts = [_fact(rule, row | past.asked(rule, Cycle(rule.file.cycle, as_of, cutoff))) for rule in rules]
     return Explanation(subscription_id, as_of, cutoff, served, facts, alerts)
 
 
@@ -121,6 +124,43 @@ def _values(leaf: Leaf, rule: Rule, known: Mapping[str, Any]) -> str:
         value, override = parameter_of(rule, name, known), override_of(rule, name, known)
         told[f":{name}"] = str(value) if override is None else f"{value} ({override})"
     return ", ".join(f"{name} = {'unknown' if value is None else value}" for name, value in told.items())
+
+
+class _Past:
+    """What earlier runs of moments say of a subscription."""
+
+    def __init__(self, configuration: Configuration, warehouse: str, subscription_id: str) -> None:
+        self.configuration = configuration
+        self.warehouse = warehouse
+        self.subscription_id = subscription_id
+
+    def asked(self, rule: Rule, cycle: Cycle) -> dict[str, bool | None]:
+        """The answers to what a rule asks, by the names of their columns."""
+        return {past.name: self._answer(past, cycle) for past in pasts_of(rule.condition)}
+
+    def _answer(self, past: Past, cycle: Cycle) -> bool | None:
+        mine = [("cycle", "=", str(past.kind)), ("moment_id", "=", past.moment)]
+        its = [*mine, ("subscription_id", "=", self.subscription_id)]
+        if past.fired_in_days is not None:
+            first, last = past.days(cycle)
+            when = [("as_of", ">=", first), ("as_of", "<=", last), ("dispatch_date", "<=", cycle.cutoff)]
+            return bool(self._rows("moments", [*its, *when], "as_of"))
+        runs = past.runs(cycle, self.configuration.calendar)
+        known = {
+            row["as_of"]
+            for row in self._rows("rule_evaluations", [*mine, ("result", "=", "evaluated")], "as_of")
+        }
+        known &= set(runs)
+        truths = [
+            row["truth"] for row in self._rows("moment_state", its, "as_of", "truth") if row["as_of"] in known
+        ]
+        return past.answer(truths.count("true"), truths.count("unknown"), len(known))
+
+    def _rows(self, table: str, where: list[tuple[str, str, Any]], *columns: str) -> list[dict[str, Any]]:
+        try:
+            return rows_of(self.warehouse, self.configuration.tables[table], where, columns)
+        except StorageError:
+            return []
 
 
 def _alerts(configuration: Configuration, warehouse: str, subscription_id: str) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from jobs.kernel.cycle import Cycle
 from jobs.rulelang.compile import EvaluableRule, evaluable
 from jobs.rulelang.reserved import RESERVED
 from jobs.stages.context import RunContext
+from jobs.stages.past import past_runs, with_past
 from jobs.stages.snapshot import supply_at
 from jobs.stages.view import scored_view_of
 from jobs.storage.frames import frame_of
@@ -51,7 +52,9 @@ def identify_moments(context: RunContext, cycle: Cycle) -> Identified:
     started = context.clock()
     configuration, warehouse = context.configuration, context.warehouse
     statuses = statuses_at(context, cycle)
-    rules, lacking = evaluable(configuration.rules.of_cycle(cycle.kind, cycle.as_of), statuses)
+    in_use = configuration.rules.of_cycle(cycle.kind, cycle.as_of)
+    asked = past_runs(context, cycle, in_use)
+    rules, lacking = evaluable(in_use, {**statuses, **asked.statuses})
     evaluations = warehouse.read_or_empty(context.table("rule_evaluations"))
     history = evaluations.where(f"cycle = '{cycle.kind}' AND as_of < {literal(cycle.as_of)}")
     evaluated = F.expr("max(CASE WHEN result = 'evaluated' THEN as_of END)").alias("evaluated")
@@ -63,7 +66,7 @@ def identify_moments(context: RunContext, cycle: Cycle) -> Identified:
     values = configuration.rules.reserved(cycle.as_of, cycle.dispatch_date)
     one = Pass(cycle, rules, first_runs, previous, {**configuration.view.types, **RESERVED}, values)
     partition: Partition = {"cycle": [str(cycle.kind)], "as_of": [cycle.as_of]}
-    view = scored_view_of(context, cycle)
+    view = with_past(context, scored_view_of(context, cycle), asked)
     # A cycle of which the source can decide no rule has nobody inside.
     found = settled(truths(view, one) if rules else view.where("FALSE"))
     inside = settled(transitions(found, _prior(context, cycle, previous), one)) if rules else found

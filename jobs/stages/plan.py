@@ -133,11 +133,16 @@ def _build_fresh_view(context: RunContext, cycle: Cycle) -> None:
 
 
 def _run_together(context: RunContext, steps: list[Step], reissue: bool) -> None:
-    """Does steps of one stage; cycles know nothing of each other's moments, so those go side by side."""
-    together = len(steps) if steps[0].stage == "identify_moments" else 1
-    with ThreadPoolExecutor(together) as pool:
-        for _ in pool.map(lambda step: run_step(context, step, reissue), steps):
-            pass
+    """Does steps of one stage, those of moments side by side but for cycles that others ask."""
+    groups = [[step] for step in steps]
+    if steps[0].stage == "identify_moments":
+        by_cycle = {step.cycle: step for step in steps if step.cycle is not None}
+        ordered = context.configuration.rules.in_order(by_cycle)
+        groups = [[by_cycle[cycle] for cycle in group] for group in ordered]
+    for group in groups:
+        with ThreadPoolExecutor(len(group)) as pool:
+            for _ in pool.map(lambda step: run_step(context, step, reissue), group):
+                pass
 
 
 def run_date(context: RunContext, dispatch_date: date, since: str = INGEST, reissue: bool = False) -> None:

@@ -19,6 +19,7 @@ from jobs.rulelang.reserved import reserved_sql
 from jobs.rulelang.ruleset import Rule, RuleSet
 from jobs.stages.context import RunContext
 from jobs.stages.moments import statuses_at
+from jobs.stages.past import past_runs, with_past
 from jobs.stages.view import check_standing, scored_view_of
 
 STEPS = 60
@@ -126,7 +127,8 @@ def curve_of(context: RunContext, rule_id: str, parameter: str, as_of: date | No
     rule = context.configuration.rules.by_id(rule_id)
     cycle = _cycle(context, rule, as_of)
     check_standing(context, cycle)
-    found, lacking = evaluable([rule], statuses_at(context, cycle))
+    asked = past_runs(context, cycle, [rule])
+    found, lacking = evaluable([rule], {**statuses_at(context, cycle), **asked.statuses})
     if not found:
         message = f"{rule_id} lacks {', '.join(lacking[rule_id])}, which this source does not supply"
         raise ConfigError(Issue("RULE_UNKNOWN_ITEM", message))
@@ -137,7 +139,8 @@ def curve_of(context: RunContext, rule_id: str, parameter: str, as_of: date | No
     values = values_of(moved)
     values_now = context.configuration.rules.reserved(cycle.as_of, cycle.dispatch_date)
     name_sql = named(reserved_sql(values_now))
-    audience = scored_view_of(context, cycle).where(to_sql(rule.audience, name_sql))
+    view = with_past(context, scored_view_of(context, cycle), asked)
+    audience = view.where(to_sql(rule.audience, name_sql))
     truths = [F.expr(_truth_sql(found[0], rule, parameter, value, name_sql)) for value in values]
     counts = [F.count_if(truth).alias(f"v{place}") for place, truth in enumerate(truths)]
     rows = audience.groupBy(F.coalesce("city", F.lit("-")).alias("city")).agg(

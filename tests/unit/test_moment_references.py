@@ -108,7 +108,6 @@ def test_moments_may_name_moments_but_not_in_a_circle(stacked: ProjectCopy) -> N
             "{moment: low_balanc}",
             "RULE_UNKNOWN_REFERENCE moment: there is no rule 'low_balanc' (did you mean 'low_balance'?)",
         ),
-        ("cycle: daily", "cycle: weekly", "moment: 'low_balance' is daily, so a weekly rule cannot ask it"),
         ("{moment: low_balance}", "{moments: low_balance}", "needs exactly one of all, any, not, not moments"),
         ("falls: {moment: call_drop}", "again: {moment: low_balance}", "the moment 'low_balance' is asked twice"),
         ("least: {default: 1", "least: {default: 0", "least: default 0 is not between 1 and 9"),
