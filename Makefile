@@ -58,10 +58,11 @@ test: setup ## the quick tests: first those without a JVM, then those on Spark
 	$(PYTEST) -m "not spark and not slow" -n 2
 	$(PYTEST) -m "spark and not slow"
 
-bench: setup ## ingest of 10 x ROWS beside a plain CSV reader, dispatch of ROWS beside a plain ranking (ROWS=1000000 RUNS=5)
+bench: setup ## ingest beside a plain CSV reader, dispatch beside a plain ranking, rules beside DuckDB (ROWS=1000000 RUNS=5)
 	@failed=0; \
 	$(BIN)/python -m tests.bench.ingest --rows $(ROWS)0 --runs $(RUNS) || failed=1; \
 	$(BIN)/python -m tests.bench.dispatch --rows $(ROWS) --runs $(RUNS) || failed=1; \
+	$(BIN)/python -m tests.bench.rules --rows $(ROWS) --runs $(RUNS) || failed=1; \
 	exit $$failed
 
 bench-model: $(DATA)/cell2cell setup ## the churn model beside LightGBM on Cell2Cell

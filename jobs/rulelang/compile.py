@@ -80,13 +80,14 @@ def truth_array_sql(rules: Sequence[EvaluableRule], reserved: Mapping[str, str])
     """
     cases = []
     for one in rules:
-        sql = _rule_sql(one, reserved)
+        sql = predicate_sql(one, reserved)
         true, unknown = 10 * one.ordinal + TRUE, 10 * one.ordinal + UNKNOWN
         cases.append(f"CASE WHEN {sql} THEN {true} WHEN ({sql}) IS NULL THEN {unknown} END")
     return f"array_compact(array({', '.join(cases)}))" if cases else "cast(array() AS ARRAY<INT>)"
 
 
-def _rule_sql(one: EvaluableRule, reserved: Mapping[str, str]) -> str:
+def predicate_sql(one: EvaluableRule, reserved: Mapping[str, str]) -> str:
+    """Whether a customer is in a rule's audience and meets its condition; null when it is unknown."""
     name_sql = named(reserved)
     audience = to_sql(one.rule.audience, name_sql)
     condition = condition_sql(one.condition, name_sql, parameter_sql(one.rule.file.parameters))

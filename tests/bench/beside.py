@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -40,8 +39,8 @@ def run_beside(
     rows: int,
     bar: float,
     lay: Callable[[Configuration, Path, int], Pair],
-) -> None:
-    """Times both in turns, prints the medians with their spread, and exits with 1 above the bar.
+) -> bool:
+    """Times both in turns and prints the medians with their spread.
 
     A small round of each comes first, which compiles their code. Every second round begins with ours.
 
@@ -51,6 +50,9 @@ def run_beside(
         rows: How many rows, unless the command line says so.
         bar: How many times as long as the plain job ours may take.
         lay: Makes so many rows in a folder, and what is to be timed on them.
+
+    Returns:
+        Whether ours keeps to the bar.
     """
     options = argparse.ArgumentParser(description=doc)
     options.add_argument("--rows", type=int, default=rows)
@@ -75,7 +77,7 @@ def run_beside(
         f"{(doc or '').splitlines()[0]}\n{given.rows:,} rows, {given.runs} runs: plain {plain} s, ours {ours} s"
         f"{f' ({told})' if (told := pair.told()) else ''}, ratio {_spread(ratios)}, at most {bar:.1f}"
     )
-    sys.exit(1 if ratio > bar else 0)
+    return ratio <= bar
 
 
 def _round(pair: Pair, ours_first: bool) -> tuple[float, float]:

@@ -7,6 +7,7 @@ inhibition, caps, visits, the control group, ranks of province and manager, capa
 from __future__ import annotations
 
 import shutil
+import sys
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -179,4 +180,4 @@ def prepare(configuration: Configuration, folder: Path, rows: int) -> Pair:
 
 
 if __name__ == "__main__":
-    run_beside(__doc__, SOURCE, 1_000_000, 2, prepare)
+    sys.exit(not run_beside(__doc__, SOURCE, 1_000_000, 2, prepare))

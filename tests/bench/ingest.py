@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import sys
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -76,4 +77,4 @@ def prepare(configuration: Configuration, folder: Path, rows: int) -> Pair:
 
 
 if __name__ == "__main__":
-    run_beside(__doc__, SOURCE, 10_000_000, 3, prepare)
+    sys.exit(not run_beside(__doc__, SOURCE, 10_000_000, 3, prepare))
