@@ -28,8 +28,19 @@ pytestmark = pytest.mark.spark
 AS_OF = date(2026, 5, 31)
 BASE = date(2026, 4, 30)
 Row = dict[str, Any]
+
+
+def rule_in(path: Path) -> Row:
+    """What a rule's file says, and what it inherits."""
+    rule: Row = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if "inherits" in rule:
+        template = ROOT / "rules/templates" / f"{rule['inherits']}.yaml"
+        rule = yaml.safe_load(template.read_text(encoding="utf-8")) | rule
+    return rule
+
+
 RULES: dict[str, Row] = {
-    path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
+    path.stem: rule_in(path)
     for folder in ("moments", "reminders")
     for path in (ROOT / "rules" / folder).glob("*.yaml")
 }
