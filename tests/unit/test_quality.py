@@ -171,7 +171,7 @@ def test_rows_have_bounds_of_their_own(contract: ExtractContract, project: Proje
     assert with_least == {
         "balances": "warn", "bills": "warn", "usage_monthly": "warn",
         **dict.fromkeys(("cities", "destination_tariffs", "device_catalogue", "holidays", "managers",
-                         "number_segments", "operator_totals", "service_catalogue", "subscriptions",
+                         "number_segments", "operator_totals", "service_catalogue",
                          "tariff_plans"), "stop"),
     }  # fmt: skip
 
