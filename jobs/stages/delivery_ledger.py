@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from datetime import date
 from typing import Any
 
@@ -13,6 +13,14 @@ from jobs.stages.coverage import covered
 from jobs.stages.delivery import Delivery
 from jobs.stages.judge import Counts
 from jobs.storage.frames import frame_of
+
+Slot = tuple[str, str, str]
+"""Contract, period and part: what a corrected delivery replaces."""
+
+
+def slot_of(row: Mapping[str, Any]) -> Slot:
+    """The slot of a row of the table."""
+    return row["contract"], row["period"], row["part"]
 
 
 def known_deliveries(context: RunContext) -> list[dict[str, Any]]:

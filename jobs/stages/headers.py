@@ -56,11 +56,16 @@ def may_lack(mapping: ExtractMapping, contract: ExtractContract, seen: Set[str])
     return {name for name in optional if name.removeprefix(f"{JOINED}.") in seen}
 
 
+def of_second(names: Set[str]) -> set[str]:
+    """Of columns those of a second file, as that file names them."""
+    return {name.removeprefix(f"{JOINED}.") for name in names if name.startswith(f"{JOINED}.")}
+
+
 def _of_file(one: Delivery, contract: ExtractContract, optional: Set[str]) -> list[Issue]:
     header, issues = one.facts.header, []
     if one.is_second:
         wanted = joined_columns(one.mapping, contract)
-        lackable = {name.removeprefix(f"{JOINED}.") for name in optional if name.startswith(f"{JOINED}.")}
+        lackable = of_second(optional)
     else:
         wanted, lackable = columns_used(one.mapping, contract), set(optional)
     if one.mapping.fields == "same":
@@ -70,7 +75,7 @@ def _of_file(one: Delivery, contract: ExtractContract, optional: Set[str]) -> li
                 message = f"column '{name}' is not a field of {contract.contract}{hint}"
                 issues.append(Issue("FILE_BAD_HEADER", message, Location(one.path, 1, column)))
                 # That the field it seems to be is missing goes without saying.
-                wanted = [one for one in wanted if f"'{one}'" not in hint]
+                wanted = [field for field in wanted if f"'{field}'" not in hint]
     for name in wanted:
         if name not in header and name not in lackable:
             message = f"column '{name}' is missing{did_you_mean(name, header)}"

@@ -7,7 +7,7 @@ what it had begun tells the next one what else may be half done.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from functools import reduce
@@ -26,7 +26,13 @@ from jobs.stages.context import RunContext
 from jobs.stages.coverage import named
 from jobs.stages.deliveries import find_deliveries
 from jobs.stages.delivery import Delivery
-from jobs.stages.delivery_ledger import delivery_row, known_deliveries, record_deliveries, superseded_row
+from jobs.stages.delivery_ledger import (
+    delivery_row,
+    known_deliveries,
+    record_deliveries,
+    slot_of,
+    superseded_row,
+)
 from jobs.stages.drift import check_drift
 from jobs.stages.judge import ACCEPTED, PARALLEL_CONTRACTS, REFUSED, Batch, judge_deliveries
 from jobs.stages.periods import Named
@@ -151,10 +157,9 @@ def _check_tables(context: RunContext, batches: list[Batch]) -> None:
 def _begins(batches: Sequence[Batch], known: list[dict[str, Any]], begun: Sequence[Begun]) -> Iterator[Begun]:
     """What is about to be written, file by file."""
     for batch in batches:
-        slots = {(one.period, one.part) for one in batch.deliveries}
-        units, _ = _touched(batch, known, slots, begun)
-        for period, part in sorted(slots):
-            yield Begun(batch.contract.contract, period, part, tuple(units))
+        units, _ = _touched(batch, _reopened(batch, known), known, begun)
+        for slot in sorted({one.slot for one in batch.deliveries}):
+            yield Begun(*slot, tuple(units))
 
 
 def _write(
@@ -165,7 +170,8 @@ def _write(
     slots = {(one.period, one.part) for one in batch.deliveries}
     accepted = batch.rows.where(ACCEPTED)
     _replace_slots(warehouse, accepted, contract.raw_table(), ("period", "part"), slots, arranged=True)
-    units, others = _touched(batch, known, slots, begun)
+    reopened = _reopened(batch, known)
+    units, others = _touched(batch, reopened, known, begun)
     loaded: dict[str, int] = {}
     if units:
         loaded = write_clean(warehouse, batch, units, others, view)
@@ -184,43 +190,32 @@ def _write(
             contract,
             batch.counts[one.delivery_id],
             loaded.get(one.delivery_id, 0),
-            _reopened(batch, one, known, begun),
+            reopened[one.delivery_id],
         )
         for one in batch.deliveries
     ]
 
 
 def _touched(
-    batch: Batch, known: list[dict[str, Any]], slots: set[tuple[str, str]], begun: Sequence[Begun]
+    batch: Batch, reopened: Mapping[str, set[date]], known: list[dict[str, Any]], begun: Sequence[Begun]
 ) -> tuple[list[date], list[dict[str, Any]]]:
     """Units of the clean table to redo, and the other active deliveries that have rows in them."""
-    mine = [row for row in known if row["contract"] == batch.contract.contract and row["status"] == "active"]
-    units = {unit for one in batch.deliveries for unit in _reopened(batch, one, known, begun)}
-    others = [
-        row
-        for row in mine
-        if (row["period"], row["part"]) not in slots and not units.isdisjoint(row["units"])
-    ]
+    slots = {one.slot for one in batch.deliveries}
+    # What a killed load has left in other units goes, too.
+    left = (load.units for load in begun if load.slot in slots)
+    units = set().union(*reopened.values(), *left)
+    mine = (row for row in known if row["contract"] == batch.contract.contract and row["status"] == "active")
+    others = [row for row in mine if slot_of(row) not in slots and not units.isdisjoint(row["units"])]
     return sorted(units), others
 
 
-def _reopened(batch: Batch, one: Delivery, known: list[dict[str, Any]], begun: Sequence[Begun]) -> set[date]:
-    """Units that are made anew with a delivery.
-
-    Its rows fall in them, or those of the delivery that it replaces, or a killed load has left some there.
-    """
-    before = [
-        unit
-        for row in known
-        if row["status"] == "active" and _slot_of(row) == one.slot
-        for unit in row["units"]
-    ]
-    left = [unit for load in begun if load.slot == one.slot for unit in load.units]
-    return {*batch.counts[one.delivery_id].units, *before, *left}
-
-
-def _slot_of(row: dict[str, Any]) -> tuple[str, str, str]:
-    return row["contract"], row["period"], row["part"]
+def _reopened(batch: Batch, known: list[dict[str, Any]]) -> dict[str, set[date]]:
+    """By delivery, the units that its rows fall in or those of the delivery that it replaces."""
+    before = {slot_of(row): row["units"] for row in known if row["status"] == "active"}
+    return {
+        one.delivery_id: {*batch.counts[one.delivery_id].units, *before.get(one.slot, ())}
+        for one in batch.deliveries
+    }
 
 
 def _replace_slots(
@@ -312,7 +307,7 @@ def _record(
 ) -> None:
     """Writes the deliveries table: the commit point of the ingest."""
     for row in known:
-        if _slot_of(row) in new_slots:
+        if slot_of(row) in new_slots:
             row["status"] = "superseded"
     # A content that comes back after a wrong correction has been there before.
     again = {row["delivery_id"] for row in added}

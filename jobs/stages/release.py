@@ -26,8 +26,8 @@ from jobs.stages.clean import recount, write_clean
 from jobs.stages.context import RunContext
 from jobs.stages.coverage import covered
 from jobs.stages.delivery import Delivery
-from jobs.stages.delivery_ledger import known_deliveries, record_deliveries
-from jobs.stages.headers import mapping_for, may_lack
+from jobs.stages.delivery_ledger import known_deliveries, record_deliveries, slot_of
+from jobs.stages.headers import mapping_for, may_lack, of_second
 from jobs.stages.ingest import people_of
 from jobs.stages.judge import ACCEPTED, Batch, columns_read, counted, typed
 from jobs.stages.lookups import Lookups
@@ -139,19 +139,15 @@ def _delivery(context: RunContext, row: Mapping[str, Any], known: Known) -> Deli
     if mapping.join is None:
         return first
     part = f"{row['part']}.{JOINED}"
-    beside = [one for one in known.values() if _slot(one) == (row["contract"], row["period"], part)]
-    lackable = {name.removeprefix(f"{JOINED}.") for name in optional if name.startswith(f"{JOINED}.")}
-    joined = _header(beside[0], mapping, joined_columns(mapping, contract), lackable) if beside else None
+    beside = [one for one in known.values() if slot_of(one) == (row["contract"], row["period"], part)]
+    used = joined_columns(mapping, contract)
+    joined = _header(beside[0], mapping, used, of_second(optional)) if beside else None
     # Where a record may have several lines, nobody can say where the first one ends.
     if joined is None or mapping.multiline:
         return None
     facts = FileFacts(beside[0]["sha256"], joined, beside[0]["rows_in_file"])
     name = beside[0]["file"]
     return replace(first, second=replace(first, path=name, name=name, part=part, facts=facts, is_second=True))
-
-
-def _slot(row: Mapping[str, Any]) -> tuple[str, str, str]:
-    return row["contract"], row["period"], row["part"]
 
 
 def _header(
