@@ -142,7 +142,7 @@ def circle_of(asked: Iterable[tuple[str, CycleKind, Iterable[Past]]]) -> str | N
     asks: dict[CycleKind, dict[CycleKind, str]] = defaultdict(dict)
     for rule_id, kind, pasts in asked:
         for past in sorted(pasts, key=lambda past: past.name):
-            if not past.is_own_cycle and past.kind is not kind:
+            if past.kind is not kind:
                 asks[kind].setdefault(past.kind, f"{rule_id} asks {past.moment}")
     for kind in CycleKind:
         if (circle := _circle(kind, asks)) is not None:

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from pyspark.sql import SparkSession
 
+from jobs.contracts.columns import Table
 from jobs.kernel.cycle import CycleKind
 from jobs.kernel.project import Project
 from jobs.rulelang.past import Past
@@ -109,9 +110,9 @@ def write_moments(context: RunContext, rows: list[tuple[object, ...]]) -> None:
     context.warehouse.overwrite(frame_of(context.spark, full, target.ddl), target)
 
 
-def filler(table: object, name: str) -> object:
+def filler(table: Table, name: str) -> object:
     """A value of a required column that says nothing."""
-    [column] = [one for one in table.columns if one.name == name]  # type: ignore[attr-defined]
+    [column] = [one for one in table.columns if one.name == name]
     return {"STRING": "-", "BOOLEAN": False}.get(column.type) if column.required else None
 
 
