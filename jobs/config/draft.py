@@ -33,8 +33,25 @@ NUMBER_FORMS = (
     (r"[-+]?\d{1,3}(,\d{3})*(\.\d+)?", ".", ","),
     (r"[-+]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?", ",", "."),
 )
-# Words by which operators call the same thing, as the contracts call it.
-_WORDS = {"via": "channel", "ticket": "complaint", "no": "id", "number": "id", "type": "category"}
+# The contracts' words, and others by which operators call the same thing.
+_ALIASES = {
+    "account": {"acct", "acc"},
+    "at": {"time", "datetime", "timestamp"},
+    "category": {"type"},
+    "channel": {"via"},
+    "complaint": {"ticket"},
+    "counterpart": {"called", "opposite", "other", "peer"},
+    "customer": {"client", "cust"},
+    "duration": {"dur"},
+    "ended": {"end"},
+    "id": {"no", "number"},
+    "number": {"mobile", "msisdn", "phone"},
+    "on": {"date", "day", "dt"},
+    "started": {"begin", "start"},
+    "subscription": {"sub", "subscriber", "user"},
+    "updated": {"changed", "modified", "update"},
+    "used": {"usage", "use"},
+}
 LEAST_LIKENESS = 0.8
 _BRACKETS = re.compile(r"[（(].*?[）)]")
 _TRUTHS = {"true", "false", "1", "0", "yes", "no", "y", "n", "是", "否"}
@@ -142,11 +159,12 @@ def _choose_by_values(sample: Sample, contract: ExtractContract, chosen: Mapping
 
 def _likeness_of_words(column: str, name: str) -> float:
     """Whether a column has all words of a field's name, and one more at most."""
-    has = [_WORDS.get(word, word) for word in re.findall(r"[a-z0-9]+|#", column.lower().replace("#", " id "))]
+    has = re.findall(r"[a-z0-9]+", column.lower().replace("#", " id "))
     wanted = name.split("_")
-    if set(has) == set(wanted):
-        return 1.0
-    return LEAST_LIKENESS if set(wanted) < set(has) and len(has) <= len(wanted) + 1 else 0.0
+    if not all({word, *_ALIASES.get(word, ())} & set(has) for word in wanted):
+        return 0.0
+    more = len(set(has)) - len(set(wanted))
+    return 1.0 if more == 0 else LEAST_LIKENESS if more == 1 else 0.0
 
 
 def _likeness(column: str, name: str) -> float:

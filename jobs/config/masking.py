@@ -52,13 +52,13 @@ def masked(
     if header is None or mapping.join is not None:
         return shape(original)
     columns = _clear_columns(mapping, contract)
-    clear = _Clear(columns, _personal_pattern(contract))
+    named = any(field.personal == "name" for field in contract.fields.values())
+    clear = _Clear(columns, _personal_pattern(named), named)
     if mapping.format == "jsonl":
         return _masked_object(original, clear)
-    if columns.issuperset(header):
-        return original
     if any(reason in _UNREADABLE for reason in reasons):
-        return shape(original)
+        harmless = columns.issuperset(header) and not clear.names and not clear.personal.search(original)
+        return original if harmless else shape(original)
     if mapping.format == "fixed":
         return _masked_line(original, header, mapping, clear)
     # The rows of a Parquet file are kept as delimited records.
@@ -68,20 +68,33 @@ def masked(
 
 @dataclass(frozen=True)
 class _Clear:
-    """What of a record is shown: these columns, but nothing that looks personal."""
+    """What of a record is shown: these columns, but nothing that looks personal.
+
+    Attributes:
+        columns: The columns.
+        personal: What looks personal.
+        names: Whether there may be names.
+    """
 
     columns: Collection[str]
     personal: re.Pattern[str]
+    names: bool
 
     def shown(self, name: str, value: str) -> str:
         """A column's value, or its shape."""
         return value if name in self.columns and not self.personal.search(value) else shape(value)
 
 
-def _personal_pattern(contract: ExtractContract) -> re.Pattern[str]:
-    """What looks like a phone or device number, and in contracts with names like a Chinese name."""
-    patterns = [r"(?<!\d)\d{11,}(?!\d)"]
-    if any(field.personal == "name" for field in contract.fields.values()):
+def _personal_pattern(named: bool) -> re.Pattern[str]:
+    """What looks like a phone or device number, and where there may be names like a Chinese name."""
+    patterns = [
+        r"(?<!\d)\d{11,}(?!\d)",
+        # In groups: of mobiles, of landlines, and as people write them abroad.
+        r"(?<!\d)1[3-9]\d[- ]\d{4}[- ]\d{4}(?!\d)",
+        r"(?<!\d)0\d{2,3}[- ]\d{7,8}(?!\d)",
+        r"\+\d(?:[ ()-]*\d){7,}",
+    ]
+    if named:
         patterns.append(r"^\s*[\u4e00-\u9fff·]{2,4}\s*$")
     return re.compile("|".join(patterns))
 

@@ -198,9 +198,10 @@ def _typed(name: str, field: Field, zone: str | None) -> Column:
             sql = f"CASE WHEN {lower} IN {_TRUE} THEN TRUE WHEN {lower} IN {_FALSE} THEN FALSE END"
         case "integer":
             # A decimal such as 23.0 is a whole number too; 23.5 is not and stays null. As a double a number
-            # keeps what lies behind the last decimal, however little.
+            # keeps what lies behind the last decimal, and of 1.00000000000000000001 its text does.
             number, about = f"try_cast({value} AS DECIMAL(38,18))", f"try_cast({value} AS DOUBLE)"
-            is_whole = f"{number} = floor({number}) AND {number} = {about}"
+            broken = f"{text} RLIKE '^[^eE]*[.][0-9]*[1-9]'"
+            is_whole = f"{number} = floor({number}) AND {number} = {about} AND NOT {broken}"
             whole = f"CASE WHEN {is_whole} THEN try_cast({number} AS BIGINT) END"
             sql = f"coalesce(try_cast({text} AS BIGINT), {whole})"
         case "decimal":

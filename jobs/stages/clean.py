@@ -17,8 +17,8 @@ from jobs.domain.extract_rows import latest_wins, row_day
 from jobs.domain.tiles import build_tiles, tiles_of
 from jobs.expressions.sql import literal
 from jobs.kernel.errors import Issue, SourceError
+from jobs.stages.delivery import in_order
 from jobs.stages.judge import ACCEPTED, Batch
-from jobs.stages.periods import delivered_about
 from jobs.storage.layout import ROWS_PER_FILE
 from jobs.storage.warehouse import Warehouse
 
@@ -46,7 +46,7 @@ def write_clean(
         SourceError: When rows were lost or doubled on the way; no clean row has been written then.
     """
     contract = batch.contract
-    numbers = _numbered(batch, others)
+    numbers = in_order(batch.deliveries, others, contract.available_after_days)
     accepted = sum(counts.accepted for counts in batch.counts.values())
     rows = _raw_rows(warehouse, batch, units, numbers, {row["delivery_id"] for row in others})
     kept = latest_wins(rows, contract, buckets=1 + accepted // (len(units) * ROWS_PER_FILE))
@@ -75,22 +75,6 @@ def _check_sum(contract: ExtractContract, accepted: int, found: int) -> None:
     if found != accepted:
         what = f"{accepted:,} rows were accepted, but {found:,} are clean rows or duplicates"
         raise SourceError(Issue("LEDGER_SUM", f"{contract.contract}: {what}"))
-
-
-def _numbered(batch: Batch, others: list[dict[str, Any]]) -> dict[str, int]:
-    """A number for each delivery that has rows in units to redo, in the order of delivery.
-
-    Whatever the order in which files are found: that of their own dates, or of the ends of their periods.
-    """
-    wait = batch.contract.available_after_days
-
-    def place(delivered_on: date | None, period: str, part: str, delivery_id: str) -> tuple[Any, ...]:
-        return delivered_about(delivered_on, period, wait) or date.min, period, part, delivery_id
-
-    mine = {place(one.delivered_on, one.period, one.part, one.delivery_id) for one in batch.deliveries}
-    names = ("delivered_on", "period", "part", "delivery_id")
-    mine |= {place(*(row[name] for name in names)) for row in others}
-    return {delivery_id: number for number, (*_, delivery_id) in enumerate(sorted(mine))}
 
 
 def _raw_rows(

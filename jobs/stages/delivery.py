@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from jobs.config.formats import JOINED
 from jobs.config.sources import ExtractMapping, Source
 from jobs.kernel.errors import Issue, Location, SourceError
 from jobs.kernel.ids import fingerprint, hash_of
-from jobs.stages.periods import period_end
+from jobs.stages.periods import delivered_about, period_end
 from jobs.stages.whole_files import facts_of, incomplete, joined_layout_of, layout_of
 from jobs.storage.records import FileFacts
 
@@ -66,6 +68,28 @@ class Delivery:
 def with_second(first: Delivery) -> list[Delivery]:
     """A delivery, and its second file where it has one."""
     return [first] if first.second is None else [first, replace(first.second, superseded=first.superseded)]
+
+
+def in_order(
+    deliveries: Iterable[Delivery], rows: Iterable[Mapping[str, Any]], wait_days: int
+) -> dict[str, int]:
+    """A number for each delivery of a contract, in the order of delivery.
+
+    Whatever the order in which files are found: that of their own dates, or of the ends of their periods.
+
+    Args:
+        deliveries: New ones.
+        rows: Rows of the table deliveries.
+        wait_days: Days that the contract gives rows until they are known.
+    """
+
+    def place(delivered_on: date | None, period: str, part: str, delivery_id: str) -> tuple[Any, ...]:
+        return delivered_about(delivered_on, period, wait_days) or date.min, period, part, delivery_id
+
+    found = {place(one.delivered_on, one.period, one.part, one.delivery_id) for one in deliveries}
+    names = ("delivered_on", "period", "part", "delivery_id")
+    found |= {place(*(row[name] for name in names)) for row in rows}
+    return {delivery_id: number for number, (*_, delivery_id) in enumerate(sorted(found))}
 
 
 def files_beside(mapping: ExtractMapping, path: Path) -> set[str]:

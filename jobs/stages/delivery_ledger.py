@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from datetime import date
 from typing import Any
 
@@ -38,6 +38,12 @@ def known_deliveries(context: RunContext) -> list[dict[str, Any]]:
         raise SourceError(Issue("TABLE_MISMATCH", message))
     context.deliveries = rows
     return rows
+
+
+def staying(known: Iterable[dict[str, Any]], deliveries: Iterable[Delivery]) -> list[dict[str, Any]]:
+    """The active deliveries that these do not replace."""
+    slots = {slot for one in deliveries for slot in one.slots}
+    return [row for row in known if row["status"] == "active" and slot_of(row) not in slots]
 
 
 def record_deliveries(context: RunContext, deliveries: list[dict[str, Any]]) -> None:

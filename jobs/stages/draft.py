@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from jobs.config.draft import Sample
 from jobs.kernel.errors import Issue, Location, SourceError
-from jobs.storage.parquet_records import group_columns, open_parquet, text_columns
+from jobs.storage.parquet_records import check_pages, group_columns, open_parquet, text_columns
 from jobs.storage.records import first_bytes, without_mark
 
 HEAD = 256 << 10
@@ -59,6 +59,7 @@ def sample_of(path: str) -> Sample:
 
 def _parquet_columns(path: str) -> dict[str, list[str]]:
     file = open_parquet(path)
+    check_pages(file, path)
     names = text_columns(file)
     if not file.num_row_groups:
         return {name: [] for name in names}

@@ -7,17 +7,18 @@ that is killed can be run again.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.config.formats import JOINED
+from jobs.config.person_text import Clear, PersonText, built_ids, tombstone_of
 from jobs.contracts.columns import Table
 from jobs.contracts.extracts import PERSON_FIELDS, ExtractContract
 from jobs.domain.privacy import tombstone
@@ -66,9 +67,9 @@ def erase(context: RunContext, customer_id: str) -> Erased:
     """
     started = context.clock()
     ids = _ids_of(context, customer_id)
-    pattern = _pattern_of(context, ids)
+    text = _text_of(context, ids)
     tables = _tables(context)
-    found = {table.name: _of_person(context, table, ids, pattern) for table in tables}
+    found = {table.name: _of_person(context, table, ids, text) for table in tables}
     told = _told_before(context, customer_id)
     files = sorted(_files_with(context, found) | told.files)
     issued = sorted(_issued(context, found) | told.issued)
@@ -180,24 +181,20 @@ def _stones_of(context: RunContext, customer_id: str) -> DataFrame:
     return stones.where(F.col("tombstone") == mine)
 
 
-def _pattern_of(context: RunContext, ids: Ids) -> str:
-    """What the text of a refused row of the person has in it: an id, a name, a device, or a number."""
+def _text_of(context: RunContext, ids: Ids) -> PersonText:
+    """What tells that a refused row names the person, or one erased before, whom later files bring again."""
     rows = context.warehouse.read_or_empty(context.table(IDENTITY))
     mine = rows.where(_in_identity(context, ids)).select("contract", "field", "clear").distinct()
     clear: dict[str | None, set[str]] = defaultdict(set)
     for row in mine.collect():
         field = context.configuration.contracts[row["contract"]].fields.get(row["field"])
         clear[None if field is None else field.personal].add(row["clear"])
-    # People write numbers with the country's code or without.
-    numbers = {re.sub(r"^(\+|00)?(86(?=1))?", "", number) for number in clear["number"]}
-    words = {one for named in ids.values() for one in named} | clear["device"]
-    told = [re.escape(one) for one in sorted(words)]
-    told += [rf"(?:(?:\+|00)?86[- ]?|\+)?{re.escape(one)}" for one in sorted(numbers) if one]
-    pattern = f"(?<![A-Za-z0-9])(?:{'|'.join(told)})(?![A-Za-z0-9])"
-    # A name is one only where no further letter stands beside it.
-    if names := sorted(re.escape(one) for one in clear["name"] if len(one) > 1):
-        pattern += rf"|(?<![\p{{L}}\p{{N}}])(?:{'|'.join(names)})(?![\p{{L}}\p{{N}}])"
-    return pattern
+    person = Clear(ids, clear["name"], clear["device"], clear["number"])
+    key, buried = context.keys.pseudonym, context.warehouse.read_or_empty(context.table(TABLE))
+    stones = {tombstone_of(field, one, key) for field, mine in ids.items() for one in mine}
+    stones |= {row[0] for row in buried.select("tombstone").distinct().collect()}
+    built = built_ids(context.source.mapping.extracts, context.source.contracts)
+    return PersonText(person.pattern(), frozenset(stones), key, built)
 
 
 def _bury(context: RunContext, ids: Ids, files: Sequence[str], issued: Sequence[date]) -> None:
@@ -240,27 +237,30 @@ def _naming(table: Table) -> list[str]:
     return [field for field in PERSON_FIELDS if field in table.names]
 
 
-def _of_person(context: RunContext, table: Table, ids: Ids, pattern: str) -> DataFrame:
+def _of_person(context: RunContext, table: Table, ids: Ids, text: PersonText) -> DataFrame:
     """The rows of a table that name a person; a refused row does so anywhere in its text."""
     rows = context.warehouse.read(table)
     if table.name == QUARANTINE:
-        named = F.col("original").rlike(pattern)
-        return rows.where(named).unionByName(_of_buried(context, rows)).distinct()
+        return _refused_with(rows, text)
     if table.name == IDENTITY:
         return rows.where(_in_identity(context, ids))
     return rows.where(" OR ".join(_among(field, ids[field]) for field in _naming(table)))
 
 
-def _of_buried(context: RunContext, rows: DataFrame) -> DataFrame:
-    """Refused rows with a word that is an id of somebody erased: later files may have brought them back."""
-    pieces = [F.split("original", pattern) for pattern in ("[^A-Za-z0-9]+", "[^A-Za-z0-9_-]+")]
-    words = F.explode(F.array_distinct(F.concat(*pieces))).alias("word")
-    fields = F.explode(F.array(*map(F.lit, PERSON_FIELDS))).alias("field")
-    told = rows.select("delivery_id", "line", words).select("*", fields)
-    stone = tombstone(F.col("field"), F.col("word"), context.keys.pseudonym)
-    buried = context.warehouse.read_or_empty(context.table(TABLE)).select("tombstone")
-    hits = told.withColumn("tombstone", stone).join(buried, "tombstone")
-    return rows.join(hits.select("delivery_id", "line").distinct(), ["delivery_id", "line"], "left_semi")
+def _refused_with(rows: DataFrame, text: PersonText) -> DataFrame:
+    """The refused rows in whose text somebody is."""
+    # An earlier release kept no ids with them.
+    people = "people" if "people" in rows.columns else "cast(NULL AS ARRAY<STRING>) AS people"
+
+    def named(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            told = [batch.column(name).to_pylist() for name in ("original", "people", "contract")]
+            hits = pa.array([text.is_in(*one) for one in zip(*told, strict=True)], pa.bool_())
+            yield batch.select(["delivery_id", "line"]).filter(hits)
+
+    read = rows.selectExpr("delivery_id", "line", "coalesce(original, '') AS original", people, "contract")
+    keys = settled(read.mapInArrow(named, "delivery_id STRING, line BIGINT"))
+    return rows.join(F.broadcast(keys), ["delivery_id", "line"], "left_semi")
 
 
 def _in_identity(context: RunContext, ids: Ids) -> str:

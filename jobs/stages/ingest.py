@@ -14,10 +14,12 @@ from functools import reduce
 from itertools import product
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.contracts.columns import Table
+from jobs.contracts.extracts import PERSON_FIELDS
+from jobs.domain.privacy import tombstone
 from jobs.domain.tiles import tiles_of
 from jobs.kernel.cycle import Cycle
 from jobs.kernel.errors import Issue, SourceError
@@ -31,6 +33,7 @@ from jobs.stages.delivery_ledger import (
     known_deliveries,
     record_deliveries,
     slot_of,
+    staying,
     superseded_row,
 )
 from jobs.stages.drift import check_drift
@@ -81,6 +84,9 @@ def ingest(
         )
     for issue in found.waiting:
         context.progress(f"left alone: {issue}")
+    for late in new:
+        if late.superseded and not late.is_second:
+            context.progress(f"not loaded: {late.name}, as a newer delivery of its period is there")
     if found.unread:
         context.progress(f"no mapping reads {', '.join(found.unread)}")
     check_ready(context.source, context.extracts or ".", _named(known, current), found.unread, cycles)
@@ -94,7 +100,7 @@ def ingest(
     drift: dict[str, list[str]] = {}
     stops: list[Issue] = []
     try:
-        for batch in judge_deliveries(context, current):
+        for batch in judge_deliveries(context, current, staying(known, current)):
             batches.append(batch)
             drift |= check_drift(context, batch, known, stops)
             stops += refusals(context, batch)
@@ -260,11 +266,18 @@ def _write_quarantine(context: RunContext, batches: list[Batch], known: list[dic
             told = ("period", "part", "delivery_id", "file", "line", "reasons")
             contract, original = F.lit(name).alias("contract"), F.col("raw").alias("original")
             bad = batch.rows.where(REFUSED)
-            frames.append(bad.select(contract, *told, original, run))
+            frames.append(bad.select(contract, *told, original, _people(context, batch), run))
             slots |= {slot for one in batch.deliveries for slot in one.slots}
     if frames:
         rows = reduce(DataFrame.unionByName, frames)
         _replace_slots(context.warehouse, rows, context.table("quarantine"), SLOT, slots)
+
+
+def _people(context: RunContext, batch: Batch) -> Column:
+    """Tombstones of the ids that a refused row holds, by which it is found when their person is erased."""
+    key, mine = context.keys.pseudonym, [name for name in PERSON_FIELDS if name in batch.contract.fields]
+    stones = [tombstone(F.lit(name), F.col(name), key) for name in mine] or [F.lit(None).cast("string")]
+    return F.array_compact(F.array(*stones)).alias("people")
 
 
 def _write_identity(context: RunContext, batches: list[Batch]) -> None:

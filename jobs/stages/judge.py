@@ -6,7 +6,7 @@ Nothing is written here.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -95,8 +95,15 @@ class Batch:
         return told.select(*(name for name in self.judged.columns if name != "delivery"), "_delivery.*")
 
 
-def judge_deliveries(context: RunContext, deliveries: list[Delivery]) -> Iterator[Batch]:
+def judge_deliveries(
+    context: RunContext, deliveries: list[Delivery], staying: Sequence[Mapping[str, Any]]
+) -> Iterator[Batch]:
     """Reads all deliveries, those that others need first; gives each contract's while the next are read.
+
+    Args:
+        context: The run.
+        deliveries: What is read.
+        staying: Rows of the table deliveries that hold beside them.
 
     Raises:
         SourceError: When a file has other records than were read.
@@ -105,14 +112,14 @@ def judge_deliveries(context: RunContext, deliveries: list[Delivery]) -> Iterato
     for one in deliveries:
         by_contract[one.contract].append(one)
     needs = {name: needed_for(context.source.contracts[name]) & set(by_contract) for name in by_contract}
-    lookups = Lookups(context)
+    lookups = Lookups(context, staying)
     batches: dict[str, Future[Batch]] = {}
 
     def judge(name: str) -> Batch:
         for other in needs[name]:
             batches[other].result()
         batch = _judge(context, by_contract[name], lookups.of(context.source.contracts[name]))
-        lookups.add(batch.contract, batch.judged.where(ACCEPTED))
+        lookups.add(batch.contract, batch.deliveries, batch.rows.where(ACCEPTED))
         return batch
 
     size = {name: sum(one.facts.records for one in mine) for name, mine in by_contract.items()}
@@ -273,7 +280,7 @@ def _earliest(group: list[tuple[int, Delivery]], contract: ExtractContract) -> d
     if limit is None or contract.grain == "state":
         return {}
     wait = timedelta(days=limit)
-    return {number: period_start(one.period) - wait for number, one in group if one.period}
+    return {number: period_start(_period(one, contract)) - wait for number, one in group if one.period}
 
 
 def _latest(group: list[tuple[int, Delivery]], contract: ExtractContract) -> dict[int, date]:
@@ -283,9 +290,14 @@ def _latest(group: list[tuple[int, Delivery]], contract: ExtractContract) -> dic
     """
     if contract.grain == "state":
         return {}
-    ends = {number: (period_end(one.period), one.delivered_on) for number, one in group}
+    ends = {number: (period_end(_period(one, contract)), one.delivered_on) for number, one in group}
     return {
         number: max(day for day in days if day is not None) + timedelta(days=1)
         for number, days in ends.items()
         if any(days)
     }
+
+
+def _period(one: Delivery, contract: ExtractContract) -> str:
+    """What a delivery speaks for: whatever the day a file of months is named by, it is its month's."""
+    return one.period[:6] if contract.grain == "month" else one.period

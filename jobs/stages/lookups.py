@@ -1,13 +1,16 @@
 """What rows are looked up in: number segments, the keys of other contracts, and who was erased.
 
-Those loaded before count, and those that are loaded with them.
+What there will be once the load is done counts: the rows that are loaded with them, and of those loaded
+before the ones that stay. These are taken from the raw tables: in a clean one a row that goes may stand in
+the place of one that stays, and a load that was killed may have been there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from threading import RLock
+from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -16,6 +19,7 @@ from jobs.contracts.extracts import BY_PREFIX, SEGMENTS, ExtractContract
 from jobs.domain.extract_rows import RowContext
 from jobs.expressions.sql import quote
 from jobs.stages.context import RunContext
+from jobs.stages.delivery import Delivery, in_order
 from jobs.storage.warehouse import settled
 
 # Of so many keys every task may have a copy; of more, rows and keys are brought together.
@@ -33,15 +37,22 @@ def needed_for(contract: ExtractContract) -> set[str]:
 class Lookups:
     """The look-ups of a run; each is made once, when the first contract asks for it."""
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, staying: Sequence[Mapping[str, Any]]) -> None:
+        """Begins with nothing looked up.
+
+        Args:
+            context: The run.
+            staying: Rows of the table deliveries whose rows stay as they are.
+        """
         self._context = context
-        self._new: dict[str, DataFrame] = {}
+        self._staying = staying
+        self._new: dict[str, tuple[list[Delivery], DataFrame]] = {}
         self._keys: dict[str, DataFrame | None] = {}
         self._lock = RLock()
 
-    def add(self, contract: ExtractContract, accepted: DataFrame) -> None:
+    def add(self, contract: ExtractContract, deliveries: list[Delivery], accepted: DataFrame) -> None:
         """Rows of a contract that are about to be loaded."""
-        self._new[contract.contract] = accepted
+        self._new[contract.contract] = deliveries, accepted
 
     def of(self, contract: ExtractContract) -> RowContext:
         """What a contract's rows need; without the keys of contracts that have no row or are not supplied."""
@@ -60,9 +71,9 @@ class Lookups:
     def _keys_of(self, name: str) -> DataFrame | None:
         if name not in self._keys:
             key = quote(self._context.configuration.contracts[name].key[0])
-            rows = self._rows(name, lambda rows: rows.select(F.col(key).alias("key")))
+            rows = self._rows(name, [key])
             # Before they are kept: every contract that refers to them would sort them out again.
-            keys = settled(rows.distinct())
+            keys = settled(rows.select(F.col(key).alias("key")).distinct())
             count = keys.count()
             self._keys[name] = (F.broadcast(keys) if count <= FEW_KEYS else keys) if count else None
         return self._keys[name]
@@ -76,10 +87,19 @@ class Lookups:
 
     @cached_property
     def _operators(self) -> dict[str, str]:
-        rows = self._rows(SEGMENTS, lambda rows: rows.select("row_date", "prefix", "operator"))
-        return {row["prefix"]: row["operator"] for row in rows.orderBy("row_date").collect()}
+        contract = self._context.configuration.contracts[SEGMENTS]
+        new, _ = self._new.get(SEGMENTS, ([], None))
+        place = in_order(new, self._of(SEGMENTS), contract.available_after_days)
+        rows = self._rows(SEGMENTS, ["row_date", "delivery_id", "line", "prefix", "operator"]).collect()
+        rows.sort(key=lambda row: (row["row_date"], place[row["delivery_id"]], row["line"]))
+        return {row["prefix"]: row["operator"] for row in rows}
 
-    def _rows(self, name: str, select: Callable[[DataFrame], DataFrame]) -> DataFrame:
-        contract = self._context.configuration.contracts[name]
-        rows = select(self._context.warehouse.read_or_empty(contract.clean_table()))
-        return rows.unionByName(select(self._new[name])) if name in self._new else rows
+    def _rows(self, name: str, columns: Sequence[str]) -> DataFrame:
+        raw = self._context.configuration.contracts[name].raw_table()
+        stays = F.col("delivery_id").isin([row["delivery_id"] for row in self._of(name)])
+        rows = self._context.warehouse.read_or_empty(raw).where(stays).select(*columns)
+        return rows.unionByName(self._new[name][1].select(*columns)) if name in self._new else rows
+
+    def _of(self, name: str) -> list[Mapping[str, Any]]:
+        """The deliveries of a contract that stay."""
+        return [row for row in self._staying if row["contract"] == name]

@@ -23,6 +23,8 @@ DOCS = "data_docs"
 EARLIER = 4
 # Of fewer rows shares tell little.
 LEAST_ROWS = 100
+# So many deviations a number moves that was always the same and now always is another.
+OTHER_CONSTANT = 1_000.0
 
 
 @dataclass(frozen=True)
@@ -147,9 +149,10 @@ def _mean_change(field: str, now: Figures, before: Sequence[Figures]) -> float |
     if mine is None or usual is None:
         return None
     difference = abs(mine[0] - usual[0])
-    deviation = usual[1].sqrt()
+    # A number that has always been the same is measured by what it varies now.
+    deviation = (usual[1] or mine[1]).sqrt()
     if not deviation:
-        return 0.0 if not difference else None
+        return OTHER_CONSTANT if difference else 0.0
     return float(difference / deviation)
 
 

@@ -88,7 +88,7 @@ def release(context: RunContext, contract_name: str, file: str | None = None) ->
             refused[row["delivery_id"]].append((row["line"], row["original"]))
     known = {row["delivery_id"]: row for row in known_deliveries(context) if row["status"] == "active"}
     deliveries = [_delivery(context, known[one], known) for one in sorted(refused) if one in known]
-    batch = _judged(context, [one for one in deliveries if one is not None], refused)
+    batch = _judged(context, [one for one in deliveries if one is not None], refused, list(known.values()))
     loaded = 0 if batch is None else sum(counts.accepted for counts in batch.counts.values())
     if batch is not None and loaded:
         _write(context, batch, known)
@@ -161,11 +161,16 @@ def _header(
     return header if header and set(used) <= {*header, *optional} else None
 
 
-def _judged(context: RunContext, deliveries: Sequence[Delivery], refused: Refused) -> Batch | None:
+def _judged(
+    context: RunContext,
+    deliveries: Sequence[Delivery],
+    refused: Refused,
+    known: Sequence[Mapping[str, Any]],
+) -> Batch | None:
     if not deliveries:
         return None
     contract = context.source.contracts[deliveries[0].contract]
-    lookups = Lookups(context).of(contract)
+    lookups = Lookups(context, known).of(contract)
     frames: DataFrame | None = None
     for number, one in enumerate(deliveries):
         records = _records(one, number, contract, refused[one.delivery_id])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from pyspark.sql import functions as F
 from jobs.kernel.errors import Issue, Location, SourceError
 from jobs.stages.context import RunContext
 from jobs.stages.delivery import Delivery, delivery_of, with_second
+from jobs.stages.delivery_ledger import known_deliveries, staying
+from jobs.stages.drift import drift_in, told_of
 from jobs.stages.headers import bad_headers
 from jobs.stages.judge import ACCEPTED, Batch, Counts, judge_deliveries
 from jobs.stages.refusals import bad_rows, refusal_of
@@ -29,6 +32,7 @@ class Trial:
         reasons: How many rows have each reason to be rejected.
         problems: The first rejected rows, located.
         refused: Why the file as a whole would be refused, if so.
+        drift: How its columns differ from those of the file before it in the warehouse, where one is.
     """
 
     contract: str
@@ -37,6 +41,7 @@ class Trial:
     reasons: dict[str, int]
     problems: list[Issue]
     refused: list[Issue]
+    drift: list[str]
 
 
 def try_file(context: RunContext, path: Path) -> list[Trial]:
@@ -57,17 +62,28 @@ def try_file(context: RunContext, path: Path) -> list[Trial]:
             deliveries += with_second(delivery_of(context.source, mapping, path))
         except SourceError as error:
             issues += error.issues
-    issues += bad_headers(deliveries, context.source.contracts)
+    known = _loaded_before(context)
+    issues += bad_headers(deliveries, context.source.contracts, known)
     if issues:
         raise SourceError(sorted(set(issues)))
     return [
-        _trial(context, batch, one)
-        for batch in judge_deliveries(context, deliveries)
+        _trial(context, batch, one, known)
+        for batch in judge_deliveries(context, deliveries, staying(known, deliveries))
         for one in batch.deliveries
     ]
 
 
-def _trial(context: RunContext, batch: Batch, delivery: Delivery) -> Trial:
+def _loaded_before(context: RunContext) -> list[dict[str, Any]]:
+    """Rows of the table deliveries; none where the warehouse is another source's, which tells nothing."""
+    try:
+        return known_deliveries(context)
+    except SourceError:
+        return []
+
+
+def _trial(
+    context: RunContext, batch: Batch, delivery: Delivery, known: Sequence[Mapping[str, Any]]
+) -> Trial:
     mine = batch.rows.where(F.col("delivery_id") == delivery.delivery_id)
     columns = [column.name for column in batch.contract.kept_columns]
     first = mine.where(ACCEPTED).orderBy("line").select("line", *columns).limit(SHOWN).collect()
@@ -78,4 +94,12 @@ def _trial(context: RunContext, batch: Batch, delivery: Delivery) -> Trial:
     problems = bad_rows(batch, delivery)
     counts = batch.counts[delivery.delivery_id]
     refused = [refusal] if refusal is not None else []
-    return Trial(batch.contract.contract, counts, rows, dict(sorted(counted.items())), problems, refused)
+    drift = []
+    for message, reaction in told_of(drift_in(batch, delivery, known), delivery):
+        if reaction == "stop":
+            refused.append(Issue("FILE_UNEXPECTED", message, Location(delivery.path)))
+        else:
+            drift.append(message)
+    return Trial(
+        batch.contract.contract, counts, rows, dict(sorted(counted.items())), problems, refused, drift
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from jobs.storage.records import FileFacts, look_at
 from jobs.storage.splitter import Layout
 
 GROWS = "is still being written: its size changes"
+# Seconds since its last change in which a file may yet grow, and seconds that it is watched then.
+LATELY, PATIENCE = 60.0, 0.5
 
 
 class IncompleteError(SourceError):
@@ -35,6 +38,8 @@ def facts_of(path: Path, mapping: ExtractMapping, layout: Layout) -> FileFacts:
     try:
         facts = look_at(str(path), layout)
     except SourceError as error:
+        if _grows(path, size):
+            raise incomplete(path, GROWS) from None
         if control is None:
             raise
         # What it holds cannot be held against its control file: half a file can hardly be unpacked.
@@ -44,6 +49,16 @@ def facts_of(path: Path, mapping: ExtractMapping, layout: Layout) -> FileFacts:
     if mapping.control is not None and control is not None:
         _check_control(path, mapping.control, control, facts)
     return replace(facts, stored=size)
+
+
+def _grows(path: Path, size: int) -> bool:
+    """Whether a file that cannot be read is still being written, for all that a short wait can tell.
+
+    Half an archive cannot be unpacked, half a Parquet file has no end, and a file just begun is empty.
+    """
+    if stored_size(str(path)) == size and time.time() - path.stat().st_mtime < LATELY:
+        time.sleep(PATIENCE)
+    return stored_size(str(path)) != size
 
 
 def stored_size(path: str) -> int | None:
@@ -70,6 +85,8 @@ def _control_text(path: Path, control: Control) -> str:
         return beside.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         raise incomplete(path, f"waits for its control file {beside.name}") from None
+    except OSError as error:
+        raise incomplete(path, f"its control file {beside.name} cannot be read: {error.strerror}") from None
 
 
 def _check_control(path: Path, control: Control, text: str, facts: FileFacts) -> None:

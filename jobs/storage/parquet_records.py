@@ -12,6 +12,8 @@ from jobs.kernel.errors import Issue, Location, SourceError
 from jobs.storage.paths import file_system
 
 ROWS = 50_000
+# What Arrow says of files that are damaged.
+DAMAGED = (OSError, ValueError, pa.ArrowException)
 
 
 def open_parquet(path: str) -> pq.ParquetFile:
@@ -25,8 +27,30 @@ def open_parquet(path: str) -> pq.ParquetFile:
         return pq.ParquetFile(system.open_input_file(inside))
     except FileNotFoundError:
         raise SourceError(Issue("FILE_MISSING", "No such file or directory", Location(path))) from None
-    except (OSError, pa.ArrowException) as error:
+    except DAMAGED as error:
         raise SourceError(Issue("FILE_UNDECODABLE", f"is no Parquet file: {error}", Location(path))) from None
+
+
+def check_pages(file: pq.ParquetFile, path: str) -> None:
+    """Decodes a file once, since only its end tells what it is.
+
+    Raises:
+        SourceError: When some of it is damaged.
+    """
+    message = ""
+    try:
+        for index, told, _ in row_groups(file):
+            rows = 0
+            for batch in file.iter_batches(ROWS, row_groups=[index]):
+                # Texts too: Arrow takes their bytes as they come.
+                batch.validate(full=True)
+                rows += batch.num_rows
+            if rows != told:
+                message = f"has {rows} rows where it tells {told}"
+    except DAMAGED as error:
+        message = f"cannot be read: {error}"
+    if message:
+        raise SourceError(Issue("FILE_UNDECODABLE", message, Location(path)))
 
 
 def text_columns(file: pq.ParquetFile) -> tuple[str, ...]:

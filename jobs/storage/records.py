@@ -11,6 +11,8 @@ import codecs
 import csv
 import gzip
 import hashlib
+import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,7 +25,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.kernel.errors import Issue, Location, SourceError, did_you_mean
-from jobs.storage.parquet_records import group_columns, open_parquet, row_groups, text_columns
+from jobs.storage.parquet_records import check_pages, group_columns, open_parquet, row_groups, text_columns
 from jobs.storage.paths import file_system
 from jobs.storage.splitter import Layout, Splitter, column_name, json_names
 
@@ -33,6 +35,11 @@ PIECE = 32 << 20
 LONGEST_LINE = 16 << 20
 TASK = 16 << 20
 PACKED = (".gz", ".zip")
+# What Python says of archives that are cut short, damaged, or packed or locked in a way it does not know.
+DAMAGED = (
+    EOFError, LookupError, OSError, RuntimeError, ValueError, lzma.LZMAError, struct.error,
+    zipfile.BadZipFile, zlib.error, pa.ArrowException,
+)  # fmt: skip
 BOM_GB18030 = "\ufeff".encode("gb18030")
 
 
@@ -115,21 +122,30 @@ def _member(stream: IO[bytes], path: str, pattern: str) -> IO[bytes]:
     """
     try:
         archive = zipfile.ZipFile(stream)
-        files = [one for one in archive.infolist() if not one.is_dir()]
-        meant = [one for one in files if fnmatchcase(one.filename, pattern or "*")]
+        files = {_name(one): one for one in archive.infolist() if not one.is_dir()}
+        meant = [one for name, one in files.items() if fnmatchcase(name, pattern or "*")]
         if len(meant) == 1:
             return archive.open(meant[0])
         if pattern:
             told = f"holds {len(meant)} files like '{pattern}'; expected one"
-            message = told + did_you_mean(pattern, [one.filename for one in files if one not in meant])
+            message = told + did_you_mean(pattern, [name for name, one in files.items() if one not in meant])
         else:
             message = f"holds {len(meant)} files; expected one" + (
                 ", or 'member' to say which" if meant else ""
             )
-    except (zipfile.BadZipFile, pa.ArrowException, RuntimeError) as error:
-        # Python says RuntimeError of a member that wants a password or is packed in an unknown way.
-        message = f"cannot be unpacked: {error}"
+    except DAMAGED as error:
+        message = f"cannot be unpacked: {error or type(error).__name__}"
     raise SourceError(Issue("FILE_UNDECODABLE", message, Location(path)))
+
+
+def _name(member: zipfile.ZipInfo) -> str:
+    """The name of a file in an archive; Chinese Windows writes it in GBK and does not say so."""
+    if member.flag_bits & 0x800:
+        return member.filename
+    try:
+        return member.filename.encode("cp437").decode("gb18030")
+    except UnicodeError:
+        return member.filename
 
 
 def look_at(path: str, layout: Layout) -> FileFacts:
@@ -142,21 +158,27 @@ def look_at(path: str, layout: Layout) -> FileFacts:
     if layout.format == "parquet":
         return _look_at_parquet(path)
     digest = hashlib.sha256()
-    newlines, size, last, line_start = 0, 0, b"", 0
+    newlines, size, line_start = 0, 0, 0
+    # The end of the last line that holds something, and its number: blank lines behind it are no records.
+    end_of_text, last_line = 0, 0
     first = b""
     cuts: list[tuple[int, int]] = []
     with open_stream(path, member=layout.member) as stream:
-        while chunk := _read(stream, path):
+        # A little first, as those who read its pieces begin: some damage to an archive shows only then.
+        size_of_chunk = 1
+        while chunk := _read(stream, path, size_of_chunk):
+            size_of_chunk = CHUNK
             digest.update(chunk)
             if b"\n" not in first:
                 first += chunk
+            if told := chunk.rstrip(b"\r\n"):
+                end_of_text, last_line = size + len(told), newlines + told.count(b"\n") + 1
             newlines += chunk.count(b"\n")
             end = chunk.rfind(b"\n")
             if end >= 0 and size + end - (cuts[-1][0] if cuts else 0) >= PIECE:
                 cuts.append((size + end + 1, newlines + 1))
             line_start = size + end + 1 if end >= 0 else line_start
             size += len(chunk)
-            last = chunk[-1:]
             if size - line_start > LONGEST_LINE:
                 message = f"has no end within {LONGEST_LINE >> 20} MiB; are lines ended by line feeds?"
                 raise SourceError(Issue("FILE_UNDECODABLE", message, Location(path, newlines + 1, 1)))
@@ -164,7 +186,7 @@ def look_at(path: str, layout: Layout) -> FileFacts:
     line = 1 if layout.columns is not None else 2
     if layout.multiline or path.endswith(PACKED):
         cuts = []
-    starts = [(body, line), *(cut for cut in cuts if body < cut[0] < size), (size, 0)]
+    starts = [(body, line), *(cut for cut in cuts if body < cut[0] < end_of_text), (end_of_text, 0)]
     pieces = tuple(
         Piece(start, line, end - start) for (start, line), (end, _) in pairwise(starts) if end > start
     )
@@ -172,8 +194,7 @@ def look_at(path: str, layout: Layout) -> FileFacts:
         whole = RecordFile(0, path, pieces)
         records = sum(batch.num_rows for batch in read_pieces(whole, pieces, layout, len(header), ()))
     else:
-        # A header without a line feed behind it is no record.
-        records = max(0, newlines + (size > body and last != b"\n") - (line - 1))
+        records = last_line - (line - 1) if end_of_text > body else 0
     names = json_names(first, layout.encoding) if layout.format == "jsonl" else header
     return FileFacts(digest.hexdigest(), header, records, pieces, names)
 
@@ -186,7 +207,7 @@ def first_bytes(path: str, size: int) -> bytes:
     """
     found = b""
     with open_stream(path) as stream:
-        while len(found) < size and (chunk := _read(stream, path)):
+        while len(found) < size and (chunk := _read(stream, path, CHUNK)):
             found += chunk
     return found[:size]
 
@@ -211,9 +232,10 @@ def without_mark(data: bytes) -> bytes:
 def _look_at_parquet(path: str) -> FileFacts:
     digest = hashlib.sha256()
     with open_stream(path) as stream:
-        while chunk := _read(stream, path):
+        while chunk := _read(stream, path, CHUNK):
             digest.update(chunk)
     file = open_parquet(path)
+    check_pages(file, path)
     pieces, line = [], 1
     for index, rows, size in row_groups(file):
         pieces.append(Piece(index, line, size))
@@ -222,16 +244,17 @@ def _look_at_parquet(path: str) -> FileFacts:
     return FileFacts(digest.hexdigest(), header, line - 1, tuple(pieces), header)
 
 
-def _read(stream: IO[bytes], path: str) -> bytes:
+def _read(stream: IO[bytes], path: str, size: int) -> bytes:
     """The next bytes of a file.
 
     Raises:
         SourceError: When a compressed file is cut short or none.
     """
     try:
-        return stream.read(CHUNK)
-    except (EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
-        message = f"cannot be {'unpacked' if path.endswith(PACKED) else 'read'}: {error}"
+        return stream.read(size)
+    except DAMAGED as error:
+        what = "unpacked" if path.endswith(PACKED) else "read"
+        message = f"cannot be {what}: {error or type(error).__name__}"
         raise SourceError(Issue("FILE_UNDECODABLE", message, Location(path))) from None
 
 

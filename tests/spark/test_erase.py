@@ -193,3 +193,65 @@ def test_a_person_is_erased_from_every_file_and_does_not_come_back(little: Littl
     assert files_with(warehouse, *PERSON[:-1]) == [] and files_with(warehouse, "SUBSX4,2026-07-03") != []
     assert little.table("erasures").height == 4
     assert counted(little)["messages_202607.csv"] == (2, 0, 1, 0, 1)
+
+
+BUILT = """
+source: built
+zh: 自编号
+en: Ids that the mapping builds
+defaults: {format: csv, encoding: utf-8, delimiter: ',', header: true, max_bad_share: 1}
+extracts:
+  - contract: subscriptions
+    files: subscriptions_{period}.csv
+    fields: same
+  - contract: customers
+    files: customers_{period}.jsonl
+    format: jsonl
+    fields: {customer_id: "concat('C', `id`)", updated_on: told, name: name, birth_date: born, city: city}
+  - contract: data_usage
+    files: data_usage_{period}.csv
+    fields: {subscription_id: "concat('S', `line`)", used_on: day, mb: mb}
+"""
+OWNED = """subscription_id,customer_id,updated_on,number,status
+S77,C1,2026-05-01,13400000077,active
+S78,C2,2026-05-01,13400000078,active
+"""
+NAMED = r"""{"id": "1", "told": "2026-05-01", "name": "\u5f20\u5c0f\u767d", "born": "1980-02-03", "city": "南京"}
+{"id": "1", "told": "never", "name": "nobody", "city": "a refused row that tells its id"}
+{"id": "", "told": "2026-05-01", "name": "\u5f20\u5c0f\u767d", "city": "refused"}
+{"id": "2", "told": "never", "name": "李大山", "city": "refused too"}
+"""
+# Refused: one of the person, one of another with the person's bare id as amount, and lines that cannot be read.
+USED = """line,day,mb
+77,2026-05-03,5
+78,2026-05-03,6
+77,never,1
+78,never,77
+78,never,S77-1
+77,2026-05-03
+78,2026-05-03
+"""
+
+
+def test_refused_rows_are_found_by_what_their_mapping_makes_of_them(tmp_path: Path) -> None:
+    """An id that the mapping builds does not stand in the text of a row, and JSON may escape a name."""
+    little = Little(tmp_path, BUILT)
+    little.put("subscriptions_202605.csv", OWNED)
+    little.put("customers_202605.jsonl", NAMED)
+    little.put("data_usage_202605.csv", USED)
+    context = little.run()
+
+    def refused() -> list[tuple[str, int]]:
+        return sorted(little.table("quarantine").select("file", "line").rows())
+
+    usage, people = "data_usage_202605.csv", "customers_202605.jsonl"
+    assert refused() == [(people, n) for n in (2, 3, 4)] + [(usage, n) for n in (4, 5, 6, 7, 8)]
+    erased = erase(context, "C1")
+    # Whose a line is that cannot be read any word of it may tell.
+    assert refused() == [(people, 4), (usage, 5), (usage, 6), (usage, 8)]
+    assert erased.rows["quarantine"] == 4
+    assert erased.files == [people, usage, "subscriptions_202605.csv"]
+    # Lines that come later and cannot be read are found by erasing again.
+    little.put("data_usage_202606.csv", "line,day,mb\n77,2026-06-03\n78,2026-06-03\n")
+    assert len(refused()) == 4 and erase(little.run(), "C1").rows == {"quarantine": 1}
+    assert refused()[-1] == ("data_usage_202606.csv", 3)

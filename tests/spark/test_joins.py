@@ -171,13 +171,19 @@ def test_the_second_file_may_lose_a_column_too(tmp_path: Path) -> None:
     little.put("volumes_202604_1.csv", "megabytes,on_day,id,abroad\n5,2026-04-02,s1,2\n")
     little.put("sessions_202605_1.csv", FIRST + f"s1,{DAY},S1\ns2,{DAY},S2\n")
     little.put("volumes_202605_1.csv", SECOND + f"6,{DAY},s1\n10000001,{DAY},s2\n")
-    little.run()
+    context = little.run()
     assert [line.strip() for line in little.said if "columns" in line] == [
         "volumes_202605_1.csv missing columns: abroad"
     ]
     rows = little.table("clean_data_usage").sort("used_on").select("mb", "roaming_mb").rows()
     assert rows == [(5, 2), (6, None)]
     assert refused(little) == [("sessions", 3, ("range:mb",))]
+    # A file that would be loaded is not refused when it is tried.
+    path = little.put("sessions_202606_1.csv", FIRST + "s1,2026-06-02,S1\n")
+    little.put("volumes_202606_1.csv", "on_day,id,megabytes,more\n2026-06-02,s1,6,\n")
+    first, second = try_file(context, path)
+    assert (first.counts.accepted, first.refused, first.drift) == (1, [], [])
+    assert (second.refused, second.drift) == ([], ["new columns: more", "missing columns: abroad"])
 
 
 def test_the_second_file_is_held_to_the_mapping_too(tmp_path: Path) -> None:

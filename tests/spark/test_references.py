@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import polars as pl
 import pytest
 
 from jobs.stages.release import Released, release
-from tests.spark.little import HEADER, SOURCE, Little
+from tests.spark.little import HEADER, SOURCE, Little, killed_over_and_over
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -96,3 +98,60 @@ def test_a_row_too_long_before_its_period_is_late(little: Little) -> None:
     little.run()
     assert refused(little) == []
     assert [mb for _, _, mb in little.usage()] == [1, 2, 4, 5, 3]
+
+
+CALLS = """
+  - contract: number_segments
+    files: segments_{period}_{sequence}.csv
+    fields: same
+  - contract: voice_usage
+    files: calls_{period}_{sequence}.csv
+    max_bad_share: 1
+    fields: same
+"""
+CORRECTED = SOURCE + STAFF.replace("managers_{period}", "managers_{period}_{sequence}") + CALLS
+CALL = "subscription_id,started_at,direction,counterpart,duration_s\nS1,2026-05-02 10:00:00,out,{},60\n"
+SEGMENTS = "prefix,updated_on,operator\n"
+TOGETHER = {
+    "managers_202605_2.csv": managers("M2"),
+    "segments_202605_2.csv": SEGMENTS + "138,2026-05-01,third\n134,2026-05-01,second\n",
+}
+AFTER = {
+    "assigned_202605.csv": ASSIGNED + "C1,2026-05-02,M1\nC2,2026-05-02,M2\n",
+    "data_usage_202605_1.csv": HEADER + "S1,2026-05-02,3\n",
+    "calls_202605_1.csv": CALL.format("13900000001") + CALL.format("13800000001").splitlines()[1] + "\n",
+}
+
+
+@pytest.mark.parametrize("way", ["together", "one after the other", "killed"])
+def test_rows_are_looked_up_in_what_there_will_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Not in what the same load replaces, nor in what a killed one has put there."""
+    little = Little(tmp_path, CORRECTED)
+    little.put("managers_202605_1.csv", managers("M1"))
+    # Of a prefix that stands twice the row further down holds.
+    segments = "138,2026-05-01,wrong\n139,2026-05-01,first\n138,2026-05-01,first\n"
+    little.put("segments_202605_1.csv", SEGMENTS + segments)
+    little.put("assigned_202604.csv", ASSIGNED.replace("05", "04"))
+    little.put("calls_202604_1.csv", CALL.format("13800000001").replace("2026-05", "2026-04"))
+    little.put("data_usage_202604_1.csv", HEADER)
+    little.run()
+    assert little.table("clean_voice_usage")["counterpart_operator"].to_list() == ["first"]
+    for name, text in TOGETHER.items():
+        little.put(name, text)
+    if way == "one after the other":
+        little.run()
+    for name, text in AFTER.items():
+        little.put(name, text)
+    if way == "killed":
+        # Whatever of it is written already, nothing else comes out.
+        assert killed_over_and_over(monkeypatch, little.run, (2, 6, 9, 100)) == 100
+    else:
+        little.run()
+    told = [("assigned_202605.csv", 2, ["reference:manager_id"], "C1,2026-05-02,M1")]
+    assert refused(little) == told
+    clean = little.table("clean_manager_assignments").select("customer_id", "manager_id")
+    assert clean.rows() == [("C2", "M2")]
+    calls = little.table("clean_voice_usage").filter(pl.col("started_at").dt.month() == 5)
+    assert sorted(calls["counterpart_operator"].to_list(), key=str) == [None, "third"]

@@ -54,9 +54,16 @@ def spoil(row: bytes, draw: random.Random) -> bytes:
         case 5:
             return row.replace(b"2026-05-", draw.choice([b"2026-13-", b"20260530", b"2026-05-3", b""]))
         case 6:
-            return b",".join(
-                [*fields[:2], draw.choice([b"-1", b"1e999", b"1.5", b"ten", b"", b"99999999999999999999"])]
-            )
+            amounts = [
+                b"-1",
+                b"1e999",
+                b"1.5",
+                b"ten",
+                b"",
+                b"99999999999999999999",
+                b"1.00000000000000000000001",
+            ]
+            return b",".join([*fields[:2], draw.choice(amounts)])
         case _:
             return bytes(draw.randrange(1, 10)).replace(b"\0", b"\xe5\x8d")
 
@@ -110,6 +117,10 @@ def test_no_good_row_is_lost_among_ten_thousand_spoilt_ones(
     rows = [
         f"S{number},2026-05-{1 + number % 31:02},{number}".encode()
         for number in range((SPOILT + GOOD) // FILES + 1)
+    ]
+    # Some have quotes around what need not have any.
+    rows = [
+        b",".join(b'"%b"' % one for one in row.split(b",")) if draw.random() < 0.2 else row for row in rows
     ]
     bad = 1 + SPOILT // FILES
     lines = [*(spoil(row, draw) for row in rows[:bad]), *rows[bad:]]

@@ -2,6 +2,8 @@
 
 import gzip
 import hashlib
+import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -20,6 +22,7 @@ from jobs.stages.coverage import covered, delivered_at, told_daily
 from jobs.stages.deliveries import find_deliveries
 from jobs.stages.delivery import Delivery
 from jobs.stages.headers import mapping_for
+from jobs.stages.judge import _earliest, _latest
 from jobs.stages.periods import Named, gaps_between
 from jobs.storage.records import FileFacts, look_at
 
@@ -416,6 +419,16 @@ def test_a_file_waits_for_its_control_file(contracts: Contracts, tmp_path: Path)
     assert plain.delivery_id == found.new[0].delivery_id
 
 
+def test_a_control_file_that_is_none_leaves_the_file_alone(contracts: Contracts, tmp_path: Path) -> None:
+    rest = "fields: same\n    control: {file: '{file}.ctl', records: 'rows=(\\d+)'}"
+    put(tmp_path, "bills_202605_1.csv")
+    (tmp_path / "bills_202605_1.csv.ctl").mkdir()
+    found = find_deliveries(source_of(contracts, rest=rest), str(tmp_path), [])
+    assert found.new == []
+    [waiting] = found.waiting
+    assert waiting.message == "its control file bills_202605_1.csv.ctl cannot be read: Is a directory"
+
+
 @pytest.mark.parametrize(
     ("records", "md5", "says"),
     [
@@ -460,6 +473,37 @@ def test_half_a_file_with_its_control_file_is_left_alone(
     assert says in issue.message
     with pytest.raises(SourceError):
         find_deliveries(source_of(contracts, files), str(tmp_path), [])
+
+
+@pytest.mark.parametrize("name", ["bills_202605_1.csv.gz", "bills_202605_1.csv"])
+@pytest.mark.parametrize("old", [False, True])
+def test_a_file_that_cannot_be_read_is_watched_for_a_while(
+    contracts: Contracts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, old: bool
+) -> None:
+    """Half an archive, and a file that has just been begun; one that lies there for long is refused at once."""
+    whole = (
+        gzip.compress((HEADER + "S1,2026-05-01,10\n").encode()) if name.endswith("gz") else HEADER.encode()
+    )
+    path = put(tmp_path, name, whole[:20] if name.endswith("gz") else b"")
+    if old:
+        os.utime(path, (time.time() - 600,) * 2)
+
+    def wait(seconds: float) -> None:
+        with path.open("ab") as file:
+            file.write(whole[20:])
+
+    monkeypatch.setattr(time, "sleep", wait)
+    source = source_of(contracts, name.replace("202605", "{period}").replace("1", "{sequence}"))
+    if old:
+        with pytest.raises(SourceError) as caught:
+            find_deliveries(source, str(tmp_path), [])
+        assert caught.value.codes == ["FILE_UNDECODABLE" if name.endswith("gz") else "FILE_BAD_HEADER"]
+        return
+    found = find_deliveries(source, str(tmp_path), [])
+    assert found.new == []
+    assert [issue.message for issue in found.waiting] == ["is still being written: its size changes"]
+    if name.endswith("gz"):
+        assert len(find_deliveries(source, str(tmp_path), []).new) == 1
 
 
 def test_a_file_that_grows_while_it_is_read_is_left_alone(
@@ -544,6 +588,19 @@ def test_a_file_of_months_is_its_months_whatever_day_it_is_named_by(contracts: C
     assert [(gap.first, gap.last, gap.name) for gap in found] == [
         (date(2026, 5, 1), date(2026, 5, 31), "bills_202605_*.csv")
     ]
+
+
+@pytest.mark.parametrize("period", ["202605", "20260501", "20260517", "20260531"])
+def test_a_file_of_months_may_have_the_rows_of_its_month(
+    contracts: Contracts, tmp_path: Path, period: str
+) -> None:
+    """Whatever day it is named by; a day more, as sources cut their days differently."""
+    put(tmp_path, f"bills_{period}_1.csv")
+    [one] = new_deliveries(
+        source_of(contracts, rest="fields: same\n    late_after_days: 31"), str(tmp_path), []
+    )
+    assert _latest([(0, one)], contracts["bills"]) == {0: date(2026, 6, 1)}
+    assert _earliest([(0, one)], contracts["bills"]) == {0: date(2026, 3, 31)}
 
 
 def test_a_delivery_without_rows_is_no_gap(contracts: Contracts, tmp_path: Path) -> None:

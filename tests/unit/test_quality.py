@@ -119,6 +119,28 @@ def test_a_first_delivery_and_a_small_one_have_nothing_to_be_compared_with(contr
     assert third["nulls:kind"] is None and third["drift:seconds"] is None
 
 
+@pytest.mark.parametrize(
+    ("now", "least", "most"),
+    [
+        pytest.param([5] * 200, 0, 0, id="the same"),
+        pytest.param([6] * 200, 1_000, 1_000, id="another constant"),
+        # One row in 200 moves the mean by a fraction of what the number varies now.
+        pytest.param([5] * 199 + [6], 0.05, 0.1, id="one row"),
+        pytest.param([5] * 100 + [9] * 100, 0.9, 1.1, id="half of the rows"),
+    ],
+)
+def test_drift_of_a_number_that_was_always_the_same(
+    contract: ExtractContract, now: list[int], least: float, most: float
+) -> None:
+    rows: dict[str, list[tuple[str | None, int]]] = {
+        "d20260501": [("out", 5)] * 200,
+        "d20260502": [("out", one) for one in now],
+    }
+    batch = batch_of(contract, **rows)
+    found = _figures(batch, batch.deliveries[1], [])["drift:seconds"]
+    assert found is not None and least <= found <= most
+
+
 def test_suites_find_the_delivery_and_the_expectation(contract: ExtractContract, tmp_path: Path) -> None:
     batch = batch_of(contract, d20260504=USUAL, d20260505=USUAL, d20260506=USUAL, d20260507=ODD)
     cast("dict[str, Decimal]", batch.counts["d20260506"].profile)["unknown:who"] = Decimal(20)

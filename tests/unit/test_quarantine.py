@@ -9,7 +9,7 @@ from deltalake import write_deltalake
 from typer.testing import CliRunner
 
 from jobs.cli import app
-from jobs.config.masking import masked
+from jobs.config.masking import masked, shape
 from jobs.config.sources import ExtractMapping
 from jobs.contracts.extracts import ExtractContract
 from jobs.kernel.project import Project
@@ -76,6 +76,14 @@ def test_a_row_of_columns_without_personal_data_is_shown_even_if_it_cannot_be_sp
     one = ExtractMapping(contract="bills", files="bills_{period}.csv", fields="same")
     header = ["subscription_id", "total"]
     assert masked("S1,2026,3", ["malformed"], header, one, contracts["bills"]) == "S1,2026,3"
+    # Unless somebody has put a number there.
+    for number in ("13812345678", "+86 138-1234-5678", "138 1234 5678", "025-84212345", "+45 12 34 56 78"):
+        row = f"S1,{number},3"
+        assert masked(row, ["malformed"], header, one, contracts["bills"]) == shape(row)
+        row = f"S1,{number}"
+        assert masked(row, ["type:total"], header, one, contracts["bills"]) == f"S1,{shape(number)}"
+    day = "S1,2026-05-31 10:00:00.123"
+    assert masked(day, ["type:total"], header, one, contracts["bills"]) == day
     more = [*header, "phone"]
     assert masked("S1,x,138", ["type:total"], more, one, contracts["bills"]) == "S1,x,999"
     assert masked("S1,2026,138,3", ["malformed"], more, one, contracts["bills"]) == "x9,9999,999,9"

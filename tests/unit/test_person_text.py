@@ -1,0 +1,89 @@
+"""Whose a refused row is, by its text."""
+
+import pytest
+
+from jobs.config.person_text import Clear, PersonText, built_ids, tombstone_of
+from jobs.config.sources import ExtractMapping
+from jobs.contracts.extracts import ExtractContract
+
+KEY = b"key"
+PERSON = Clear(
+    {"customer_id": ["C12"], "subscription_id": ["S7", "1234", "123456789"]},
+    names=["张小白", "𠮷田"],
+    devices=["352099001761481"],
+    numbers=["13400000071", "02584212345"],
+)
+
+
+def stone(name: str, value: str) -> str:
+    return tombstone_of(name, value, KEY)
+
+
+STONES = frozenset(stone(name, one) for name, mine in PERSON.ids.items() for one in mine)
+TEXT = PersonText(PERSON.pattern(), STONES, KEY, {"bills": {("subscription_id", "V", "")}})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "C12,2026-05-01", '{"id": "C12"}', "客户C12投诉", "of C12.", "x|S7|y", "123456789,1",
+        ",张小白,", '{"name": "\\u5f20\\u5c0f\\u767d"}', '{"name": "\\u5F20\\u5c0f白"', '["\\ud842\\udfb7\\u7530"]',
+        '{"text": "\\uff0c\\u5f20\\u5c0f\\u767d\\uff0c"}',
+        "13400000071", "+86 134-0000-0071", "8613400000071", "0086 134 0000 0071", "打13400000071找他",
+        "025-84212345", "352099001761481",
+    ],
+)  # fmt: skip
+def test_a_person_is_in_a_text_however_it_is_written(text: str) -> None:
+    assert TEXT.is_in(text, [stone("subscription_id", "S9")], "bills")
+    assert TEXT.is_in(text, None, "bills")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "C12-3", "C12_3", "C12.3", "xC12", "3-C12", "C123", "S77", "1-S7", "AS7", "张小白云", "小张小白",
+        "113400000071", "134000000715", "12345", "1234567890", "C1 2", "",
+    ],
+)  # fmt: skip
+def test_others_are_left_in_peace(text: str) -> None:
+    assert not TEXT.is_in(text, [stone("subscription_id", "S9")], "bills")
+    assert not TEXT.is_in(text, None, "bills")
+
+
+def test_a_short_number_is_an_id_only_where_nothing_else_tells_whose_a_row_is() -> None:
+    """In a row that was read it may be an amount."""
+    assert not TEXT.is_in("S9,1234", [stone("subscription_id", "S9")], "bills")
+    assert TEXT.is_in("1234,9", [stone("subscription_id", "1234")], "bills")
+    assert TEXT.is_in("1234", [], "bills")
+
+
+def test_ids_that_a_mapping_builds_are_found_in_rows_that_cannot_be_read() -> None:
+    built = Clear({"subscription_id": ["V55"]})
+    text = PersonText(
+        built.pattern(),
+        frozenset([stone("subscription_id", "V55")]),
+        KEY,
+        {"bills": {("subscription_id", "V", "")}},
+    )
+    assert text.is_in("55,x,,", [], "bills") and text.is_in("用户55;x", None, "bills")
+    assert not text.is_in("55,x,,", [], "plans") and not text.is_in(
+        "55,x", [stone("subscription_id", "V9")], "bills"
+    )
+    assert text.is_in("anything", [stone("subscription_id", "V55")], "bills")
+
+
+def test_mappings_tell_what_they_put_around_an_id(contracts: dict[str, ExtractContract]) -> None:
+    def mapping(**fields: str) -> ExtractMapping:
+        return ExtractMapping(contract="customers", files="c_{period}.csv", fields=fields)
+
+    found = built_ids(
+        [
+            mapping(customer_id="concat('V', `id`)"),
+            mapping(customer_id="concat('A-', trim(`id`), '-', 'x')"),
+            mapping(customer_id="concat(`a`, `b`)"),
+            mapping(customer_id="`id`"),
+        ],
+        contracts,
+    )
+    assert found == {"customers": {("customer_id", "V", ""), ("customer_id", "A-", "-x")}}
+    assert not Clear({}).pattern().search("anything")
