@@ -78,8 +78,12 @@ def truths(view: DataFrame, one: Pass) -> DataFrame:
     """
     shown = sorted({*CUSTOMER_COLUMNS, *RISK_COLUMNS, *ATTRIBUTES, *items_needed(one.rules)})
     columns = [F.expr(one.reserved.get(name) or quote(name)).alias(name) for name in shown]
-    code = F.explode(F.expr(truth_array_sql(one.rules, one.reserved))).alias("code")
-    exploded = view.select("subscription_id", F.struct(*columns).alias("row"), code)
+    codes = F.expr(truth_array_sql(one.rules, one.reserved)).alias("codes")
+    found = view.select("subscription_id", F.struct(*columns).alias("row"), codes)
+    # Not exploded at once, which Spark interprets; and not without nulls, for which it would work the array
+    # out a second time to see whether it is empty.
+    code = F.explode_outer("codes").alias("code")
+    exploded = found.select("subscription_id", "row", code).where("code IS NOT NULL")
     truth = F.expr("code % 10")
     return exploded.select(
         "subscription_id",

@@ -74,6 +74,9 @@ def evaluable(
 def truth_array_sql(rules: Sequence[EvaluableRule], reserved: Mapping[str, str]) -> str:
     """An array<int>: 10 x ordinal + 1 for each rule that is true, + 2 for each that is unknown.
 
+    Spark compiles all of it, and looks at each predicate once: a case would do so twice, and what leaves
+    nulls out of an array is interpreted.
+
     Args:
         rules: The rules of a pass.
         reserved: SQL of what rules may name beside items.
@@ -82,8 +85,8 @@ def truth_array_sql(rules: Sequence[EvaluableRule], reserved: Mapping[str, str])
     for one in rules:
         sql = predicate_sql(one, reserved)
         true, unknown = 10 * one.ordinal + TRUE, 10 * one.ordinal + UNKNOWN
-        cases.append(f"CASE WHEN {sql} THEN {true} WHEN ({sql}) IS NULL THEN {unknown} END")
-    return f"array_compact(array({', '.join(cases)}))" if cases else "cast(array() AS ARRAY<INT>)"
+        cases.append(f"element_at(array(0, {true}, {unknown}), 1 + coalesce(cast({sql} AS INT), 2))")
+    return f"array_remove(array({', '.join(cases)}), 0)" if cases else "cast(array() AS ARRAY<INT>)"
 
 
 def predicate_sql(one: EvaluableRule, reserved: Mapping[str, str]) -> str:

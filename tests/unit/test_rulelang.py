@@ -362,7 +362,7 @@ def test_truth_of_a_rule_with_cities(rule_project: ProjectCopy) -> None:
     found, _ = chosen(rule_project, "low_balance")
     rule = f"({MID_HIGH} AND ((`balance_days_left` < {DAYS}) AND (`arrears_amount` = 0)))"
     assert truth_array_sql(found, RESERVED) == (
-        f"array_compact(array(CASE WHEN {rule} THEN 1 WHEN ({rule}) IS NULL THEN 2 END))"
+        f"array_remove(array(element_at(array(0, 1, 2), 1 + coalesce(cast({rule} AS INT), 2))), 0)"
     )
 
 
@@ -376,8 +376,8 @@ def test_truth_of_nested_groups_and_reserved_dates(rule_project: ProjectCopy) ->
     )
     second = f"({everyone} AND ((`dnd_from` <= DATE'2026-06-01')))"
     assert truth_array_sql(found, RESERVED) == (
-        f"array_compact(array(CASE WHEN {first} THEN 1 WHEN ({first}) IS NULL THEN 2 END, "
-        f"CASE WHEN {second} THEN 11 WHEN ({second}) IS NULL THEN 12 END))"
+        f"array_remove(array(element_at(array(0, 1, 2), 1 + coalesce(cast({first} AS INT), 2)), "
+        f"element_at(array(0, 11, 12), 1 + coalesce(cast({second} AS INT), 2))), 0)"
     )
 
 
