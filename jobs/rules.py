@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from jobs.kernel.cycle import CycleKind
+from jobs.kernel.cycle import CycleKind, parse_date
 from jobs.kernel.errors import ConfigError, Issue, KeyMomentsError
 from jobs.kernel.project import Project
 from jobs.kernel.titles import Title
@@ -20,11 +20,16 @@ from jobs.rulelang.load import rule_files
 from jobs.rulelang.model import RULE_ID, Severity
 from jobs.stages import command as c
 from jobs.stages.context import configure
-from jobs.stages.explanation import Explanation, explain
+from jobs.stages.explanation import Explanation, Life, explain
 
 RulesArgument = Annotated[list[str] | None, typer.Argument(help="Rules; all by default.")]
-SubscriptionArgument = Annotated[str, typer.Argument(help="A subscription_id.")]
-RuleOption = Annotated[str | None, typer.Option("--rule", help="Only this rule.")]
+CustomerOption = Annotated[
+    str, typer.Option("--customer", help="Id of a customer, or of one of the customer's subscriptions.")
+]
+RuleArgument = Annotated[str | None, typer.Argument(help="Only this rule; all by default.")]
+DateOption = Annotated[
+    str | None, typer.Option("--date", help="A date of dispatch, YYYY-MM-DD; the newest by default.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 app = c.command_group("Write rules, check and test them, and explain what they say of a customer.")
@@ -160,22 +165,25 @@ def test_rules(
 
 @app.command("explain")
 def explain_rules(
-    subscription: SubscriptionArgument,
+    customer: CustomerOption,
     source: c.SourceOption,
+    rule: RuleArgument = None,
+    dispatch_date: DateOption = None,
     warehouse: c.WarehouseOption = "data/warehouse",
-    rule: RuleOption = None,
     as_json: JsonOption = False,
     project_dir: c.ProjectOption = None,
     profile: c.ProfileOption = "local",
 ) -> None:
-    """Explain what rules say of a subscription in the newest view, and its alerts; needs no Spark."""
+    """Explain what rules say of a customer on a date, and why alerts were sent or not; needs no Spark."""
     with c.user_errors():
         configuration = configure(Project.find(project_dir), profile, source)
-        found = explain(configuration, warehouse, subscription, rule)
+        day = None if dispatch_date is None else parse_date(dispatch_date)
+        found = explain(configuration, warehouse, customer, rule, day)
     if as_json:
-        print(json.dumps(asdict(found), ensure_ascii=False, indent=2, default=str))
+        print(json.dumps([asdict(one) for one in found], ensure_ascii=False, indent=2, default=str))
         return
-    _print_explanation(found)
+    for one in found:
+        _print_explanation(one)
 
 
 def _as_json(report: Report) -> str:
@@ -209,10 +217,24 @@ def _print_explanation(found: Explanation) -> None:
             print(f"  {condition.name}: {condition.truth}   {condition.text}   {condition.values}")
         if one.text:
             print(f"  {one.text['zh']}\n  {one.text['en']}")
+        if one.life is not None and one.life.phase is not None:
+            print(f"  state: {_told_of(one.life)}")
+        print(f"  alert: {one.sent}")
     print("\nalerts:" if found.alerts else "\nno alert has been written for this subscription")
     for alert in found.alerts:
         reason = f", {alert['status_reason']}" if alert["status_reason"] else ""
         print(f"  {alert['dispatch_date']} {alert['moment_id']}: {alert['status']}{reason}")
+
+
+def _told_of(life: Life) -> str:
+    told = [f"{life.phase} in the run of {life.as_of}, inside since {life.entered_on}"]
+    if life.phase == "ended":
+        told = [f"ended on {life.ended_on}, inside since {life.entered_on}"]
+    elif life.ended_on is not None:
+        told.append(f"ended before on {life.ended_on}")
+    if life.truth == "unknown":
+        told.append("unknown now")
+    return ", ".join([*told, *([f"step {life.step}"] if life.step is not None else [])])
 
 
 if __name__ == "__main__":

@@ -27,6 +27,11 @@ from jobs.rulelang.compile import (
 )
 from jobs.rulelang.reserved import reserved_sql
 
+# A life that ended is remembered for so long: whoever comes back within it is entered again.
+REMEMBERED_DAYS = 92
+ENDED = "false"
+"""Truth of a life that has ended, in the table moment_state."""
+
 CUSTOMER_COLUMNS = (
     "customer_id", "number", "city", "county", "brand", "tariff_plan", "value_tier", "lifecycle_stage",
     "manager_id",
@@ -67,8 +72,12 @@ class Pass:
 
     def by_ordinal(self, value: Mapping[int, str]) -> Column:
         """A column that depends on the rule's ordinal."""
+        return F.expr(self.by_ordinal_sql(value))
+
+    def by_ordinal_sql(self, value: Mapping[int, str]) -> str:
+        """SQL that depends on the rule's ordinal."""
         branches = " ".join(f"WHEN {ordinal} THEN {sql}" for ordinal, sql in value.items())
-        return F.expr(f"CASE `ordinal` {branches} END" if branches else "NULL")
+        return f"CASE `ordinal` {branches} END" if branches else "NULL"
 
 
 def truths(view: DataFrame, one: Pass) -> DataFrame:
@@ -98,37 +107,53 @@ def transitions(found: DataFrame, prior: DataFrame, one: Pass) -> DataFrame:
 
     Args:
         found: The result of truths.
-        prior: moment_id, subscription_id, entered_on, step of the previous run of this cycle.
+        prior: moment_id, subscription_id, truth, entered_on, ended_on and step of the previous run.
         one: The pass.
 
     Returns:
-        The truths still inside, with moment_id, entered_on, step and fires.
+        The truths still inside and the lives that have ended, with moment_id, phase, entered_on, ended_on,
+        step and fires; ordinal, row and fires are null where nobody is inside.
     """
     ids = one.by_ordinal({rule.ordinal: literal(rule.rule.id) for rule in one.rules}).alias("moment_id")
     stepped = found.select("*", ids, *(F.col(f"row.{quote(name)}") for name in _step_items(one)))
     current = stepped.select("*", F.expr(step_sql(one.rules)).alias("current_step"))
     # Steps count within a month; the previous run of another month says nothing about them.
     same_month = one.previous is not None and one.previous.replace(day=1) == one.cycle.as_of.replace(day=1)
-    before = prior.select(
+    within = f"truth <> '{ENDED}'"
+    evaluated = prior.where(F.col("moment_id").isin([rule.rule.id for rule in one.rules]))
+    before = evaluated.select(
         "moment_id",
         "subscription_id",
-        F.col("entered_on").alias("was_entered_on"),
-        (F.col("step") if same_month else F.lit(None).cast("int")).alias("was_step"),
+        F.col("entered_on").alias("began_on"),
+        F.col("step").alias("had_step"),
+        F.expr(f"CASE WHEN {within} THEN entered_on END").alias("was_entered_on"),
+        F.col("ended_on").alias("was_ended_on"),
+        F.expr(f"CASE WHEN {within} AND {str(same_month).upper()} THEN step END").alias("was_step"),
     )
-    joined = current.join(before, ["moment_id", "subscription_id"], "left")
+    joined = current.join(before, ["moment_id", "subscription_id"], "full_outer")
+    today = literal(one.cycle.as_of)
     # Who is entered anew counts as not having been inside.
     anew = f"truth = {TRUE} AND {again_sql(one.rules, one.reserved, 'row')}"
-    joined = joined.withColumn("was_entered_on", F.expr(f"CASE WHEN NOT ({anew}) THEN was_entered_on END"))
-    inside = joined.where(f"truth = {TRUE} OR was_entered_on IS NOT NULL")
-    return inside.select(
+    entered = f"coalesce(truth = {TRUE} AND (was_entered_on IS NULL OR ({anew})), FALSE)"
+    inside = f"coalesce(truth = {TRUE} OR (truth = {UNKNOWN} AND was_entered_on IS NOT NULL), FALSE)"
+    ended = f"CASE WHEN NOT inside AND was_entered_on IS NOT NULL THEN {today} ELSE was_ended_on END"
+    lives = joined.withColumns({"inside": F.expr(inside), "entered": F.expr(entered)})
+    lives = lives.withColumn("ended_on", F.expr(ended))
+    remembered = f"ended_on > date_sub({today}, {REMEMBERED_DAYS})"
+    return lives.where(f"inside OR {remembered}").select(
         "moment_id",
         "subscription_id",
-        "ordinal",
-        "truth",
-        "row",
-        F.coalesce("was_entered_on", F.lit(one.cycle.as_of)).alias("entered_on"),
-        F.expr("greatest(current_step, was_step)").alias("step"),
-        _fires(one).alias("fires"),
+        F.expr("CASE WHEN inside THEN ordinal END").alias("ordinal"),
+        F.expr("CASE WHEN inside THEN truth ELSE 0 END").alias("truth"),
+        F.expr("CASE WHEN inside THEN row END").alias("row"),
+        F.expr(
+            "CASE WHEN NOT inside THEN 'ended' WHEN NOT entered THEN 'continuing' "
+            f"WHEN was_entered_on IS NOT NULL OR {remembered} THEN 're-entered' ELSE 'entered' END"
+        ).alias("phase"),
+        F.expr(f"CASE WHEN entered THEN {today} ELSE began_on END").alias("entered_on"),
+        F.expr(f"CASE WHEN NOT inside OR {remembered} THEN ended_on END").alias("ended_on"),
+        F.expr("CASE WHEN inside THEN greatest(current_step, was_step) ELSE had_step END").alias("step"),
+        F.expr(f"inside AND ({_fires(one)})").alias("fires"),
     )
 
 
@@ -136,8 +161,8 @@ def _step_items(one: Pass) -> list[str]:
     return sorted({rule.rule.file.steps.of for rule in one.rules if rule.rule.file.steps is not None})
 
 
-def _fires(one: Pass) -> Column:
-    """When a true rule fires, by its kind; an unknown one never does."""
+def _fires(one: Pass) -> str:
+    """SQL of when a true rule fires, by its kind; an unknown one never does."""
     branches = {}
     for rule in one.rules:
         file = rule.rule.file
@@ -148,9 +173,9 @@ def _fires(one: Pass) -> Column:
         elif file.fire == "each_step":
             condition = "coalesce(current_step > coalesce(was_step, 0), FALSE)"
         else:
-            condition = "was_entered_on IS NULL"
+            condition = "entered"
         branches[rule.ordinal] = f"(truth = {TRUE} AND {condition})"
-    return one.by_ordinal(branches)
+    return one.by_ordinal_sql(branches)
 
 
 def state_rows(inside: DataFrame, one: Pass) -> DataFrame:
@@ -160,8 +185,12 @@ def state_rows(inside: DataFrame, one: Pass) -> DataFrame:
         F.lit(one.cycle.as_of).alias("as_of"),
         "moment_id",
         "subscription_id",
-        F.expr(f"CASE truth WHEN {UNKNOWN} THEN 'unknown' ELSE 'true' END").alias("truth"),
+        F.expr(f"CASE truth WHEN {TRUE} THEN 'true' WHEN {UNKNOWN} THEN 'unknown' ELSE '{ENDED}' END").alias(
+            "truth"
+        ),
+        "phase",
         "entered_on",
+        "ended_on",
         "step",
     )
 

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from jobs.domain import chain, visits
 from jobs.domain import dispatch as domain
 from jobs.domain.known import Known
+from jobs.domain.moments import ENDED
 from jobs.domain.reissue import WITHDRAWN, as_kept, places_taken, reissued
 from jobs.domain.tasks import contacts
 from jobs.domain.view import latest_state
@@ -140,7 +141,8 @@ def _waiting(
     for cycle, as_of in newest:
         until.setdefault(CycleKind(cycle), as_of)
     present = scored_view_of(context, context.configuration.calendar.due(dispatch_date)[0])
-    return domain.waiting(alerts, state.where(in_cycles(until.items())), present, plan)
+    inside = state.where(f"truth <> '{ENDED}'").where(in_cycles(until.items()))
+    return domain.waiting(alerts, inside, present, plan)
 
 
 def _known(

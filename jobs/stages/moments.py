@@ -107,7 +107,11 @@ def statuses_at(context: RunContext, cycle: Cycle) -> dict[str, ItemStatus]:
 
 
 def _prior(context: RunContext, cycle: Cycle, previous: date | None) -> DataFrame:
-    state = context.warehouse.read_or_empty(context.table("moment_state"))
+    table = context.table("moment_state")
+    if context.warehouse.exists(table):
+        # One of an earlier release tells less of a life.
+        context.warehouse.ensure(table)
+    state = context.warehouse.read_or_empty(table)
     when = "FALSE" if previous is None else f"cycle = '{cycle.kind}' AND as_of = {literal(previous)}"
     return state.where(when)
 

@@ -46,18 +46,27 @@ def table_of(
     return found.to_pyarrow_table(columns=wanted, filters=list(where) or None, filesystem=files)
 
 
+def partitions_of(warehouse: str, table: Table, names: Sequence[str]) -> list[tuple[str, ...]]:
+    """All values of partition columns that there are, rising.
+
+    Raises:
+        StorageError: When the table has not been written, or is empty.
+    """
+    found, _ = _open(warehouse, table)
+    values = {tuple(partition[name] for name in names) for partition in found.partitions()}
+    if not values:
+        message = f"table '{table.name}' in {warehouse} is empty"
+        raise StorageError(Issue("TABLE_MISSING", message))
+    return sorted(values)
+
+
 def newest_partition(warehouse: str, table: Table, names: Sequence[str]) -> dict[str, str]:
     """The greatest values of partition columns, the first of them deciding.
 
     Raises:
         StorageError: When the table has not been written, or is empty.
     """
-    found, _ = _open(warehouse, table)
-    values = [tuple(partition[name] for name in names) for partition in found.partitions()]
-    if not values:
-        message = f"table '{table.name}' in {warehouse} is empty"
-        raise StorageError(Issue("TABLE_MISSING", message))
-    return dict(zip(names, max(values), strict=True))
+    return dict(zip(names, partitions_of(warehouse, table, names)[-1], strict=True))
 
 
 def _open(warehouse: str, table: Table) -> tuple[DeltaTable, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.domain.moments import Pass, state_rows, transitions
+from jobs.domain.moments import REMEMBERED_DAYS, Pass, state_rows, transitions
 from jobs.kernel.cycle import Cycle, CycleKind
 from jobs.rulelang.compile import TRUE, UNKNOWN, EvaluableRule
 from jobs.stages.context import Configuration
@@ -23,6 +25,7 @@ USE, LOW, COMPLAINT, BIRTHDAY = range(len(RULES))
 
 Truth = tuple[str, int, int, dict[str, Any]]
 State = dict[tuple[str, str], tuple[str, date, int | None]]
+"""Truth, entered_on and step by moment and subscription, of those inside."""
 Run = Callable[..., tuple[set[tuple[str, str]], State]]
 
 
@@ -52,14 +55,15 @@ def run(spark: SparkSession, configuration: Configuration) -> Run:
             f"subscription_id string, ordinal int, truth int, row {row}",
         )
         prior = spark.createDataFrame(
-            [(moment, who, on, step) for (moment, who), (_, on, step) in state.items()],
-            "moment_id string, subscription_id string, entered_on date, step int",
+            [(moment, who, *mine, None) for (moment, who), mine in state.items()],
+            "moment_id string, subscription_id string, truth string, entered_on date, step int, ended_on date",
         )
         inside = transitions(found, prior, one)
         fires = {(r["moment_id"], r["subscription_id"]) for r in inside.where("fires").collect()}
         after = {
             (r["moment_id"], r["subscription_id"]): (r["truth"], r["entered_on"], r["step"])
             for r in state_rows(inside, one).collect()
+            if r["truth"] != "false"
         }
         return fires, after
 
@@ -141,3 +145,76 @@ def test_who_is_entered_anew_fires_again_and_who_is_unknown_does_not(run: Run) -
     fires, state = run(second, again, state, first)
     assert fires == {("complaint", "A")}
     assert {who: on for (_, who), (_, on, _) in state.items()} == {"A": second, "B": first, "C": first}
+
+
+def naive(
+    found: dict[tuple[str, str], int], anew: set[tuple[str, str]], kept: dict[tuple[str, str], Any], on: date
+) -> dict[tuple[str, str], Any]:
+    """The lives after a run, by a plain reading: truth, phase, entered_on, ended_on, step."""
+    after: dict[tuple[str, str], Any] = {}
+    for key in found.keys() | kept.keys():
+        truth, had = found.get(key), kept.get(key)
+        was_inside = had is not None and had[0] != "false"
+        ended_on = had[3] if had is not None else None
+        if ended_on is not None and (on - ended_on).days >= REMEMBERED_DAYS:
+            ended_on = None
+        if truth == TRUE and (not was_inside or key in anew):
+            back = was_inside or ended_on is not None
+            after[key] = ("true", "re-entered" if back else "entered", on, ended_on, None)
+        elif truth == TRUE or (truth == UNKNOWN and was_inside):
+            assert had is not None
+            after[key] = ("true" if truth == TRUE else "unknown", "continuing", had[2], ended_on, None)
+        elif was_inside:
+            assert had is not None
+            after[key] = ("false", "ended", had[2], on, None)
+        elif ended_on is not None:
+            assert had is not None
+            after[key] = ("false", "ended", had[2], ended_on, None)
+    return after
+
+
+def test_lives_are_entered_go_on_end_and_are_entered_again(
+    spark: SparkSession, configuration: Configuration
+) -> None:
+    """Against a plain reading, through runs with pauses, so that some lives are forgotten."""
+    known = [configuration.rules.by_id(name) for name in ("birthday", "complaint")]
+    rules = [EvaluableRule(number, rule, rule.condition, ()) for number, rule in enumerate(known)]
+    draw = random.Random(5)
+    people = [f"S{number}" for number in range(40)]
+    kept: dict[tuple[str, str], Any] = {}
+    on, previous, seen = DAY, None, Counter()
+    for _ in range(14):
+        found, anew, rows = {}, set(), []
+        for ordinal, rule in enumerate(known):
+            for who in people:
+                truth = draw.choice([TRUE, UNKNOWN, None, None])
+                if truth is None:
+                    continue
+                opened = draw.randrange(2)
+                found[rule.id, who] = truth
+                if rule.id == "complaint" and opened and truth == TRUE:
+                    anew.add((rule.id, who))
+                rows.append((who, ordinal, truth, (opened,) if truth == TRUE else None))
+        one = Pass(
+            Cycle(CycleKind.daily, on, on + timedelta(days=1)), rules, frozenset(), previous,
+            configuration.view.types, configuration.rules.reserved(on, on + timedelta(days=1)),
+        )  # fmt: skip
+        told = "subscription_id string, ordinal int, truth int, row struct<complaints_opened_1d: bigint>"
+        columns = "moment_id string, subscription_id string, truth string, phase string, entered_on date, ended_on date, step int"
+        # Of a rule that is not looked at this time nothing is known any more.
+        gone = ("low_balance", "S1", "true", "entered", on - timedelta(days=1), None, None)
+        prior = spark.createDataFrame([gone, *((*key, *mine) for key, mine in kept.items())], columns)
+        after = transitions(spark.createDataFrame(rows, told), prior, one)
+        result = {
+            (row["moment_id"], row["subscription_id"]): tuple(
+                row[name] for name in ("truth", "phase", "entered_on", "ended_on", "step")
+            )
+            for row in state_rows(after, one).collect()
+        }
+        expected = naive(found, anew, kept, on)
+        assert result == expected
+        fires = {(row["moment_id"], row["subscription_id"]) for row in after.where("fires").collect()}
+        assert fires == {key for key, mine in expected.items() if mine[1] in ("entered", "re-entered")}
+        seen.update(mine[1] for mine in expected.values())
+        kept, previous, on = result, on, on + timedelta(days=draw.choice([1, 1, 30, 60]))
+    assert min(seen[phase] for phase in ("entered", "re-entered", "continuing", "ended")) > 20

@@ -14,7 +14,7 @@ from tests.manyrules import counts_by_duckdb, counts_by_spark, many_rules, pass_
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
-PRIOR = "moment_id string, subscription_id string, entered_on date, step int"
+PRIOR = "moment_id string, subscription_id string, truth string, entered_on date, ended_on date, step int"
 
 
 def work_of(frame: DataFrame) -> dict[str, int]:

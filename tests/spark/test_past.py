@@ -46,11 +46,13 @@ def test_answers_are_those_of_a_naive_reading(
             if kind is DAILY or day.isoweekday() == 7:
                 run = (str(kind), moment, day)
                 states[run] = {
-                    who: draw.choice(["true", "true", "unknown"]) for who in people if draw.random() < 0.4
+                    who: draw.choice(["true", "true", "unknown", "false"])
+                    for who in people
+                    if draw.random() < 0.4
                 }
                 fired[run] = {who for who in people if draw.random() < 0.05}
     rows = [
-        (kind, day, moment, who, truth, day, None)
+        (kind, day, moment, who, truth, None, day, None, None)
         for (kind, moment, day), told in states.items()
         for who, truth in told.items()
     ]
@@ -238,9 +240,12 @@ def test_an_explanation_gives_the_answers_of_the_run(lived: tuple[Little, Use]) 
     fired = set(moments.select("moment_id", "subscription_id").rows())
     told = set()
     for who in sorted({who for who, _ in use})[:12]:
-        for fact in explain(configuration, warehouse, who).rules:
+        [told_of] = explain(configuration, warehouse, who)
+        for fact in told_of.rules:
             if fact.cycle == "daily":
                 assert (fact.outcome == "fires") is ((fact.rule, who) in fired), (fact, who)
+                assert fact.life is not None and fact.life.as_of == LAST
+                assert (fact.life.truth == "true") is (fact.outcome == "fires")
                 told |= {(fact.rule, one.truth) for one in fact.conditions}
     assert {(rule, truth) for rule in ("heavy_again", "heavy_anew") for truth in ("true", "false")} <= told
 

@@ -6,6 +6,7 @@ import json
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -18,6 +19,7 @@ from jobs.cli import app
 from jobs.kernel.project import Project
 from jobs.rulelang.cases import load_cases, run_cases
 from jobs.stages.context import configure
+from jobs.stages.explanation import explain
 
 SOURCE = "conf/sources/synthetic.yaml"
 
@@ -93,21 +95,88 @@ def test_all_mistakes_of_a_file_are_told_at_their_places(project_copy: ProjectCo
     assert done.exit_code == 2
 
 
+AS_OF, BEFORE = date(2026, 5, 31), date(2026, 5, 20)
+# Of the newest run: result, whether it was the first, and truth, phase, entered_on, ended_on and step.
+RUNS: dict[str, tuple[str, bool, tuple[Any, ...] | None]] = {
+    "low_balance": ("evaluated", False, ("true", "re-entered", AS_OF, BEFORE, None)),
+    "complaint": ("evaluated", False, ("true", "continuing", date(2026, 5, 28), None, None)),
+    "data_package_use": ("evaluated", False, ("true", "continuing", date(2026, 5, 9), None, 80)),
+    "do_not_disturb": ("evaluated", False, ("true", "continuing", date(2026, 5, 9), None, None)),
+    "contract_lapse": ("evaluated", True, ("true", "entered", AS_OF, None, None)),
+    "new_handset": ("evaluated", False, None),
+    "arrears_before_suspension": (
+        "evaluated",
+        False,
+        ("unknown", "continuing", date(2026, 5, 9), None, None),
+    ),
+    "leave_signal": ("evaluated", False, ("false", "ended", date(2026, 5, 2), date(2026, 5, 9), None)),
+    "weekly_call_drop": ("not_supplied", False, None),
+}
+
+
 def warehouse_of(folder: Path) -> str:
-    here = {"as_of": [date(2026, 5, 31)], "cutoff": [date(2026, 6, 1)], "subscription_id": ["S1"]}
+    here = {
+        "as_of": [BEFORE, AS_OF],
+        "cutoff": [date(2026, 5, 21), date(2026, 6, 1)],
+        "subscription_id": ["S1"] * 2,
+    }
     view = {
-        "customer_id": ["C1"], "subscription_status": ["active"], "value_tier": ["mid"], "city": ["南京"],
-        "balance": [Decimal("9.50")], "balance_days_left": [Decimal("3.0")], "arrears_amount": [Decimal("0.00")],
+        "customer_id": ["C1"] * 2, "subscription_status": ["active"] * 2, "value_tier": ["mid"] * 2,
+        "city": ["南京"] * 2, "balance": [Decimal("99.50"), Decimal("9.50")],
+        "balance_days_left": [Decimal("33.0"), Decimal("3.0")], "arrears_amount": [Decimal("0.00")] * 2,
     }  # fmt: skip
     write_deltalake(str(folder / "customer_view"), pa.table(here | view), partition_by=["as_of", "cutoff"])
-    write_deltalake(str(folder / "risk_scores"), pa.table(here | {"risk_score": [Decimal("8.2100")]}))
-    write_deltalake(str(folder / "health_scores"), pa.table(here | {"health_service": [70]}))
+    write_deltalake(str(folder / "risk_scores"), pa.table(here | {"risk_score": [Decimal("8.2100")] * 2}))
+    write_deltalake(str(folder / "health_scores"), pa.table(here | {"health_service": [70, 70]}))
     alerts = {
-        "dispatch_date": [date(2026, 6, 1)], "subscription_id": ["S1"], "moment_id": ["low_balance"],
-        "status": ["suppressed"], "status_reason": ["cooldown"],
+        "dispatch_date": [date(2026, 5, 19), date(2026, 6, 1)], "subscription_id": ["S1"] * 2,
+        "moment_id": ["low_balance"] * 2, "status": ["dispatched", "suppressed"], "status_reason": [None, "cooldown"],
     }  # fmt: skip
     write_deltalake(str(folder / "alerts"), pa.table(alerts))
+    weekly = ("weekly_call_drop",)
+    cycles = {name: "weekly" if name in weekly else "daily" for name in RUNS}
+    runs = [
+        {"cycle": cycles[name], "as_of": AS_OF, "moment_id": name, "result": result, "first_run": first}
+        for name, (result, first, _) in RUNS.items()
+    ]
+    names = ("truth", "phase", "entered_on", "ended_on", "step")
+    states = [
+        {"cycle": cycles[name], "as_of": AS_OF, "moment_id": name, "subscription_id": "S1"}
+        | dict(zip(names, state, strict=True))
+        for name, (_, _, state) in RUNS.items()
+        if state is not None
+    ]
+    runs.append(runs[0] | {"as_of": BEFORE})
+    states.append(
+        states[0] | {"as_of": BEFORE, "truth": "false", "phase": "ended", "entered_on": date(2026, 5, 18)}
+    )
+    write_deltalake(str(folder / "rule_evaluations"), pa.Table.from_pylist(runs))
+    write_deltalake(str(folder / "moment_state"), pa.Table.from_pylist(states))
     return str(folder)
+
+
+def test_why_an_alert_was_sent_or_not(tmp_path: Path) -> None:
+    configuration = configure(Project.find(), "local", SOURCE)
+    [found] = explain(configuration, warehouse_of(tmp_path), "S1")
+    told = {one.rule: one.sent for one in found.rules if one.rule in RUNS or one.rule == "birthday"}
+    assert told == {
+        "low_balance": "suppressed, cooldown",
+        "complaint": "it fired when it was entered, on 2026-05-28",
+        "data_package_use": "no step has been reached since that of 80",
+        "do_not_disturb": "it exempts from others and sends nothing itself",
+        "contract_lapse": "the rule's first run only notes who is inside",
+        "new_handset": "it was not met",
+        "arrears_before_suspension": "it was unknown, which ends nothing and fires nothing",
+        "leave_signal": "it was not met",
+        "weekly_call_drop": "the source does not supply what the rule needs",
+        "birthday": "the rule has not run",
+    }
+    # On an earlier date: what was known and had been written then.
+    [found] = explain(configuration, str(tmp_path), "C1", "low_balance", date(2026, 5, 21))
+    [fact] = found.rules
+    assert (found.as_of, fact.outcome, fact.sent) == (BEFORE, "silent", "it was not met")
+    assert fact.life is not None and (fact.life.phase, fact.life.ended_on) == ("ended", BEFORE)
+    assert [alert["dispatch_date"] for alert in found.alerts] == [date(2026, 5, 19)]
 
 
 def test_a_subscription_is_explained(tmp_path: Path) -> None:
@@ -117,7 +186,7 @@ def test_a_subscription_is_explained(tmp_path: Path) -> None:
         given = ["rules", "explain", *arguments, "--source", SOURCE, "--warehouse", warehouse]
         return CliRunner().invoke(app, given)
 
-    assert explained("S1", "--rule", "low_balance").stdout.splitlines() == [
+    assert explained("low_balance", "--customer", "S1").stdout.splitlines() == [
         "S1 as of 2026-05-31, known on 2026-06-01; served on 2026-06-01",
         "",
         "low_balance (daily): fires",
@@ -126,20 +195,29 @@ def test_a_subscription_is_explained(tmp_path: Path) -> None:
         "  not_in_arrears: true   arrears_amount = 0   arrears_amount = 0.00",
         "  余额9.50元，按日均消费约够用3.0天。",
         "  Balance 9.50 yuan, at the usual spend enough for about 3.0 days.",
+        "  state: re-entered in the run of 2026-05-31, inside since 2026-05-31, ended before on 2026-05-20",
+        "  alert: suppressed, cooldown",
         "",
         "alerts:",
+        "  2026-05-19 low_balance: dispatched",
         "  2026-06-01 low_balance: suppressed, cooldown",
     ]
-    everything = json.loads(explained("S1", "--json").stdout)
+    # All subscriptions of a customer, and all rules.
+    [everything] = json.loads(explained("--customer", "C1", "--json").stdout)
+    assert everything["subscription_id"] == "S1"
     assert {one["rule"]: one["outcome"] for one in everything["rules"]}["birthday"] == "unknown"
     assert len(everything["rules"]) == len(configure(Project.find()).rules.rules)
     for wrong, message in (
         (
-            ["C1"],
-            "CUSTOMER_UNKNOWN the view of 2026-05-31 has no subscription 'C1'; the customer of this id has S1",
+            ["--customer", "C2"],
+            "CUSTOMER_UNKNOWN the view of 2026-05-31 knows no subscription and no customer 'C2'",
         ),
         (
-            ["S1", "--rule", "low_balanc"],
+            ["--customer", "S1", "--date", "2026-05-07"],
+            "TABLE_MISSING no view is known on 2026-05-07; the nearest are of 2026-05-21, 2026-06-01",
+        ),
+        (
+            ["low_balanc", "--customer", "S1"],
             "RULE_UNKNOWN_REFERENCE there is no rule 'low_balanc' (did you mean 'low_balance'?)",
         ),
     ):
@@ -149,7 +227,16 @@ def test_a_subscription_is_explained(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("folder", ["nothing"])
 def test_without_a_view_nothing_is_explained(tmp_path: Path, folder: str) -> None:
-    given = ["rules", "explain", "S1", "--source", SOURCE, "--warehouse", str(tmp_path / folder)]
+    given = [
+        "rules",
+        "explain",
+        "--customer",
+        "S1",
+        "--source",
+        SOURCE,
+        "--warehouse",
+        str(tmp_path / folder),
+    ]
     done = CliRunner().invoke(app, given)
     assert done.exit_code == 2 and done.stderr.startswith(
         "TABLE_MISSING table 'customer_view' has not been written"
