@@ -60,7 +60,7 @@ def _print(trial: Trial) -> None:
         print(f"  line {line}: " + ", ".join(f"{name}={value}" for name, value in row.items()))
     for reason, rows in trial.reasons.items():
         print(f"  {reason}: {rows:,} rows")
-    for message in trial.drift:
+    for message in trial.notes:
         print(f"  {message}")
     for issue in [*trial.problems, *trial.refused]:
         print(f"  {issue}")

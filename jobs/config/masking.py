@@ -52,12 +52,13 @@ def masked(
     if header is None or mapping.join is not None:
         return shape(original)
     columns = _clear_columns(mapping, contract)
-    named = any(field.personal == "name" for field in contract.fields.values())
-    clear = _Clear(columns, _personal_pattern(named), named)
+    strict = any(field.personal is not None for field in contract.fields.values())
+    codes = {code for field in contract.fields.values() for code in field.values or ()}
+    clear = _Clear(columns, strict, frozenset(codes))
     if mapping.format == "jsonl":
         return _masked_object(original, clear)
     if any(reason in _UNREADABLE for reason in reasons):
-        harmless = columns.issuperset(header) and not clear.names and not clear.personal.search(original)
+        harmless = columns.issuperset(header) and not strict and not _NUMBER.search(original)
         return original if harmless else shape(original)
     if mapping.format == "fixed":
         return _masked_line(original, header, mapping, clear)
@@ -72,31 +73,25 @@ class _Clear:
 
     Attributes:
         columns: The columns.
-        personal: What looks personal.
-        names: Whether there may be names.
+        strict: Whether the contract has personal fields, so that any text may be a name that slipped.
+        codes: The codes of its fields.
     """
 
     columns: Collection[str]
-    personal: re.Pattern[str]
-    names: bool
+    strict: bool
+    codes: frozenset[str]
 
     def shown(self, name: str, value: str) -> str:
         """A column's value, or its shape."""
-        return value if name in self.columns and not self.personal.search(value) else shape(value)
+        if name not in self.columns or _NUMBER.search(value):
+            return shape(value)
+        return value if not self.strict or value.strip() in self.codes or _WORD.match(value) else shape(value)
 
 
-def _personal_pattern(named: bool) -> re.Pattern[str]:
-    """What looks like a phone or device number, and where there may be names like a Chinese name."""
-    patterns = [
-        r"(?<!\d)\d{11,}(?!\d)",
-        # In groups: of mobiles, of landlines, and as people write them abroad.
-        r"(?<!\d)1[3-9]\d[- ]\d{4}[- ]\d{4}(?!\d)",
-        r"(?<!\d)0\d{2,3}[- ]\d{7,8}(?!\d)",
-        r"\+\d(?:[ ()-]*\d){7,}",
-    ]
-    if named:
-        patterns.append(r"^\s*[\u4e00-\u9fff·]{2,4}\s*$")
-    return re.compile("|".join(patterns))
+# Eleven digits and more, however they are grouped, and what people write with the code of a country.
+_NUMBER = re.compile(r"(?<!\d)\d(?:[-. ()]{0,2}\d){10,}(?!\d)|\+\d(?:[ ()-]*\d){7,}")
+# A number, a date, a time, or one word of an id or a code.
+_WORD = re.compile(r"\s*[\w:/.,+-]*([ T]\d\d:[\d:.]*)?\s*$", re.ASCII)
 
 
 def _masked_object(original: str, clear: _Clear) -> str:

@@ -17,6 +17,8 @@ from jobs.expressions.nodes import Call, Literal, Node
 _WORD = re.compile(r"[A-Za-z0-9_]+(?:[-.][A-Za-z0-9_]+)*")
 _NOT_BEFORE, _NOT_AFTER = r"(?<![A-Za-z0-9_])(?<![A-Za-z0-9_][-.])", r"(?![A-Za-z0-9_])(?![-.][A-Za-z0-9_])"
 _ESCAPED = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
+# Bytes that are no text are kept by their numbers.
+_BYTES = re.compile(r"(?:\\x[0-9a-f]{2})+")
 # Shorter numbers may be amounts as well as ids.
 _LONG_NUMBER = 8
 
@@ -50,19 +52,44 @@ class Clear:
 
     def pattern(self) -> re.Pattern[str]:
         """What is looked for in any text."""
-        words = {*self.devices, *(one for mine in self.ids.values() for one in mine)}
-        parts = [re.escape(one) for one in sorted(words) if len(one) >= _LONG_NUMBER or not one.isdecimal()]
-        found = [f"{_NOT_BEFORE}(?:{'|'.join(parts)}){_NOT_AFTER}"] if parts else []
-        # People write numbers with the country's code or without, and in groups.
-        bare = (re.sub(r"\D", "", one) for one in self.numbers)
-        groups = {"[- ]?".join(re.sub(r"^(00)?86(?=1)", "", one)) for one in bare if one}
-        if groups:
-            number = rf"(?:(?:\+|00)?86[- ]?|\+)?(?:{'|'.join(sorted(groups))})"
-            found.append(rf"(?<![A-Za-z0-9]){number}(?![A-Za-z0-9])")
-        # A name is one only where no further letter stands beside it.
-        if names := sorted(re.escape(one) for one in self.names if len(one) > 1):
-            found.append(rf"(?<!\w)(?:{'|'.join(names)})(?!\w)")
-        return re.compile("|".join(found) or "(?!)")
+        ids = {one for mine in self.ids.values() for one in mine}
+        words = {one for one in ids | {*self.devices} if len(one) >= _LONG_NUMBER or not one.isdecimal()}
+        number = rf"(?:(?:\+|00)?86[- ]?|\+)?{_any_of(self._numbers())}"
+        parts = [
+            (words, f"{_NOT_BEFORE}{_any_of(map(re.escape, words))}{_NOT_AFTER}"),
+            (self._numbers(), f"(?<![A-Za-z0-9]){number}(?![A-Za-z0-9])"),
+            # A name is one only where no further letter stands beside it.
+            (self._names(), rf"(?<!\w){_any_of(self._names())}(?!\w)"),
+        ]
+        return re.compile("|".join(one for told, one in parts if told) or "(?!)")
+
+    def packed(self, built: Iterable[tuple[str, str, str]]) -> re.Pattern[str]:
+        """What is looked for in a text of columns that nothing parts.
+
+        Args:
+            built: Fields of ids with the texts that mappings put before and after them.
+        """
+        found = {*self.devices}
+        for name, before, after in {*((name, "", "") for name in PERSON_FIELDS), *built}:
+            found |= {
+                one[len(before) : len(one) - len(after)]
+                for one in self.ids.get(name, ())
+                if one.startswith(before) and one.endswith(after)
+            }
+        words = [*map(re.escape, found - {""}), *self._numbers(), *self._names()]
+        return re.compile(_any_of(words) if words else "(?!)")
+
+    def _numbers(self) -> list[str]:
+        """Patterns of the numbers without the country's code, as people write them, in groups or not."""
+        bare = {re.sub(r"^(00)?86(?=1)", "", re.sub(r"\D", "", one)) for one in self.numbers}
+        return ["[- ]?".join(one) for one in bare if one]
+
+    def _names(self) -> list[str]:
+        return [re.escape(one) for one in self.names if len(one) > 1]
+
+
+def _any_of(patterns: Iterable[str]) -> str:
+    return f"(?:{'|'.join(sorted(patterns))})"
 
 
 @dataclass(frozen=True)
@@ -74,26 +101,36 @@ class PersonText:
         stones: Tombstones of ids.
         key: The secret key of these.
         built: By contract, the fields of ids with the texts that its mappings put before and after them.
+        packed: By contract whose files have columns of fixed width, with nothing between them, what is looked
+            for in rows that cannot be cut into these.
     """
 
     pattern: re.Pattern[str]
     stones: frozenset[str]
     key: bytes = field(repr=False)
     built: Mapping[str, Collection[tuple[str, str, str]]] = field(default_factory=dict)
+    packed: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
 
-    def is_in(self, original: str, people: Collection[str] | None, contract: str) -> bool:
+    def is_in(self, original: str, ids: Mapping[str, str] | None, contract: str) -> bool:
         """Whether a row names one of them.
 
         Args:
             original: Its text.
-            people: Tombstones of the ids that it holds; none where it could not be read.
+            ids: The ids that it holds, by field; none where it could not be read.
             contract: Its contract.
         """
         text = unescaped(original)
-        if not self.stones.isdisjoint(people or ()) or self.pattern.search(text):
+        if (owner := owner_of(ids or {})) and tombstone_of(*owner, self.key) in self.stones:
             return True
+        if self.pattern.search(text):
+            return True
+        if ids:
+            return False
         # Whose a row is that could not be read any word of it may tell.
-        return not people and not self.stones.isdisjoint(self._stones_in(text, contract))
+        loose = self.packed.get(contract)
+        return bool(loose and loose.search(text)) or not self.stones.isdisjoint(
+            self._stones_in(text, contract)
+        )
 
     def _stones_in(self, text: str, contract: str) -> Iterator[str]:
         made = {*((name, "", "") for name in PERSON_FIELDS), *self.built.get(contract, ())}
@@ -102,8 +139,21 @@ class PersonText:
                 yield tombstone_of(name, f"{before}{word}{after}", self.key)
 
 
+def owner_of(ids: Mapping[str, str | None]) -> tuple[str, str] | None:
+    """The id that tells whose a row is: the customer's, else the subscription's, else the account's.
+
+    Example:
+        >>> owner_of({"customer_id": None, "account_id": "A1", "subscription_id": "S1"})
+        ('subscription_id', 'S1')
+    """
+    for name in PERSON_FIELDS:
+        if value := ids.get(name):
+            return name, value
+    return None
+
+
 def unescaped(text: str) -> str:
-    r"""A text with the characters that JSON may write by their numbers.
+    r"""A text with the characters that JSON may write by their numbers, and without bytes that are none.
 
     Example:
         >>> unescaped(r'{"name": "\u5f20\u4e09", "rare": "\ud842\udfb7"}')
@@ -114,7 +164,7 @@ def unescaped(text: str) -> str:
         units = bytes.fromhex(match[0].replace("\\u", ""))
         return units.decode("utf-16-be", errors="replace")
 
-    return _ESCAPED.sub(read, text)
+    return _ESCAPED.sub(read, _BYTES.sub(" ", text))
 
 
 def built_ids(

@@ -22,7 +22,8 @@ POPULATION = "subscriptions"
 # What names a tile: the rows of a subscription and date that became known on one date.
 TILE_KEY = ("subscription_id", "row_date", "available_at")
 # Fields that name a person, in whatever contract.
-PERSON_FIELDS = ("customer_id", "account_id", "subscription_id")
+PERSON_FIELDS = ("customer_id", "subscription_id", "account_id")
+"""The first of them that a row has tells whose it is: accounts may be shared."""
 
 OWN_COLUMNS = (
     "alike", "applicable", "available_at", "delivery", "delivery_id", "fault", "file", "line", "part",

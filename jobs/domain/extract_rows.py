@@ -295,14 +295,20 @@ def _placed(rows: DataFrame, contract: ExtractContract, context: RowContext) -> 
             found.append((f"{reason}:{told_by}", f"row_date {beyond} try_element_at(map({known}), file)"))
     columns = [F.col(name) for name in rows.columns if name not in ("reasons", "raw", "applicable")]
     applicable = "applicable"
-    erased = context.erased
-    for name in PERSON_FIELDS:
-        if erased is not None and name in contract.fields:
-            stone = f"stone__{name}"
-            mine = tombstone(F.lit(name), F.col(name), context.key)
-            stones = erased.withColumnRenamed("tombstone", stone)
-            rows = rows.join(stones, mine == F.col(stone), "left")
-            applicable += f" AND {stone} IS NULL"
+    whose = [name for name in PERSON_FIELDS if name in contract.fields]
+    if context.erased is not None and whose:
+        # The first id that a row has tells whose it is.
+        stones = [
+            F.when(F.col(name).isNotNull(), tombstone(F.lit(name), F.col(name), context.key))
+            for name in whose
+        ]
+        rows = rows.withColumn("_owner", F.coalesce(*stones))
+        rows = rows.join(
+            context.erased.withColumnRenamed("tombstone", "_stone"),
+            F.col("_owner") == F.col("_stone"),
+            "left",
+        )
+        applicable += " AND _stone IS NULL"
     for name, keys in context.keys.items():
         key = f"key__{name}"
         rows = rows.join(keys.withColumnRenamed("key", key), F.col(quote(name)) == F.col(key), "left")

@@ -67,6 +67,16 @@ def _sums(column: str, field: Field, accepted: str) -> tuple[str, str]:
     return f"try_sum({number})", f"try_sum({number} * {number})"
 
 
+def field_of(name: str) -> str:
+    """The field that an entry of a profile is of.
+
+    Example:
+        >>> field_of("code:status=active"), field_of("sum:mb")
+        ('status', 'mb')
+    """
+    return name.partition(":")[2].partition("=")[0]
+
+
 def profile_of(groups: Iterable[Mapping[str, object]]) -> dict[str, Decimal]:
     """The profile among the values of rows aggregated in groups; sums of nothing are left out."""
     found: dict[str, Decimal] = {}

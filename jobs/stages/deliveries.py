@@ -154,6 +154,14 @@ def _new_ones(
     return new + [one for one in shaken if one.slot not in taken]
 
 
+def is_overtaken(one: Delivery, active: Mapping[str, Any]) -> bool:
+    """Whether a file is older than the delivery that the ledger calls active in its slot."""
+    return (one.sequence, one.delivered_on or date.min) < (
+        active["sequence"],
+        active["delivered_on"] or date.min,
+    )
+
+
 def _holds(one: Delivery, active: dict[str, Any] | None) -> bool:
     """Whether a file is the delivery that the ledger calls active."""
     return active is not None and active["delivery_id"] == one.delivery_id

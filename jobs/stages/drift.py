@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyspark.sql import functions as F
@@ -73,41 +73,24 @@ def check_drift(
     """
     found: dict[str, list[str]] = {}
     for one in batch.deliveries:
-        drift = drift_in(batch, one, known)
+        columns = (joined_columns if one.is_second else columns_used)(one.mapping, batch.contract)
+        # a.b of a JSON object is b of its a.
+        used = [*columns, *(name.partition(".")[0] for name in columns)]
+        names, before, needed = one.facts.names, _before(batch, one, known), columns
+        if one.mapping.fields == "same":
+            # The contract itself tells the columns, and which of them may be left out.
+            before, needed = before or [name for name in names if name in columns], []
+        elif one.mapping.format == "jsonl":
+            # Objects need not tell what they have no value for.
+            needed = []
+        drift = {**drift_of(names, used, before, needed), "retyped": _retyped(batch, one)}
         found[one.delivery_id] = [f"{kind}:{name}" for kind in KINDS for name in drift[kind]]
-        for message, reaction in told_of(drift, one):
-            react(context, one, message, reaction, stops)
+        for kind in KINDS:
+            # What is needed and missing has stopped the run already where it should.
+            reaction = getattr(one.mapping.on_drift, kind) or "warn"
+            if drift[kind] and reaction != "ignore":
+                react(context, one, f"{kind} columns: {', '.join(drift[kind])}", reaction, stops)
     return found
-
-
-def drift_in(batch: Batch, one: Delivery, known: Sequence[Mapping[str, Any]]) -> Drift:
-    """The changes of a delivery.
-
-    Args:
-        batch: The deliveries of its contract.
-        one: The delivery.
-        known: Rows of the table deliveries.
-    """
-    columns = (joined_columns if one.is_second else columns_used)(one.mapping, batch.contract)
-    # a.b of a JSON object is b of its a.
-    used = [*columns, *(name.partition(".")[0] for name in columns)]
-    names, before, needed = one.facts.names, _before(batch, one, known), columns
-    if one.mapping.fields == "same":
-        # The contract itself tells the columns, and which of them may be left out.
-        before, needed = before or [name for name in names if name in columns], []
-    elif one.mapping.format == "jsonl":
-        # Objects need not tell what they have no value for.
-        needed = []
-    return {**drift_of(names, used, before, needed), "retyped": _retyped(batch, one)}
-
-
-def told_of(drift: Drift, one: Delivery) -> Iterator[tuple[str, str]]:
-    """What people are told of the changes of a delivery, each with the reaction that its mapping names."""
-    for kind in KINDS:
-        # What is needed and missing has stopped the run already where it should.
-        reaction = getattr(one.mapping.on_drift, kind) or "warn"
-        if drift[kind] and reaction != "ignore":
-            yield f"{kind} columns: {', '.join(drift[kind])}", reaction
 
 
 def _before(batch: Batch, delivery: Delivery, known: Sequence[Mapping[str, Any]]) -> Sequence[str] | None:

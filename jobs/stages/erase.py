@@ -27,14 +27,18 @@ from jobs.expressions.sql import literal
 from jobs.kernel.errors import Issue, StorageError
 from jobs.stages.context import RunContext
 from jobs.stages.delivery_ledger import known_deliveries, record_deliveries
+from jobs.storage.begun import read_begun
 from jobs.storage.frames import frame_of
 from jobs.storage.ledger import LedgerRow
 from jobs.storage.warehouse import settled
 
 TABLE, QUARANTINE, IDENTITY, ALERTS = "erasures", "quarantine", "identity", "alerts"
-# They tell what is whose, so their rows go last; before them the numbers, by which refused rows name people.
+# They tell what is whose, so their rows go last; before them refused rows, which may tell it too, and the
+# numbers by which these name people.
 _PEOPLE = ("accounts", "subscriptions", "customers")
 
+_NO_IDS = "cast(NULL AS MAP<STRING, STRING>) AS ids"
+"""What an earlier release kept of the ids of refused rows."""
 Ids = Mapping[str, Sequence[str]]
 """Ids of a person by field: customer_id, account_id, subscription_id."""
 
@@ -70,6 +74,11 @@ def erase(context: RunContext, customer_id: str) -> Erased:
     text = _text_of(context, ids)
     tables = _tables(context)
     found = {table.name: _of_person(context, table, ids, text) for table in tables}
+    counts = {table.name: found[table.name].count() for table in tables}
+    # One whose erasure was cut off may have no row any more.
+    if not any(counts.values()) and _stones_of(context, customer_id).isEmpty():
+        message = f"no table in {context.warehouse.path} knows the customer '{customer_id}'"
+        raise StorageError(Issue("CUSTOMER_UNKNOWN", message))
     told = _told_before(context, customer_id)
     files = sorted(_files_with(context, found) | told.files)
     issued = sorted(_issued(context, found) | told.issued)
@@ -77,9 +86,9 @@ def erase(context: RunContext, customer_id: str) -> Erased:
     rows: dict[str, int] = {}
     for table in tables:
         context.progress(f"  {table.name}")
-        if deleted := found[table.name].count():
-            rows[table.name] = deleted
-            _delete(context, table, found[table.name], ids)
+        if counts[table.name]:
+            rows[table.name] = counts[table.name]
+            _delete(context, table, found[table.name])
     context.warehouse.forget_history(tables)
     _recount(context)
     context.log(
@@ -125,27 +134,27 @@ def _recount(context: RunContext) -> None:
 
 
 def _ids_of(context: RunContext, customer_id: str) -> dict[str, list[str]]:
-    """Ids of a customer, and of the accounts and subscriptions that are the customer's at last."""
+    """Ids of a customer, and of the accounts and subscriptions that are the customer's at last.
+
+    Where nothing else tells whose one is, a refused row does.
+    """
     found = {"customer_id": [customer_id]}
-    # One whose erasure was cut off may have no row any more.
-    known = _is_buried(context, customer_id)
-    for name in _PEOPLE:
+    for name in ("accounts", "subscriptions"):
         contract = context.configuration.contracts[name]
-        rows = context.warehouse.read_or_empty(contract.clean_table())
-        known = known or not rows.where(F.col("customer_id") == customer_id).isEmpty()
-        key = contract.key[0]
-        if key not in found:
-            last = rows.groupBy(key).agg(F.max_by("customer_id", "row_date").alias("customer_id"))
-            mine = last.where(F.col("customer_id") == customer_id).select(key).collect()
-            found[key] = sorted(row[0] for row in mine)
-    if not known:
-        message = f"no table in {context.warehouse.path} knows the customer '{customer_id}'"
-        raise StorageError(Issue("CUSTOMER_UNKNOWN", message))
+        rows, key = context.warehouse.read_or_empty(contract.clean_table()), contract.key[0]
+        last = rows.groupBy(key).agg(F.max_by("customer_id", "row_date").alias("customer_id"))
+        mine = last.where(F.col("customer_id") == customer_id).select(key)
+        told = _refused_ids(context, name, customer_id, key).join(rows, key, "left_anti")
+        found[key] = sorted(row[0] for row in mine.unionByName(told).distinct().collect())
     return found
 
 
-def _is_buried(context: RunContext, customer_id: str) -> bool:
-    return not _stones_of(context, customer_id).isEmpty()
+def _refused_ids(context: RunContext, contract: str, customer_id: str, key: str) -> DataFrame:
+    """Keys that refused rows of a contract call the customer's."""
+    rows = context.warehouse.read_or_empty(context.table(QUARANTINE)).where(F.col("contract") == contract)
+    ids = "ids" if "ids" in rows.columns else _NO_IDS
+    mine = rows.selectExpr(ids).where(F.expr(f"ids['customer_id'] = {literal(customer_id)}"))
+    return mine.selectExpr(f"ids[{literal(key)}] AS {key}").where(f"{key} IS NOT NULL")
 
 
 @dataclass(frozen=True)
@@ -193,8 +202,12 @@ def _text_of(context: RunContext, ids: Ids) -> PersonText:
     key, buried = context.keys.pseudonym, context.warehouse.read_or_empty(context.table(TABLE))
     stones = {tombstone_of(field, one, key) for field, mine in ids.items() for one in mine}
     stones |= {row[0] for row in buried.select("tombstone").distinct().collect()}
-    built = built_ids(context.source.mapping.extracts, context.source.contracts)
-    return PersonText(person.pattern(), frozenset(stones), key, built)
+    mappings = context.source.mapping.extracts
+    built = built_ids(mappings, context.source.contracts)
+    packed = {
+        one.contract: person.packed(built.get(one.contract, ())) for one in mappings if one.format == "fixed"
+    }
+    return PersonText(person.pattern(), frozenset(stones), key, built, packed)
 
 
 def _bury(context: RunContext, ids: Ids, files: Sequence[str], issued: Sequence[date]) -> None:
@@ -223,9 +236,10 @@ def _tables(context: RunContext) -> list[Table]:
         for contract in map(configuration.contracts.__getitem__, names):
             yield from (contract.raw_table(), contract.clean_table(), *tiles_of(contract, configuration.view))
 
-    ours = [table for table in configuration.tables.values() if table.name != IDENTITY]
+    last = [configuration.tables[name] for name in (QUARANTINE, IDENTITY)]
+    ours = [table for table in configuration.tables.values() if table not in last]
     others = of(name for name in sorted(configuration.contracts) if name not in _PEOPLE)
-    found = [*ours, context.view_table, *others, context.table(IDENTITY), *of(_PEOPLE)]
+    found = [*ours, context.view_table, *others, *last, *of(_PEOPLE)]
     return [
         table
         for table in found
@@ -244,21 +258,27 @@ def _of_person(context: RunContext, table: Table, ids: Ids, text: PersonText) ->
         return _refused_with(rows, text)
     if table.name == IDENTITY:
         return rows.where(_in_identity(context, ids))
-    return rows.where(" OR ".join(_among(field, ids[field]) for field in _naming(table)))
+    return rows.where(_is_of(_naming(table), ids))
+
+
+def _is_of(fields: Sequence[str], ids: Ids) -> str:
+    """SQL of whether a row is the person's: the first id that it has tells."""
+    cases = " ".join(f"WHEN {field} IS NOT NULL THEN {_among(field, ids[field])}" for field in fields)
+    return f"CASE {cases} ELSE FALSE END"
 
 
 def _refused_with(rows: DataFrame, text: PersonText) -> DataFrame:
     """The refused rows in whose text somebody is."""
     # An earlier release kept no ids with them.
-    people = "people" if "people" in rows.columns else "cast(NULL AS ARRAY<STRING>) AS people"
+    ids = "ids" if "ids" in rows.columns else _NO_IDS
 
     def named(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            told = [batch.column(name).to_pylist() for name in ("original", "people", "contract")]
-            hits = pa.array([text.is_in(*one) for one in zip(*told, strict=True)], pa.bool_())
-            yield batch.select(["delivery_id", "line"]).filter(hits)
+            told = [batch.column(name).to_pylist() for name in ("original", "ids", "contract")]
+            hits = [text.is_in(one, dict(ids or ()), name) for one, ids, name in zip(*told, strict=True)]
+            yield batch.select(["delivery_id", "line"]).filter(pa.array(hits, pa.bool_()))
 
-    read = rows.selectExpr("delivery_id", "line", "coalesce(original, '') AS original", people, "contract")
+    read = rows.selectExpr("delivery_id", "line", "coalesce(original, '') AS original", ids, "contract")
     keys = settled(read.mapInArrow(named, "delivery_id STRING, line BIGINT"))
     return rows.join(F.broadcast(keys), ["delivery_id", "line"], "left_semi")
 
@@ -285,7 +305,11 @@ def _files_with(context: RunContext, found: Mapping[str, DataFrame]) -> set[str]
             deliveries |= {row[0] for row in rows.select("delivery_id").distinct().collect()}
     known = known_deliveries(context)
     slots = {_slot(row) for row in known if row["delivery_id"] in deliveries}
-    return {row["file"] for row in known if _slot(row) in slots}
+    # A load that was killed has left rows that the ledger does not know.
+    unknown = deliveries - {row["delivery_id"] for row in known}
+    personal = _personal(context)
+    begun = [one for one in read_begun(context.warehouse.path) if one.contract in personal]
+    return {row["file"] for row in known if _slot(row) in slots} | {one.file for one in begun if unknown}
 
 
 def _personal(context: RunContext) -> dict[str, ExtractContract]:
@@ -309,15 +333,8 @@ def _slot(row: Mapping[str, Any]) -> tuple[str, str, str]:
     return row["contract"], row["period"], row["part"].removesuffix(f".{JOINED}")
 
 
-def _delete(context: RunContext, table: Table, found: DataFrame, ids: Ids) -> None:
+def _delete(context: RunContext, table: Table, found: DataFrame) -> None:
     """Deletes a person's rows; no statement has an id in it, since a table's log keeps statements."""
-    warehouse, spark = context.warehouse, context.spark
-    if table.name in (QUARANTINE, IDENTITY):
-        keys = found.select(
-            *(["delivery_id", "line"] if table.name == QUARANTINE else ["contract", "subject"])
-        )
-        warehouse.delete(table, settled(keys.distinct()))
-        return
-    for field in _naming(table):
-        if ids[field]:
-            warehouse.delete(table, frame_of(spark, [(one,) for one in ids[field]], f"{field} STRING"))
+    keys = {QUARANTINE: ["delivery_id", "line"], IDENTITY: ["contract", "subject"]}
+    names = keys.get(table.name) or _naming(table)
+    context.warehouse.delete(table, settled(found.select(*names).distinct()))

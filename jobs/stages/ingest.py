@@ -19,8 +19,8 @@ from pyspark.sql import functions as F
 
 from jobs.contracts.columns import Table
 from jobs.contracts.extracts import PERSON_FIELDS
-from jobs.domain.privacy import tombstone
 from jobs.domain.tiles import tiles_of
+from jobs.expressions.sql import literal, quote
 from jobs.kernel.cycle import Cycle
 from jobs.kernel.errors import Issue, SourceError
 from jobs.stages.clean import recount, write_clean
@@ -105,7 +105,7 @@ def ingest(
             drift |= check_drift(context, batch, known, stops)
             stops += refusals(context, batch)
             quality.check(batch)
-        if grown := {one.path for one in current if stored_size(one.path) != one.facts.stored}:
+        if grown := _grown(current):
             # What has been read of them is half; the others are as they were.
             return ingest(context, cycles, growing | grown)
         if quality.stops:
@@ -125,6 +125,11 @@ def ingest(
             groups = list(pool.map(lambda batch: _write(context, batch, known, begun), batches))
             for one in beside:
                 one.result()
+    except Exception:
+        # A file that is cut off, replaced or gone while it is read may fail in any way.
+        if grown := _grown(current):
+            return ingest(context, cycles, growing | grown)
+        raise
     finally:
         for batch in batches:
             batch.judged.unpersist()
@@ -135,6 +140,11 @@ def ingest(
     write_begun(context.warehouse.path, [one for one in begun if one.slot not in slots])
     _log(context, started, "complete", rows, waiting)
     return rows
+
+
+def _grown(deliveries: list[Delivery]) -> set[str]:
+    """Paths of the files that have another size than when they were looked at."""
+    return {one.path for one in deliveries if stored_size(one.path) != one.facts.stored}
 
 
 def _named(known: list[dict[str, Any]], current: list[Delivery]) -> list[Named]:
@@ -164,8 +174,8 @@ def _begins(batches: Sequence[Batch], known: list[dict[str, Any]], begun: Sequen
     """What is about to be written, file by file."""
     for batch in batches:
         units, _ = _touched(batch, _reopened(batch, known), known, begun)
-        for slot in sorted({one.slot for one in batch.deliveries}):
-            yield Begun(*slot, tuple(units))
+        for one in sorted(batch.deliveries, key=lambda one: one.slot):
+            yield Begun(*one.slot, tuple(units), one.name)
 
 
 def _write(
@@ -266,18 +276,20 @@ def _write_quarantine(context: RunContext, batches: list[Batch], known: list[dic
             told = ("period", "part", "delivery_id", "file", "line", "reasons")
             contract, original = F.lit(name).alias("contract"), F.col("raw").alias("original")
             bad = batch.rows.where(REFUSED)
-            frames.append(bad.select(contract, *told, original, _people(context, batch), run))
+            frames.append(bad.select(contract, *told, original, _ids(batch), run))
             slots |= {slot for one in batch.deliveries for slot in one.slots}
     if frames:
         rows = reduce(DataFrame.unionByName, frames)
         _replace_slots(context.warehouse, rows, context.table("quarantine"), SLOT, slots)
 
 
-def _people(context: RunContext, batch: Batch) -> Column:
-    """Tombstones of the ids that a refused row holds, by which it is found when their person is erased."""
-    key, mine = context.keys.pseudonym, [name for name in PERSON_FIELDS if name in batch.contract.fields]
-    stones = [tombstone(F.lit(name), F.col(name), key) for name in mine] or [F.lit(None).cast("string")]
-    return F.array_compact(F.array(*stones)).alias("people")
+def _ids(batch: Batch) -> Column:
+    """The ids that a refused row holds, by which it is found when their person is erased."""
+    mine = [name for name in PERSON_FIELDS if name in batch.contract.fields]
+    pairs = ", ".join(f"{literal(name)}, {quote(name)}" for name in mine)
+    return F.expr(f"map_filter(cast(map({pairs}) AS MAP<STRING, STRING>), (k, v) -> v IS NOT NULL)").alias(
+        "ids"
+    )
 
 
 def _write_identity(context: RunContext, batches: list[Batch]) -> None:

@@ -75,7 +75,9 @@ class Lookups:
             # Before they are kept: every contract that refers to them would sort them out again.
             keys = settled(rows.select(F.col(key).alias("key")).distinct())
             count = keys.count()
-            self._keys[name] = (F.broadcast(keys) if count <= FEW_KEYS else keys) if count else None
+            # Rows that a killed load has taken away are lacking; those that never came tell nothing.
+            had = count > 0 or any(row["rows_loaded"] for row in self._of(name))
+            self._keys[name] = (F.broadcast(keys) if count <= FEW_KEYS else keys) if had else None
         return self._keys[name]
 
     @cached_property

@@ -21,6 +21,7 @@ from pyspark.sql import functions as F
 from jobs.config.formats import JOINED
 from jobs.config.sources import ExtractMapping, columns_used, joined_columns
 from jobs.contracts.extracts import ExtractContract, contract_named
+from jobs.domain.profile import Profile, field_of, profile_of
 from jobs.kernel.errors import Issue, StorageError
 from jobs.stages.clean import recount, write_clean
 from jobs.stages.context import RunContext
@@ -29,7 +30,7 @@ from jobs.stages.delivery import Delivery
 from jobs.stages.delivery_ledger import known_deliveries, record_deliveries, slot_of
 from jobs.stages.headers import mapping_for, may_lack, of_second
 from jobs.stages.ingest import people_of
-from jobs.stages.judge import ACCEPTED, Batch, columns_read, counted, typed
+from jobs.stages.judge import ACCEPTED, Batch, Counts, columns_read, counted, typed
 from jobs.stages.lookups import Lookups
 from jobs.stages.whole_files import joined_layout_of, layout_of
 from jobs.storage.ledger import LedgerRow
@@ -238,8 +239,9 @@ def _write(context: RunContext, batch: Batch, known: Known) -> None:
     quarantine = warehouse.read(context.table("quarantine")).where(mine)
     refused = {row[0]: row[1] for row in quarantine.groupBy("delivery_id").count().collect()}
     units = sorted({unit for counts in batch.counts.values() for unit in counts.units})
+    filled = context.source.fields_of(contract.contract)
     changed = {
-        one.delivery_id: _changed(batch, one, known[one.delivery_id], refused[one.delivery_id])
+        one.delivery_id: _changed(batch, one, known[one.delivery_id], refused[one.delivery_id], filled)
         for one in batch.deliveries
     }
     active = [changed.get(key, row) for key, row in known.items() if row["contract"] == contract.contract]
@@ -254,7 +256,15 @@ def _write(context: RunContext, batch: Batch, known: Known) -> None:
     batch.judged.unpersist()
 
 
-def _changed(batch: Batch, one: Delivery, row: Mapping[str, Any], refused: int) -> dict[str, Any]:
+def _profile(row: Mapping[str, Any], counts: Counts, filled: Collection[str]) -> Profile:
+    """The profile of all rows of a delivery, of the fields that the present mapping fills."""
+    both = profile_of([row["profile"] or {}, counts.profile])
+    return {name: value for name, value in both.items() if field_of(name) in filled}
+
+
+def _changed(
+    batch: Batch, one: Delivery, row: Mapping[str, Any], refused: int, filled: Collection[str]
+) -> dict[str, Any]:
     """A row of the table deliveries with what its released rows change, but for its clean rows.
 
     Args:
@@ -262,6 +272,7 @@ def _changed(batch: Batch, one: Delivery, row: Mapping[str, Any], refused: int) 
         one: The delivery.
         row: Its row so far.
         refused: Its rows in quarantine, those included that are released now.
+        filled: Fields that the mapping fills now.
     """
     counts = batch.counts[one.delivery_id]
     first, last = covered(one, batch.contract, counts.first, counts.last)
@@ -269,6 +280,8 @@ def _changed(batch: Batch, one: Delivery, row: Mapping[str, Any], refused: int) 
     return {
         **row,
         "rows_quarantined": refused - counts.accepted,
+        # Where the ledger was written already before a kill, the profile has these rows.
+        "profile": _profile(row, counts, filled) if row["rows_quarantined"] == refused else row["profile"],
         "units": sorted({*row["units"], *counts.units}),
         "reopened": sorted({*(row["reopened"] or ()), *counts.units}),
         "covers_from": min((day for day, _ in spans if day is not None), default=None),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,13 @@ from pyspark.sql import functions as F
 
 from jobs.kernel.errors import Issue, Location, SourceError
 from jobs.stages.context import RunContext
+from jobs.stages.deliveries import is_overtaken
 from jobs.stages.delivery import Delivery, delivery_of, with_second
-from jobs.stages.delivery_ledger import known_deliveries, staying
-from jobs.stages.drift import drift_in, told_of
+from jobs.stages.delivery_ledger import known_deliveries, slot_of, staying
+from jobs.stages.drift import check_drift
 from jobs.stages.headers import bad_headers
 from jobs.stages.judge import ACCEPTED, Batch, Counts, judge_deliveries
+from jobs.stages.quality import QualityCheck
 from jobs.stages.refusals import bad_rows, refusal_of
 
 SHOWN = 20
@@ -32,7 +34,7 @@ class Trial:
         reasons: How many rows have each reason to be rejected.
         problems: The first rejected rows, located.
         refused: Why the file as a whole would be refused, if so.
-        drift: How its columns differ from those of the file before it in the warehouse, where one is.
+        notes: What is told of it as a whole, which does not refuse it.
     """
 
     contract: str
@@ -41,7 +43,7 @@ class Trial:
     reasons: dict[str, int]
     problems: list[Issue]
     refused: list[Issue]
-    drift: list[str]
+    notes: list[str]
 
 
 def try_file(context: RunContext, path: Path) -> list[Trial]:
@@ -66,11 +68,15 @@ def try_file(context: RunContext, path: Path) -> list[Trial]:
     issues += bad_headers(deliveries, context.source.contracts, known)
     if issues:
         raise SourceError(sorted(set(issues)))
-    return [
-        _trial(context, batch, one, known)
-        for batch in judge_deliveries(context, deliveries, staying(known, deliveries))
-        for one in batch.deliveries
-    ]
+    trials = []
+    for batch in judge_deliveries(context, deliveries, staying(known, deliveries)):
+        notes, stops = _as_a_whole(context, batch, known)
+        for one in batch.deliveries:
+            trial = _trial(context, batch, one)
+            trial.notes.extend(note for note in notes if note.startswith(f"{one.name} "))
+            trial.refused.extend(stop for stop in stops if stop.location == Location(one.path))
+            trials.append(trial)
+    return trials
 
 
 def _loaded_before(context: RunContext) -> list[dict[str, Any]]:
@@ -81,9 +87,7 @@ def _loaded_before(context: RunContext) -> list[dict[str, Any]]:
         return []
 
 
-def _trial(
-    context: RunContext, batch: Batch, delivery: Delivery, known: Sequence[Mapping[str, Any]]
-) -> Trial:
+def _trial(context: RunContext, batch: Batch, delivery: Delivery) -> Trial:
     mine = batch.rows.where(F.col("delivery_id") == delivery.delivery_id)
     columns = [column.name for column in batch.contract.kept_columns]
     first = mine.where(ACCEPTED).orderBy("line").select("line", *columns).limit(SHOWN).collect()
@@ -94,12 +98,23 @@ def _trial(
     problems = bad_rows(batch, delivery)
     counts = batch.counts[delivery.delivery_id]
     refused = [refusal] if refusal is not None else []
-    drift = []
-    for message, reaction in told_of(drift_in(batch, delivery, known), delivery):
-        if reaction == "stop":
-            refused.append(Issue("FILE_UNEXPECTED", message, Location(delivery.path)))
-        else:
-            drift.append(message)
-    return Trial(
-        batch.contract.contract, counts, rows, dict(sorted(counted.items())), problems, refused, drift
-    )
+    return Trial(batch.contract.contract, counts, rows, dict(sorted(counted.items())), problems, refused, [])
+
+
+def _as_a_whole(
+    context: RunContext, batch: Batch, known: Sequence[Mapping[str, Any]]
+) -> tuple[list[str], list[Issue]]:
+    """What is told of the deliveries of a contract, and what would stop the run."""
+    notes: list[str] = []
+    stops: list[Issue] = []
+    listening = replace(context, progress=lambda message: notes.append(message.strip()))
+    check_drift(listening, batch, known, stops)
+    quality = QualityCheck(listening, known)
+    quality.check(batch)
+    holding = {slot_of(row): row for row in known if row["status"] == "active"}
+    notes += [
+        f"{one.name} would not be loaded, as a newer delivery of its period is there"
+        for one in batch.deliveries
+        if one.slot in holding and is_overtaken(one, holding[one.slot])
+    ]
+    return notes, [*stops, *quality.stops]

@@ -27,12 +27,14 @@ class Begun:
         period: Its period.
         part: Its part.
         units: Units of the clean table that are written anew.
+        file: Its name.
     """
 
     contract: str
     period: str
     part: str
     units: tuple[date, ...]
+    file: str
 
     @property
     def slot(self) -> tuple[str, str, str]:
@@ -48,7 +50,13 @@ def read_begun(warehouse: str) -> list[Begun]:
     with system.open_input_file(inside) as file:
         told = json.loads(file.read())
     return [
-        Begun(one["contract"], one["period"], one["part"], tuple(map(date.fromisoformat, one["units"])))
+        Begun(
+            one["contract"],
+            one["period"],
+            one["part"],
+            tuple(map(date.fromisoformat, one["units"])),
+            one["file"],
+        )
         for one in told
     ]
 
@@ -61,7 +69,13 @@ def write_begun(warehouse: str, loads: Sequence[Begun]) -> None:
             system.delete_file(inside)
         return
     told = [
-        {"contract": one.contract, "period": one.period, "part": one.part, "units": list(map(str, one.units))}
+        {
+            "contract": one.contract,
+            "period": one.period,
+            "part": one.part,
+            "units": list(map(str, one.units)),
+            "file": one.file,
+        }
         for one in loads
     ]
     system.create_dir(inside.rpartition("/")[0], recursive=True)

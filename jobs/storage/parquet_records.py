@@ -56,7 +56,7 @@ def check_pages(file: pq.ParquetFile, path: str) -> None:
 def text_columns(file: pq.ParquetFile) -> tuple[str, ...]:
     """Names of the columns that have a text; b of a structure a is a.b, and lists have none."""
     empty = _flat(file.schema_arrow.empty_table())
-    return tuple(field.name for field in empty.schema if _has_text(field.type))
+    return tuple(empty.schema.field(place).name for place in _text_places(empty.schema))
 
 
 def row_groups(file: pq.ParquetFile) -> Iterator[tuple[int, int, int]]:
@@ -69,10 +69,11 @@ def row_groups(file: pq.ParquetFile) -> Iterator[tuple[int, int, int]]:
 def group_columns(path: str, index: int) -> Iterator[tuple[pa.Array, list[pa.Array]]]:
     """The rows of a row group in parts, as (a delimited record of each row, all text columns)."""
     file = open_parquet(path)
-    names = text_columns(file)
     for batch in file.iter_batches(ROWS, row_groups=[index]):
         table = _flat(pa.Table.from_batches([batch]))
-        texts = [table[name].combine_chunks().cast(pa.string()) for name in names]
+        # By their places: names of columns that nothing uses may stand twice.
+        places = _text_places(table.schema)
+        texts = [table.column(place).combine_chunks().cast(pa.string()) for place in places]
         yield _records(texts, table.num_rows), texts
 
 
@@ -84,12 +85,25 @@ def _flat(table: pa.Table) -> pa.Table:
 
 _NO_TEXT: Sequence[Callable[[pa.DataType], bool]] = (
     pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary,
+    pa.types.is_binary_view,
 )  # fmt: skip
+
+
+def _text_places(schema: pa.Schema) -> list[int]:
+    return [place for place, field in enumerate(schema) if _has_text(field.type)]
 
 
 def _has_text(kind: pa.DataType) -> bool:
     inner = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return not any(check(inner) for check in _NO_TEXT)
+    if any(check(inner) for check in _NO_TEXT):
+        return False
+    # That a time zone is none is found out only when a value is written.
+    one = pa.array([0], pa.int64()).cast(inner) if pa.types.is_timestamp(inner) else pa.nulls(1, inner)
+    try:
+        one.cast(pa.string())
+    except (pa.ArrowException, ValueError):
+        return False
+    return True
 
 
 def _records(texts: list[pa.Array], rows: int) -> pa.Array:

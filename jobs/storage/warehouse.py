@@ -291,7 +291,7 @@ class Warehouse:
     def delete(self, table: Table, keys: DataFrame) -> None:
         """Deletes rows that have the values of a key; the log keeps the statement, but not these values."""
         keys.createOrReplaceTempView(f"{RELATION}deleted")
-        same = " AND ".join(f"old.{quote(name)} = gone.{quote(name)}" for name in keys.columns)
+        same = " AND ".join(f"old.{quote(name)} <=> gone.{quote(name)}" for name in keys.columns)
         self.spark.sql(
             f"MERGE INTO delta.{quote(self.location(table))} AS old USING {RELATION}deleted AS gone "
             f"ON {same} WHEN MATCHED THEN DELETE"

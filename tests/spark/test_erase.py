@@ -10,9 +10,12 @@ from pyspark.sql import DataFrame
 
 from jobs.contracts.columns import Table
 from jobs.kernel.errors import StorageError
+from jobs.kernel.project import Project
+from jobs.stages.context import configure, open_run
 from jobs.stages.erase import erase
+from jobs.storage.layout import Partition
 from jobs.storage.warehouse import Warehouse
-from tests.spark.little import HEADER, SOURCE, Killed, Little, files_with
+from tests.spark.little import HEADER, ROOT, SOURCE, Killed, Little, files_with
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -255,3 +258,76 @@ def test_refused_rows_are_found_by_what_their_mapping_makes_of_them(tmp_path: Pa
     little.put("data_usage_202606.csv", "line,day,mb\n77,2026-06-03\n78,2026-06-03\n")
     assert len(refused()) == 4 and erase(little.run(), "C1").rows == {"quarantine": 1}
     assert refused()[-1] == ("data_usage_202606.csv", 3)
+
+
+SHARED = """subscription_id,customer_id,account_id,updated_on,number,status
+SUBS1,CUST1,ACCT1,2026-05-01,13400000071,active
+SUBS5,CUST2,ACCT1,2026-05-01,13400000075,active
+SUBS6,CUST1,ACCT1,2026-05-01,13400000076,frozen
+SUBS8,CUST7,ACCT7,2026-05-01,13400000078,frozen
+SUBS5,CUST2,ACCT1,2026-05-02,13400000075,frozen
+"""
+STAFFED = """
+  - contract: manager_assignments
+    files: assigned_{period}.csv
+    fields: same
+"""
+LENIENT = SOURCE.replace("fields: same\n", "fields: same\n    max_bad_share: 1\n") + STAFFED
+
+
+def test_an_erasure_takes_whatever_is_the_persons_and_nothing_of_those_who_share_an_account(
+    tmp_path: Path,
+) -> None:
+    """Also where only a refused row tells whose a subscription is, or nothing else knows the person."""
+    little = Little(tmp_path, LENIENT)
+    little.put("subscriptions_202605.csv", SHARED)
+    little.put(
+        "assigned_202605.csv", "customer_id,updated_on,manager_id\nCONLY,2026-05-01,M1\nCUST2,2026-05-01,M1\n"
+    )
+    rows = "".join(f"SUBS{n},2026-05-03,{n}\n" for n in (1, 5, 6, 8))
+    garbled = b"\xffSUBS1,2026-05-04,1\n\xff13400000071\n\xffSUBS5,2026-05-04,1\n"
+    little.put("data_usage_20260503_1.csv", (HEADER + rows).encode() + garbled)
+    context = little.run()
+    erase(context, "CUST1")
+    warehouse = little.folder / "warehouse"
+    assert files_with(warehouse, "CUST1", "SUBS1", "SUBS6", "13400000071", "13400000076") == []
+    assert [row[0] for row in little.usage()] == ["SUBS5", "SUBS8"]
+    subscriptions = little.table("clean_subscriptions").select("subscription_id", "customer_id", "account_id")
+    assert subscriptions.rows() == [("SUBS5", "CUST2", "ACCT1")]
+    assert sorted(little.table("quarantine").select("file", "line").rows()) == [
+        ("data_usage_20260503_1.csv", 8), ("subscriptions_202605.csv", 5), ("subscriptions_202605.csv", 6),
+    ]  # fmt: skip
+    # Nor are they kept out from then on.
+    little.put("subscriptions_202606.csv", SHARED.replace("2026-05", "2026-06").replace("frozen", "active"))
+    context = little.run()
+    found = little.table("clean_subscriptions").filter(pl.col("updated_on").dt.month() == 6)
+    assert sorted(found["subscription_id"]) == ["SUBS5", "SUBS5", "SUBS8"]
+    # One whose rows were all refused, and one whom a single table knows.
+    for who, texts in (("CUST7", ("CUST7", "SUBS8", "ACCT7", "13400000078")), ("CONLY", ("CONLY",))):
+        assert files_with(warehouse, *texts) != []
+        erase(context, who)
+        assert files_with(warehouse, *texts) == []
+    assert little.table("clean_manager_assignments")["customer_id"].to_list() == ["CUST2"]
+    assert [row[0] for row in little.usage()] == ["SUBS5"]
+
+
+def test_the_file_of_a_killed_load_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    little = Little(tmp_path)
+    little.put("data_usage_20260502_1.csv", HEADER)
+    little.run()
+    little.put("data_usage_20260503_1.csv", HEADER + "S1,2026-05-03,1\n")
+    put = Warehouse._put
+
+    def shooting(warehouse: Warehouse, rows: DataFrame, table: Table, partition: Partition) -> None:
+        put(warehouse, rows, table, partition)
+        if table.name == "clean_data_usage":
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Warehouse, "_put", shooting)
+        with pytest.raises(Killed):
+            little.run()
+    configuration = configure(Project(ROOT), "local", str(little.folder / "little.yaml"))
+    context = open_run(configuration, str(little.folder / "warehouse"), str(little.extracts))
+    assert erase(context, "C1").files == ["data_usage_20260503_1.csv", "subscriptions_202605.csv"]
+    assert little.table("clean_data_usage").height == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 from collections.abc import Iterator
 from datetime import date
@@ -190,6 +191,33 @@ def test_a_file_that_grows_while_it_is_judged_is_left_alone(
     little.run()
     assert [row["file"] for row in little.added] == [growing.name]
     assert little.usage() == [("S1", "2026-05-30", 10), ("S1", "2026-05-31", 7), ("S2", "2026-05-30", 20)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["csv", "csv.gz"])
+@pytest.mark.parametrize("then", ["gone", "cut"])
+def test_a_file_that_goes_or_shrinks_before_it_is_judged_leaves_the_others_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, then: str
+) -> None:
+    little = Little(tmp_path, SOURCE.replace("_{sequence}.csv", f"_{{sequence}}.{ending}"))
+    pack = gzip.compress if ending == "csv.gz" else bytes
+    rows = "".join(f"S{n},2026-05-30,{n * 7919 % 1000}\n" for n in range(200))
+    shrinking = little.put(f"data_usage_20260530_1.{ending}", pack((HEADER + rows).encode()))
+    little.put(f"data_usage_20260531_1.{ending}", pack((HEADER + "S1,2026-05-31,7\n").encode()))
+    judge = ingest_stage.judge_deliveries
+
+    def late(*arguments: Any) -> Iterator[Batch]:
+        if shrinking.exists() and then == "gone":
+            shrinking.unlink()
+        elif then == "cut":
+            shrinking.write_bytes(shrinking.read_bytes()[:500])
+        return judge(*arguments)
+
+    monkeypatch.setattr(ingest_stage, "judge_deliveries", late)
+    little.run()
+    assert little.usage() == [("S1", "2026-05-31", 7)]
+    told = [line for line in little.said if line.startswith("left alone")]
+    assert len(told) == (0 if then == "gone" else 1)
 
 
 DATED = SOURCE.replace("data_usage_{period}_{sequence}.csv", "data_usage_{period}_sent_{delivered}.csv")

@@ -182,8 +182,10 @@ def test_the_second_file_may_lose_a_column_too(tmp_path: Path) -> None:
     path = little.put("sessions_202606_1.csv", FIRST + "s1,2026-06-02,S1\n")
     little.put("volumes_202606_1.csv", "on_day,id,megabytes,more\n2026-06-02,s1,6,\n")
     first, second = try_file(context, path)
-    assert (first.counts.accepted, first.refused, first.drift) == (1, [], [])
-    assert (second.refused, second.drift) == ([], ["new columns: more", "missing columns: abroad"])
+    late = "sessions_202606_1.csv ends 28 days before its period; expected at most 0"
+    assert (first.counts.accepted, first.refused, first.notes) == (1, [], [late])
+    told = [f"volumes_202606_1.csv {what}" for what in ("new columns: more", "missing columns: abroad")]
+    assert (second.refused, second.notes) == ([], told)
 
 
 def test_the_second_file_is_held_to_the_mapping_too(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from jobs.stages import ingest as ingest_stage
 from jobs.stages.release import Released, release
-from tests.spark.little import HEADER, SOURCE, Little, killed_over_and_over
+from jobs.stages.trial import try_file
+from tests.spark.little import HEADER, SOURCE, Killed, Little, killed_over_and_over
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -100,6 +102,56 @@ def test_a_row_too_long_before_its_period_is_late(little: Little) -> None:
     assert [mb for _, _, mb in little.usage()] == [1, 2, 4, 5, 3]
 
 
+def test_what_a_killed_load_took_away_is_lacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where its file has gone nobody knows whom rows name; those that refer to it are refused all the same."""
+    source = SOURCE + STAFF.replace("managers_{period}", "managers_{period}_{sequence}")
+    little = Little(tmp_path, source)
+    first = little.put("managers_202605_1.csv", managers("M1"))
+    little.put("assigned_202604.csv", ASSIGNED)
+    little.put("data_usage_202604_1.csv", HEADER)
+    little.run()
+    first.unlink()
+    second = little.put("managers_202605_2.csv", managers("M2"))
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest_stage, "_record", killing)
+        with pytest.raises(Killed):
+            little.run()
+    second.unlink()
+    path = little.put("assigned_202605.csv", ASSIGNED + "C1,2026-05-02,NOBODY\n")
+    little.run()
+    assert refused(little) == [("assigned_202605.csv", 2, ["reference:manager_id"], "C1,2026-05-02,NOBODY")]
+    assert path.exists() and any("deliver it again" in line for line in little.said)
+
+
+def killing(*_: object) -> None:
+    raise Killed
+
+
+def test_a_file_is_tried_beside_what_stays(little: Little) -> None:
+    """Its references are looked up in what is loaded but for what it replaces."""
+    little.put("managers_202605.csv", managers("M1"))
+    little.put("assigned_202605.csv", ASSIGNED + "C1,2026-05-02,M1\n")
+    little.put("data_usage_202605_1.csv", HEADER + "S1,2026-05-02,3\n")
+    context = little.run()
+    [trial] = try_file(
+        context, little.put("assigned_202606.csv", ASSIGNED + "C2,2026-06-02,M1\nC3,2026-06-02,M9\n")
+    )
+    assert (trial.counts.accepted, trial.reasons) == (1, {"reference:manager_id": 1})
+    # As a whole: how many rows are expected, how late they end, and whether a newer one is there.
+    empty = little.put("managers_202606.csv", managers())
+    [trial] = try_file(context, empty)
+    assert [issue.message for issue in trial.refused] == ["has 0 rows; expected at least 1"]
+    empty.unlink()
+    little.put("data_usage_202605_3.csv", HEADER + "S1,2026-05-31,3\n")
+    context = little.run()
+    [trial] = try_file(context, little.put("data_usage_202605_2.csv", HEADER + "S1,2026-05-12,3\n"))
+    assert trial.notes == [
+        "data_usage_202605_2.csv ends 19 days before its period; expected at most 0",
+        "data_usage_202605_2.csv would not be loaded, as a newer delivery of its period is there",
+    ]
+    assert trial.refused == []
+
+
 CALLS = """
   - contract: number_segments
     files: segments_{period}_{sequence}.csv
@@ -130,14 +182,16 @@ def test_rows_are_looked_up_in_what_there_will_be(
     """Not in what the same load replaces, nor in what a killed one has put there."""
     little = Little(tmp_path, CORRECTED)
     little.put("managers_202605_1.csv", managers("M1"))
-    # Of a prefix that stands twice the row further down holds.
-    segments = "138,2026-05-01,wrong\n139,2026-05-01,first\n138,2026-05-01,first\n"
+    # Of a prefix that stands twice the later row holds, then that of the later file, then the one further down.
+    segments = "138,2026-05-01,wrong\n139,2026-05-01,first\n138,2026-05-01,first\n137,2026-04-02,first\n"
     little.put("segments_202605_1.csv", SEGMENTS + segments)
+    little.put("segments_202604_1.csv", SEGMENTS + "138,2026-05-01,older\n137,2026-04-03,newer\n")
     little.put("assigned_202604.csv", ASSIGNED.replace("05", "04"))
-    little.put("calls_202604_1.csv", CALL.format("13800000001").replace("2026-05", "2026-04"))
+    calls = CALL.format("13800000001") + CALL.format("13700000001").splitlines()[1] + "\n"
+    little.put("calls_202604_1.csv", calls.replace("2026-05", "2026-04"))
     little.put("data_usage_202604_1.csv", HEADER)
     little.run()
-    assert little.table("clean_voice_usage")["counterpart_operator"].to_list() == ["first"]
+    assert sorted(little.table("clean_voice_usage")["counterpart_operator"]) == ["first", "newer"]
     for name, text in TOGETHER.items():
         little.put(name, text)
     if way == "one after the other":

@@ -15,6 +15,10 @@ PERSON = Clear(
 )
 
 
+OTHERS = {"subscription_id": "S9"}
+"""What a row holds that was read, and is another's."""
+
+
 def stone(name: str, value: str) -> str:
     return tombstone_of(name, value, KEY)
 
@@ -30,11 +34,11 @@ TEXT = PersonText(PERSON.pattern(), STONES, KEY, {"bills": {("subscription_id", 
         ",张小白,", '{"name": "\\u5f20\\u5c0f\\u767d"}', '{"name": "\\u5F20\\u5c0f白"', '["\\ud842\\udfb7\\u7530"]',
         '{"text": "\\uff0c\\u5f20\\u5c0f\\u767d\\uff0c"}',
         "13400000071", "+86 134-0000-0071", "8613400000071", "0086 134 0000 0071", "打13400000071找他",
-        "025-84212345", "352099001761481",
+        "025-84212345", "352099001761481", r"\xffC12,1", r"\xe5\x8d张小白", r"\xff13400000071",
     ],
 )  # fmt: skip
 def test_a_person_is_in_a_text_however_it_is_written(text: str) -> None:
-    assert TEXT.is_in(text, [stone("subscription_id", "S9")], "bills")
+    assert TEXT.is_in(text, OTHERS, "bills")
     assert TEXT.is_in(text, None, "bills")
 
 
@@ -46,15 +50,15 @@ def test_a_person_is_in_a_text_however_it_is_written(text: str) -> None:
     ],
 )  # fmt: skip
 def test_others_are_left_in_peace(text: str) -> None:
-    assert not TEXT.is_in(text, [stone("subscription_id", "S9")], "bills")
+    assert not TEXT.is_in(text, OTHERS, "bills")
     assert not TEXT.is_in(text, None, "bills")
 
 
 def test_a_short_number_is_an_id_only_where_nothing_else_tells_whose_a_row_is() -> None:
     """In a row that was read it may be an amount."""
-    assert not TEXT.is_in("S9,1234", [stone("subscription_id", "S9")], "bills")
-    assert TEXT.is_in("1234,9", [stone("subscription_id", "1234")], "bills")
-    assert TEXT.is_in("1234", [], "bills")
+    assert not TEXT.is_in("S9,1234", OTHERS, "bills")
+    assert TEXT.is_in("1234,9", {"subscription_id": "1234"}, "bills")
+    assert TEXT.is_in("1234", {}, "bills")
 
 
 def test_ids_that_a_mapping_builds_are_found_in_rows_that_cannot_be_read() -> None:
@@ -65,11 +69,34 @@ def test_ids_that_a_mapping_builds_are_found_in_rows_that_cannot_be_read() -> No
         KEY,
         {"bills": {("subscription_id", "V", "")}},
     )
-    assert text.is_in("55,x,,", [], "bills") and text.is_in("用户55;x", None, "bills")
-    assert not text.is_in("55,x,,", [], "plans") and not text.is_in(
-        "55,x", [stone("subscription_id", "V9")], "bills"
+    assert text.is_in("55,x,,", {}, "bills") and text.is_in("用户55;x", None, "bills")
+    assert not text.is_in("55,x,,", {}, "plans") and not text.is_in(
+        "55,x", {"subscription_id": "V9"}, "bills"
     )
-    assert text.is_in("anything", [stone("subscription_id", "V55")], "bills")
+    assert text.is_in("anything", {"subscription_id": "V55"}, "bills")
+
+
+def test_columns_of_fixed_width_have_nothing_between_them() -> None:
+    """In rows that cannot be cut into them what is looked for may stand beside anything."""
+    built = Clear({"subscription_id": ["V0055"]}, names=["张小白"], numbers=["13400000071"])
+    packed = {"bills": built.packed([("subscription_id", "V", "")])}
+    text = PersonText(built.pattern(), frozenset(), KEY, {}, packed)
+    for row in ("7V00552026-05-01", "700552026-05-01", "x张小白男", "5134000000712026"):
+        assert text.is_in(row, {}, "bills"), row
+        assert not text.is_in(row, {}, "plans") and not text.is_in(row, OTHERS, "bills")
+    assert not text.is_in("V0056", {}, "bills")
+    assert not Clear({}).packed([]).search("anything")
+
+
+def test_the_first_id_tells_whose_a_row_is() -> None:
+    """An account may be shared."""
+    text = PersonText(
+        Clear({}).pattern(), frozenset([stone("account_id", "A1"), stone("customer_id", "C1")]), KEY
+    )
+    assert text.is_in("x", {"account_id": "A1"}, "bills")
+    assert text.is_in("x", {"customer_id": "C1", "account_id": "A2"}, "bills")
+    assert not text.is_in("x", {"customer_id": "C2", "account_id": "A1"}, "bills")
+    assert not text.is_in("x", {"subscription_id": "S2", "account_id": "A1"}, "bills")
 
 
 def test_mappings_tell_what_they_put_around_an_id(contracts: dict[str, ExtractContract]) -> None:

@@ -80,6 +80,7 @@ def test_a_row_of_columns_without_personal_data_is_shown_even_if_it_cannot_be_sp
     for number in ("13812345678", "+86 138-1234-5678", "138 1234 5678", "025-84212345", "+45 12 34 56 78"):
         row = f"S1,{number},3"
         assert masked(row, ["malformed"], header, one, contracts["bills"]) == shape(row)
+        assert masked("S1,Li Dashan,3", ["malformed"], header, one, contracts["bills"]) == "S1,Li Dashan,3"
         row = f"S1,{number}"
         assert masked(row, ["type:total"], header, one, contracts["bills"]) == f"S1,{shape(number)}"
     day = "S1,2026-05-31 10:00:00.123"
@@ -114,6 +115,30 @@ def test_what_looks_personal_is_masked_in_any_column(contracts: dict[str, Extrac
         "C1,2026-05-01,南京,1980-02-30,张小白", ["type:birth_date"], names, people, contracts["customers"]
     )
     assert shown == "C1,2026-05-01,xx,9999-99-99,xxx"
+    # Whatever slipped there; codes, ids, dates and numbers are what a person needs to see what is wrong.
+    for slipped in (
+        "迪丽热巴·迪力木拉提", "Li Dashan", "张 小 白", "张小白先生", "张小白", "138-12345678", "(025)83212345",
+        "1381 2345 678", "138.1234.5678",
+    ):  # fmt: skip
+        for contract, columns in (
+            ("subscriptions", header),
+            ("customers", ["customer_id", "updated_on", "city"]),
+        ):
+            mapping_of = one.model_copy(update={"contract": contract})
+            row = ",".join([slipped, "2026-05-01", "x", "y", "z"][: len(columns)])
+            found = masked(row, ["type:updated_on"], columns, mapping_of, contracts[contract])
+            assert found.split(",")[:2] == [shape(slipped), "2026-05-01"]
+    for told in (
+        "S1",
+        "2026-05-01 10:00:00",
+        "2026/05/01T10:00:00.5",
+        "-12.5",
+        "active",
+        "ACTIVE",
+        "a_b-c:d",
+    ):
+        row = f"{told},C1,2026-05-01,1,active"
+        assert masked(row, ["type:updated_on"], header, one, contracts["subscriptions"]).split(",")[0] == told
 
 
 @pytest.mark.parametrize(
@@ -122,7 +147,7 @@ def test_what_looks_personal_is_masked_in_any_column(contracts: dict[str, Extrac
         (
             {"format": "jsonl"},
             '{"id": "S1", "other": "138", "when": "张 1", "friend": {"n": 1}, "13812": null}',
-            '{"id": "S1", "xxxxx": "\\"999\\"", "when": "张 1", "xxxxxx": "{\\"x\\": 9}", "99999": "xxxx"}',
+            '{"id": "S1", "xxxxx": "\\"999\\"", "when": "x 9", "xxxxxx": "{\\"x\\": 9}", "99999": "xxxx"}',
         ),
         ({"format": "jsonl"}, '{"id": "S1", ', '{"xx": "x9", '),
         ({"format": "jsonl"}, '["138"]', '["999"]'),
@@ -130,7 +155,7 @@ def test_what_looks_personal_is_masked_in_any_column(contracts: dict[str, Extrac
         (
             {"format": "fixed", "encoding": "gbk", "columns": ["id", "when", "other"], "widths": [3, 4, 5]},
             "S1 南京138  ",
-            "S1 南京999  ",
+            "S1 xx999  ",
         ),
     ],
 )  # fmt: skip

@@ -314,6 +314,60 @@ def test_a_file_without_a_readable_header_is_refused(tmp_path: Path, content: by
     assert caught.value.codes == [code]
 
 
+def test_blank_lines_behind_the_last_record_are_in_no_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "CHUNK", 16)
+    monkeypatch.setattr(records, "PIECE", 16)
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"id,text\n" + b"1,x\n" * 20 + b"\r\n\n" * 40)
+    facts = look_at(str(path), COMMA)
+    assert facts.records == 20 and sum(piece.size for piece in facts.pieces) == 20 * 4 - 1
+    assert [row[3] for row in rows_of(path, COMMA)] == [("1", "x")] * 20
+
+
+def test_an_archive_that_is_longer_by_its_own_list_is_damaged(tmp_path: Path) -> None:
+    """Which a reader that takes all of it at once does not find."""
+    packed = bytearray(zipped(inside=b"id,text\n" + b"1,x\n" * 9_999))
+    place = packed.index(b"PK\x01\x02") + 20
+    packed[place : place + 4] = (9_999).to_bytes(4, "little")
+    path = tmp_path / "a.zip"
+    path.write_bytes(packed)
+    with pytest.raises(SourceError) as caught:
+        look_at(str(path), COMMA)
+    assert caught.value.codes == ["FILE_UNDECODABLE"]
+
+
+def test_a_parquet_file_holds_as_many_rows_as_it_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.parquet"
+    path.write_bytes(parquet_bytes())
+    monkeypatch.setattr(parquet_records, "row_groups", lambda file: iter([(0, 100, 1)]))
+    with pytest.raises(SourceError) as caught:
+        look_at(str(path), text("parquet"))
+    assert caught.value.issues[0].message == "has 99 rows where it tells 100"
+
+
+def test_columns_of_parquet_that_nothing_uses_may_be_anything(tmp_path: Path) -> None:
+    """Twice of one name, or of a type that has no text."""
+    path = tmp_path / "a.parquet"
+    columns = {
+        "id": pa.array(["1"]),
+        "twice": pa.array(["x"]),
+        "odd": pa.array([0]).cast(pa.timestamp("us", "Mars/X")),
+        "bytes": pa.array([b"\xff"], pa.binary_view()),
+        "span": pa.array([1], pa.duration("s")),
+        "other": pa.array(["y"]),
+    }
+    table = pa.table(columns).rename_columns(["id", "x", "odd", "bytes", "span", "x"])
+    pq.write_table(table, path)
+    facts = look_at(str(path), text("parquet"))
+    assert [facts.header.count(name) for name in ("id", "x", "odd", "bytes")] == [1, 2, 0, 0]
+    place = facts.header.index("id")
+    assert [row[3] for row in rows_of(path, text("parquet"), (place,))] == [("1",)]
+
+
 @pytest.mark.parametrize("content", [b"a,b", b"a,b\n", b"a,b\r\n", b"a,b\n\n", b"a,b\r\n\r\n\n"])
 def test_a_header_alone_is_no_record(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.csv"
