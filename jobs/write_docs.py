@@ -1,4 +1,4 @@
-"""Job: writes what is made from schemas and rules: reference pages, JSON Schema of rules, released tables."""
+"""Job: writes what is made from schemas and rules: reference pages, schemas for editors, released tables."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from jobs.kernel.project import Project
 from jobs.rulelang.bases import template_names
 from jobs.rulelang.catalogue import PATH as MOMENTS
 from jobs.rulelang.catalogue import catalogue
-from jobs.rulelang.editor import PATH as RULE_SCHEMA
-from jobs.rulelang.editor import rule_schema
+from jobs.rulelang.editor import schemas
 from jobs.rulelang.item_catalogue import PATH as ITEMS
 from jobs.rulelang.item_catalogue import item_catalogue
 from jobs.stages import command as c
@@ -19,7 +18,7 @@ from jobs.stages.items import item_uses
 
 
 def main(project_dir: c.ProjectOption = None, profile: c.ProfileOption = "local") -> None:
-    """Write the reference pages of docs/ and the JSON Schema of rules; needs no Spark."""
+    """Write the reference pages of docs/ and the schemas by which editors check rules; needs no Spark."""
     with c.user_errors():
         project = Project.find(project_dir)
         configuration = configure(project, profile)
@@ -27,7 +26,7 @@ def main(project_dir: c.ProjectOption = None, profile: c.ProfileOption = "local"
         DICTIONARY: dictionary(configuration.contracts, configuration.tables),
         ITEMS: item_catalogue(configuration.view, configuration.contracts, item_uses(configuration)),
         MOMENTS: catalogue(configuration.rules),
-        RULE_SCHEMA: rule_schema(configuration.rules, configuration.view.types, template_names(project)),
+        **schemas(configuration.rules, configuration.view.types, template_names(project)),
     }
     for table in configuration.tables.values():
         if table.released:

@@ -18,7 +18,7 @@ KEY = "inherits"
 # Half of the one and half of the other would be a condition that nobody has written.
 _WHOLE = ("when", "steps")
 # What a rule is, not what it is like.
-_ITS_OWN = ("id", KEY)
+ITS_OWN = ("id", KEY)
 
 
 def template_names(project: Project) -> list[str]:
@@ -43,7 +43,7 @@ class Bases:
                 message = "needs the keys of a rule that its rules have in common"
                 issues.append(Issue("YAML_BAD_VALUE", message, document.at()))
                 continue
-            wrong = [key for key in document.data if key in _ITS_OWN]
+            wrong = [key for key in document.data if key in ITS_OWN]
             for key in wrong:
                 message = f"'{key}' is each rule's own; a template has none"
                 issues.append(Issue("YAML_UNKNOWN_KEY", message, document.at(key)))

@@ -1,6 +1,7 @@
-"""The JSON Schema of rule files, with which an editor completes and checks while one types.
+"""The JSON Schemas of rules, templates and files of cities, with which editors complete and check.
 
-It is made from the model that reads the files, and from the names there are: audiences, plans, rules, items.
+They are made from the models that read the files, and from the names there are: audiences, plans, rules,
+items.
 What an expression may say it cannot tell; `keymoments check` does.
 """
 
@@ -8,13 +9,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
 from jobs.expressions.types import Type
-from jobs.rulelang.bases import KEY
+from jobs.rulelang.bases import ITS_OWN, KEY
+from jobs.rulelang.cities import CityFile
 from jobs.rulelang.conditions import KINDS, MOMENT
 from jobs.rulelang.model import Dimension, Parameter, RuleFile, Steps
 from jobs.rulelang.past import Asked
@@ -22,6 +25,9 @@ from jobs.rulelang.reserved import RESERVED
 from jobs.rulelang.ruleset import RuleSet
 
 PATH = "rules/rule.schema.json"
+TEMPLATE_PATH = "rules/template.schema.json"
+CITY_PATH = "rules/city.schema.json"
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _EXPRESSION = {
     "type": "string",
     "minLength": 1,
@@ -29,14 +35,26 @@ _EXPRESSION = {
 }
 
 
-def rule_schema(rules: RuleSet, types: Mapping[str, Type], templates: Sequence[str]) -> str:
-    """The schema as text.
+def schemas(rules: RuleSet, types: Mapping[str, Type], templates: Sequence[str]) -> dict[str, str]:
+    """The schemas as text, by path.
 
     Args:
         rules: The rules, audiences and plans there are.
         types: Types of the items that rules may name.
         templates: Names of what rules may inherit.
     """
+    found = {
+        PATH: _rule_schema(rules, types, templates),
+        TEMPLATE_PATH: _template_schema(rules, types),
+        CITY_PATH: _city_schema(rules),
+    }
+    return {
+        path: json.dumps({"$schema": _DIALECT, **schema}, ensure_ascii=False, indent=2) + "\n"
+        for path, schema in found.items()
+    }
+
+
+def _rule_schema(rules: RuleSet, types: Mapping[str, Type], templates: Sequence[str]) -> dict[str, Any]:
     schema = _plain(RuleFile.model_json_schema())
     for model, part in (
         (RuleFile, schema),
@@ -68,8 +86,38 @@ def rule_schema(rules: RuleSet, types: Mapping[str, Type], templates: Sequence[s
     schema |= {"required": ["id"], "if": {"required": [KEY]}, "else": alone}
     if templates:
         fields[KEY]["enum"] = list(templates)
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Rule of a key moment"}
-    return json.dumps(head | schema, ensure_ascii=False, indent=2) + "\n"
+    return {"title": "Rule of a key moment", **schema}
+
+
+def _template_schema(rules: RuleSet, types: Mapping[str, Type]) -> dict[str, Any]:
+    """Any of a rule's keys but those that are each rule's own."""
+    schema = _rule_schema(rules, types, ())
+    for name in ("required", "if", "else"):
+        del schema[name]
+    for name in ITS_OWN:
+        del schema["properties"][name]
+    return schema | {"title": "What rules of a family have in common"}
+
+
+def _city_schema(rules: RuleSet) -> dict[str, Any]:
+    """The parameters that cities may set, with their bounds."""
+    schema = _plain(CityFile.model_json_schema())
+    for name, text in _told(CityFile).items():
+        schema["properties"][name]["description"] = text
+    free: dict[str, dict[str, Any]] = defaultdict(dict)
+    for rule in rules.rules:
+        for name, parameter in rule.file.parameters.items():
+            if parameter.cities_may_set is not None:
+                least, most = map(float, parameter.cities_may_set)
+                free[rule.id][name] = {"type": "number", "minimum": least, "maximum": most}
+    schema["properties"]["parameters"] |= {
+        "properties": {
+            rule: {"type": "object", "properties": parameters, "additionalProperties": False}
+            for rule, parameters in free.items()
+        },
+        "additionalProperties": False,
+    }
+    return {"title": "What the office of a city sets for itself", **schema}
 
 
 def _conditions(moments: list[str]) -> dict[str, Any]:

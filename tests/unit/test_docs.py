@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +17,8 @@ from jobs.kernel.project import Project
 from jobs.rulelang.bases import template_names
 from jobs.rulelang.catalogue import PATH as MOMENTS
 from jobs.rulelang.catalogue import catalogue
+from jobs.rulelang.editor import CITY_PATH, TEMPLATE_PATH, schemas
 from jobs.rulelang.editor import PATH as RULE_SCHEMA
-from jobs.rulelang.editor import rule_schema
 from jobs.rulelang.item_catalogue import PATH as ITEMS
 from jobs.rulelang.item_catalogue import item_catalogue
 from jobs.stages.context import configure
@@ -60,14 +61,25 @@ def test_the_catalogue_of_moments_is_current(project: Project) -> None:
 
 def test_the_schema_of_rules_is_current_and_holds_for_them(project: Project) -> None:
     configuration = configure(project)
-    text = rule_schema(configuration.rules, configuration.view.types, template_names(project))
-    assert (project.root / RULE_SCHEMA).read_text(encoding="utf-8") == text, "run `make schemas`"
-    schema = json.loads(text)
-    Draft202012Validator.check_schema(schema)
-    validator = Draft202012Validator(schema)
-    for path in sorted((project.root / "rules").glob("[mr]*s/*.yaml")):
+    found = schemas(configuration.rules, configuration.view.types, template_names(project))
+    for path, text in found.items():
+        assert (project.root / path).read_text(encoding="utf-8") == text, "run `make schemas`"
+        Draft202012Validator.check_schema(json.loads(text))
+    folders = {
+        "moments": RULE_SCHEMA,
+        "reminders": RULE_SCHEMA,
+        "templates": TEMPLATE_PATH,
+        "cities": CITY_PATH,
+    }
+    files = [
+        path for path in sorted((project.root / "rules").glob("*/*.yaml")) if path.parent.name in folders
+    ]
+    assert {path.parent.name for path in files} == folders.keys()
+    for path in files:
+        schema = folders[path.parent.name]
+        validator = Draft202012Validator(json.loads(found[schema]))
         lines = path.read_text(encoding="utf-8")
-        assert lines.startswith("# yaml-language-server: $schema=../rule.schema.json\n"), path
+        assert lines.startswith(f"# yaml-language-server: $schema=../{Path(schema).name}\n"), path
         assert not [error.message for error in validator.iter_errors(yaml.safe_load(lines))], path
 
 
@@ -90,6 +102,29 @@ def test_the_schema_of_rules_sees_what_is_wrong(
     schema = json.loads((project.root / RULE_SCHEMA).read_text(encoding="utf-8"))
     good = yaml.safe_load((project.root / "rules/moments/birthday.yaml").read_text(encoding="utf-8"))
     found = [error.message for error in Draft202012Validator(schema).iter_errors(good | wrong)]
+    assert any(message in one for one in found), found
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong", "message"),
+    [
+        (TEMPLATE_PATH, {"id": "first_time"}, "'id' was unexpected"),
+        (TEMPLATE_PATH, {"inherits": "first_time"}, "'inherits' was unexpected"),
+        (TEMPLATE_PATH, {"fire": "once"}, "'once' is not one of"),
+        (CITY_PATH, {"parameters": {"low_balance": {"days_left": 9}}}, "9 is greater than the maximum of 5"),
+        (CITY_PATH, {"parameters": {"low_balance": {"days": 3}}}, "'days' was unexpected"),
+        (CITY_PATH, {"parameters": {"bill_surge": {"growth_pct": 3}}}, "'bill_surge' was unexpected"),
+        (CITY_PATH, {"cities": "苏州"}, "'cities' was unexpected"),
+    ],
+)
+def test_the_schemas_of_templates_and_cities_see_what_is_wrong(
+    project: Project, path: str, wrong: dict[str, Any], message: str
+) -> None:
+    file = "rules/cities/suzhou.yaml" if path == CITY_PATH else "rules/templates/first_time.yaml"
+    good = yaml.safe_load((project.root / file).read_text(encoding="utf-8"))
+    validator = Draft202012Validator(json.loads((project.root / path).read_text(encoding="utf-8")))
+    assert not list(validator.iter_errors(good))
+    found = [error.message for error in validator.iter_errors(good | wrong)]
     assert any(message in one for one in found), found
 
 
