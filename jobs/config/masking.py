@@ -89,7 +89,7 @@ class _Clear:
 
 
 # Eleven digits and more, however they are grouped, and what people write with the code of a country.
-_NUMBER = re.compile(r"(?<!\d)\d(?:[-. ()]{0,2}\d){10,}(?!\d)|\+\d(?:[ ()-]*\d){7,}")
+_NUMBER = re.compile(r"(?<!\d)\d(?:[-._/ ()]{0,2}\d){10,}(?!\d)|\+\d(?:[ ()-]*\d){7,}")
 # A number, a date, a time, or one word of an id or a code.
 _WORD = re.compile(r"\s*[\w:/.,+-]*([ T]\d\d:[\d:.]*)?\s*$", re.ASCII)
 

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from jobs.config.sources import ExtractMapping, field_expressions
@@ -19,6 +19,8 @@ _NOT_BEFORE, _NOT_AFTER = r"(?<![A-Za-z0-9_])(?<![A-Za-z0-9_][-.])", r"(?![A-Za-
 _ESCAPED = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
 # Bytes that are no text are kept by their numbers.
 _BYTES = re.compile(r"(?:\\x[0-9a-f]{2})+")
+# As programs pad a number.
+_PADDED = re.compile(r"^0+(?=\d)|\.0+$")
 # Shorter numbers may be amounts as well as ids.
 _LONG_NUMBER = 8
 
@@ -111,32 +113,35 @@ class PersonText:
     built: Mapping[str, Collection[tuple[str, str, str]]] = field(default_factory=dict)
     packed: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
 
-    def is_in(self, original: str, ids: Mapping[str, str] | None, contract: str) -> bool:
-        """Whether a row names one of them.
+    def is_in(self, original: str, ids: Mapping[str, str] | None) -> bool:
+        """Whether a row surely names one of them.
 
         Args:
             original: Its text.
             ids: The ids that it holds, by field; none where it could not be read.
+        """
+        owner = owner_of(ids or {})
+        if owner is not None and tombstone_of(*owner, self.key) in self.stones:
+            return True
+        return self.pattern.search(unescaped(original)) is not None
+
+    def may_be_in(self, original: str, contract: str) -> bool:
+        """Whether any word of a row is one of their ids, which tells only where nobody knows whose it is.
+
+        Args:
+            original: Its text.
             contract: Its contract.
         """
-        text = unescaped(original)
-        if (owner := owner_of(ids or {})) and tombstone_of(*owner, self.key) in self.stones:
+        text, loose = unescaped(original), self.packed.get(contract)
+        if loose is not None and loose.search(text):
             return True
-        if self.pattern.search(text):
-            return True
-        if ids:
-            return False
-        # Whose a row is that could not be read any word of it may tell.
-        loose = self.packed.get(contract)
-        return bool(loose and loose.search(text)) or not self.stones.isdisjoint(
-            self._stones_in(text, contract)
-        )
-
-    def _stones_in(self, text: str, contract: str) -> Iterator[str]:
         made = {*((name, "", "") for name in PERSON_FIELDS), *self.built.get(contract, ())}
-        for word in set(_WORD.findall(text)):
-            for name, before, after in made:
-                yield tombstone_of(name, f"{before}{word}{after}", self.key)
+        words = {word for found in _WORD.findall(text) for word in (found, _PADDED.sub("", found))}
+        return any(
+            tombstone_of(name, f"{before}{word}{after}", self.key) in self.stones
+            for word in words
+            for name, before, after in made
+        )
 
 
 def owner_of(ids: Mapping[str, str | None]) -> tuple[str, str] | None:
@@ -147,7 +152,7 @@ def owner_of(ids: Mapping[str, str | None]) -> tuple[str, str] | None:
         ('subscription_id', 'S1')
     """
     for name in PERSON_FIELDS:
-        if value := ids.get(name):
+        if value := (ids.get(name) or "").strip():
             return name, value
     return None
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field as Setting
+from pydantic import model_validator
 
 from jobs.contracts.columns import Column, Table, ddl_type
 from jobs.contracts.quality import Quality, Reference
@@ -64,6 +65,12 @@ class Field(StrictModel):
     personal: Personal | None = None
     identity: bool = False
     default: int | None = None
+
+    @model_validator(mode="after")
+    def _scale_of_decimals(self) -> Field:
+        if "scale" in self.model_fields_set and self.type != "decimal":
+            raise ValueError(f"'scale' goes with type decimal, not with {self.type}")
+        return self
 
     @property
     def kept(self) -> bool:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import reduce
 from typing import Any
 
 import pyarrow as pa
@@ -18,7 +19,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.config.formats import JOINED
-from jobs.config.person_text import Clear, PersonText, built_ids, tombstone_of
+from jobs.config.person_text import Clear, PersonText, built_ids, owner_of, tombstone_of
 from jobs.contracts.columns import Table
 from jobs.contracts.extracts import PERSON_FIELDS, ExtractContract
 from jobs.domain.privacy import tombstone
@@ -150,11 +151,14 @@ def _ids_of(context: RunContext, customer_id: str) -> dict[str, list[str]]:
 
 
 def _refused_ids(context: RunContext, contract: str, customer_id: str, key: str) -> DataFrame:
-    """Keys that refused rows of a contract call the customer's."""
+    """Keys that all refused rows of a contract call the customer's."""
     rows = context.warehouse.read_or_empty(context.table(QUARANTINE)).where(F.col("contract") == contract)
     ids = "ids" if "ids" in rows.columns else _NO_IDS
-    mine = rows.selectExpr(ids).where(F.expr(f"ids['customer_id'] = {literal(customer_id)}"))
-    return mine.selectExpr(f"ids[{literal(key)}] AS {key}").where(f"{key} IS NOT NULL")
+    told = rows.selectExpr(ids).selectExpr(f"ids[{literal(key)}] AS {key}", "ids['customer_id'] AS owner")
+    owners = told.where(f"{key} IS NOT NULL").groupBy(key).agg(F.min("owner"), F.max("owner"))
+    return owners.where(
+        F.expr(f"`min(owner)` = {literal(customer_id)} AND `max(owner)` = `min(owner)`")
+    ).select(key)
 
 
 @dataclass(frozen=True)
@@ -255,7 +259,7 @@ def _of_person(context: RunContext, table: Table, ids: Ids, text: PersonText) ->
     """The rows of a table that name a person; a refused row does so anywhere in its text."""
     rows = context.warehouse.read(table)
     if table.name == QUARANTINE:
-        return _refused_with(rows, text)
+        return _refused_with(context, rows, text)
     if table.name == IDENTITY:
         return rows.where(_in_identity(context, ids))
     return rows.where(_is_of(_naming(table), ids))
@@ -267,20 +271,53 @@ def _is_of(fields: Sequence[str], ids: Ids) -> str:
     return f"CASE {cases} ELSE FALSE END"
 
 
-def _refused_with(rows: DataFrame, text: PersonText) -> DataFrame:
-    """The refused rows in whose text somebody is."""
+def _refused_with(context: RunContext, rows: DataFrame, text: PersonText) -> DataFrame:
+    """The refused rows in whose text somebody is.
+
+    Where a word alone tells it, only if the row has no id that a table knows: it may be an amount.
+    """
     # An earlier release kept no ids with them.
     ids = "ids" if "ids" in rows.columns else _NO_IDS
 
+    schema = pa.schema(
+        [
+            ("delivery_id", pa.string()),
+            ("line", pa.int64()),
+            ("sure", pa.bool_()),
+            ("field", pa.string()),
+            ("id", pa.string()),
+        ]
+    )
+
     def named(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            told = [batch.column(name).to_pylist() for name in ("original", "ids", "contract")]
-            hits = [text.is_in(one, dict(ids or ()), name) for one, ids, name in zip(*told, strict=True)]
-            yield batch.select(["delivery_id", "line"]).filter(pa.array(hits, pa.bool_()))
+            found = []
+            for row in batch.to_pylist():
+                ids = dict(row["ids"] or ())
+                sure = text.is_in(row["original"], ids)
+                if sure or text.may_be_in(row["original"], row["contract"]):
+                    field, owner = owner_of(ids) or (None, None)
+                    place = {name: row[name] for name in ("delivery_id", "line")}
+                    found.append({**place, "sure": sure, "field": field, "id": owner})
+            yield pa.RecordBatch.from_pylist(found, schema)
 
     read = rows.selectExpr("delivery_id", "line", "coalesce(original, '') AS original", ids, "contract")
-    keys = settled(read.mapInArrow(named, "delivery_id STRING, line BIGINT"))
+    told = "delivery_id STRING, line BIGINT, sure BOOLEAN, field STRING, id STRING"
+    found = settled(read.mapInArrow(named, told))
+    known = reduce(DataFrame.unionByName, _known_ids(context))
+    unsure = found.where("NOT sure").join(known, ["field", "id"], "left_anti")
+    keys = settled(found.where("sure").unionByName(unsure).select("delivery_id", "line"))
     return rows.join(F.broadcast(keys), ["delivery_id", "line"], "left_semi")
+
+
+def _known_ids(context: RunContext) -> Iterator[DataFrame]:
+    """The ids of persons that tables know, as field and id."""
+    for name in _PEOPLE:
+        contract = context.configuration.contracts[name]
+        rows = context.warehouse.read_or_empty(contract.clean_table())
+        yield rows.select(
+            F.lit(contract.key[0]).alias("field"), F.col(contract.key[0]).alias("id")
+        ).distinct()
 
 
 def _in_identity(context: RunContext, ids: Ids) -> str:

@@ -100,13 +100,21 @@ def ingest(
     drift: dict[str, list[str]] = {}
     stops: list[Issue] = []
     try:
-        for batch in judge_deliveries(context, current, staying(known, current)):
-            batches.append(batch)
-            drift |= check_drift(context, batch, known, stops)
-            stops += refusals(context, batch)
-            quality.check(batch)
+        try:
+            for batch in judge_deliveries(context, current, staying(known, current)):
+                batches.append(batch)
+                drift |= check_drift(context, batch, known, stops)
+                stops += refusals(context, batch)
+                quality.check(batch)
+        except Exception:
+            # A file that is cut off, replaced or gone while it is read may fail in any way.
+            if not _grown(current):
+                raise
         if grown := _grown(current):
             # What has been read of them is half; the others are as they were.
+            for path in sorted(grown):
+                if stored_size(path) is None:
+                    context.progress(f"left alone: {path} has gone while it was read")
             return ingest(context, cycles, growing | grown)
         if quality.stops:
             quality.write()
@@ -125,11 +133,6 @@ def ingest(
             groups = list(pool.map(lambda batch: _write(context, batch, known, begun), batches))
             for one in beside:
                 one.result()
-    except Exception:
-        # A file that is cut off, replaced or gone while it is read may fail in any way.
-        if grown := _grown(current):
-            return ingest(context, cycles, growing | grown)
-        raise
     finally:
         for batch in batches:
             batch.judged.unpersist()

@@ -34,7 +34,7 @@ def facts_of(path: Path, mapping: ExtractMapping, layout: Layout) -> FileFacts:
     control = None if mapping.control is None else _control_text(path, mapping.control)
     if not path.is_file():
         raise SourceError(Issue("FILE_MISSING", "is not there", Location(str(path))))
-    size = path.stat().st_size
+    size = stored_size(str(path))
     try:
         facts = look_at(str(path), layout)
     except SourceError as error:
@@ -44,20 +44,26 @@ def facts_of(path: Path, mapping: ExtractMapping, layout: Layout) -> FileFacts:
             raise
         # What it holds cannot be held against its control file: half a file can hardly be unpacked.
         raise incomplete(path, f"does not agree with its control file: {error.issues[0].message}") from None
-    if path.stat().st_size != size:
+    if size is None or stored_size(str(path)) != size:
         raise incomplete(path, GROWS)
     if mapping.control is not None and control is not None:
-        _check_control(path, mapping.control, control, facts)
+        try:
+            _check_control(path, mapping.control, control, facts)
+        except FileNotFoundError:
+            raise incomplete(path, GROWS) from None
     return replace(facts, stored=size)
 
 
-def _grows(path: Path, size: int) -> bool:
+def _grows(path: Path, size: int | None) -> bool:
     """Whether a file that cannot be read is still being written, for all that a short wait can tell.
 
     Half an archive cannot be unpacked, half a Parquet file has no end, and a file just begun is empty.
     """
-    if stored_size(str(path)) == size and time.time() - path.stat().st_mtime < LATELY:
-        time.sleep(PATIENCE)
+    try:
+        if stored_size(str(path)) == size and time.time() - path.stat().st_mtime < LATELY:
+            time.sleep(PATIENCE)
+    except FileNotFoundError:
+        return True
     return stored_size(str(path)) != size
 
 

@@ -331,3 +331,22 @@ def test_the_file_of_a_killed_load_is_told(tmp_path: Path, monkeypatch: pytest.M
     context = open_run(configuration, str(little.folder / "warehouse"), str(little.extracts))
     assert erase(context, "C1").files == ["data_usage_20260503_1.csv", "subscriptions_202605.csv"]
     assert little.table("clean_data_usage").height == 0
+
+
+def test_ids_that_are_short_numbers(tmp_path: Path) -> None:
+    """In a row whose id a table knows such a number is an amount, in any other it tells of the person."""
+    source = SOURCE.replace("fields: same\n", "fields: same\n    max_bad_share: 1\n")
+    little = Little(tmp_path, source)
+    head = "subscription_id,customer_id,updated_on,number,status\n"
+    mine = "3000002,3000002,2026-05-01,13400000071,active\n3000009,3000009,2026-05-01,13400000079,active\n"
+    # Refused rows that do not agree whose a subscription is tell nothing.
+    torn = "S9,3000002,2026-05-01,13400000077,frozen\nS9,3000009,2026-05-09,13400000077,frozen\n"
+    little.put("subscriptions_202605.csv", head + mine + torn)
+    bad = " 3000002,never,1\n3000002.0,never,1\n0003000002,never,1\n2026-05-03,3000002,5\n3000009,never,3000002\n"
+    little.put("data_usage_202605_1.csv", HEADER + "S9,2026-05-03,9\n3000009,2026-05-03,3\n" + bad)
+    erase(little.run(), "3000002")
+    assert little.usage() == [("3000009", "2026-05-03", 3), ("S9", "2026-05-03", 9)]
+    assert sorted(little.table("quarantine").select("file", "line").rows()) == [
+        ("data_usage_202605_1.csv", 8), ("subscriptions_202605.csv", 5),
+    ]  # fmt: skip
+    assert sorted(little.table("erasures")["field"]) == ["customer_id", "subscription_id"]

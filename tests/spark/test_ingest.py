@@ -217,7 +217,8 @@ def test_a_file_that_goes_or_shrinks_before_it_is_judged_leaves_the_others_alone
     little.run()
     assert little.usage() == [("S1", "2026-05-31", 7)]
     told = [line for line in little.said if line.startswith("left alone")]
-    assert len(told) == (0 if then == "gone" else 1)
+    says = "has gone while it was read" if then == "gone" else "its size changes"
+    assert len(told) == 1 and says in told[0]
 
 
 DATED = SOURCE.replace("data_usage_{period}_{sequence}.csv", "data_usage_{period}_sent_{delivered}.csv")

@@ -118,7 +118,7 @@ def test_what_looks_personal_is_masked_in_any_column(contracts: dict[str, Extrac
     # Whatever slipped there; codes, ids, dates and numbers are what a person needs to see what is wrong.
     for slipped in (
         "迪丽热巴·迪力木拉提", "Li Dashan", "张 小 白", "张小白先生", "张小白", "138-12345678", "(025)83212345",
-        "1381 2345 678", "138.1234.5678",
+        "1381 2345 678", "138.1234.5678", "138/0000/0001", "138_0000_0001",
     ):  # fmt: skip
         for contract, columns in (
             ("subscriptions", header),
