@@ -139,8 +139,9 @@ def transitions(found: DataFrame, prior: DataFrame, one: Pass) -> DataFrame:
     ended = f"CASE WHEN NOT inside AND was_entered_on IS NOT NULL THEN {today} ELSE was_ended_on END"
     lives = joined.withColumns({"inside": F.expr(inside), "entered": F.expr(entered)})
     lives = lives.withColumn("ended_on", F.expr(ended))
-    remembered = f"ended_on > date_sub({today}, {REMEMBERED_DAYS})"
-    return lives.where(f"inside OR {remembered}").select(
+    forgotten = f"ended_on <= date_sub({today}, {REMEMBERED_DAYS})"
+    lives = lives.withColumn("ended_on", F.expr(f"CASE WHEN NOT {forgotten} THEN ended_on END"))
+    return lives.where("inside OR ended_on IS NOT NULL").select(
         "moment_id",
         "subscription_id",
         F.expr("CASE WHEN inside THEN ordinal END").alias("ordinal"),
@@ -148,10 +149,10 @@ def transitions(found: DataFrame, prior: DataFrame, one: Pass) -> DataFrame:
         F.expr("CASE WHEN inside THEN row END").alias("row"),
         F.expr(
             "CASE WHEN NOT inside THEN 'ended' WHEN NOT entered THEN 'continuing' "
-            f"WHEN was_entered_on IS NOT NULL OR {remembered} THEN 're-entered' ELSE 'entered' END"
+            "WHEN was_entered_on IS NOT NULL OR ended_on IS NOT NULL THEN 're-entered' ELSE 'entered' END"
         ).alias("phase"),
         F.expr(f"CASE WHEN entered THEN {today} ELSE began_on END").alias("entered_on"),
-        F.expr(f"CASE WHEN NOT inside OR {remembered} THEN ended_on END").alias("ended_on"),
+        "ended_on",
         F.expr("CASE WHEN inside THEN greatest(current_step, was_step) ELSE had_step END").alias("step"),
         F.expr(f"inside AND ({_fires(one)})").alias("fires"),
     )

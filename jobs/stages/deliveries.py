@@ -142,9 +142,7 @@ def _new_ones(
     active = {(row["contract"], row["period"], row["part"]): row for row in rows if row["status"] == "active"}
     loaded = {row["delivery_id"] for row in rows}
     fresh = [one for one in found if one.delivery_id not in loaded or _is_back(one, active.get(one.slot))]
-    newest: dict[tuple[str, str, str], tuple[int, date, str]] = {
-        slot: (row["sequence"], row["delivered_on"] or date.min, "") for slot, row in active.items()
-    }
+    newest = {slot: _rank_of(row) for slot, row in active.items()}
     for one in fresh:
         newest[one.slot] = max(newest.get(one.slot, one.rank), one.rank)
     new = [replace(one, superseded=newest[one.slot] != one.rank) for one in fresh]
@@ -156,10 +154,12 @@ def _new_ones(
 
 def is_overtaken(one: Delivery, active: Mapping[str, Any]) -> bool:
     """Whether a file is older than the delivery that the ledger calls active in its slot."""
-    return (one.sequence, one.delivered_on or date.min) < (
-        active["sequence"],
-        active["delivered_on"] or date.min,
-    )
+    return one.rank < _rank_of(active)
+
+
+def _rank_of(active: Mapping[str, Any]) -> tuple[int, date, str]:
+    """The least rank that does not take the place of a loaded delivery."""
+    return active["sequence"], active["delivered_on"] or date.min, ""
 
 
 def _holds(one: Delivery, active: dict[str, Any] | None) -> bool:

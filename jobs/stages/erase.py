@@ -22,7 +22,6 @@ from jobs.config.formats import JOINED
 from jobs.config.person_text import Clear, PersonText, built_ids, owner_of, tombstone_of
 from jobs.contracts.columns import Table
 from jobs.contracts.extracts import PERSON_FIELDS, ExtractContract
-from jobs.domain.privacy import tombstone
 from jobs.domain.tiles import tiles_of
 from jobs.expressions.sql import literal
 from jobs.kernel.errors import Issue, StorageError
@@ -190,8 +189,9 @@ def _issued(context: RunContext, found: Mapping[str, DataFrame]) -> set[date]:
 
 def _stones_of(context: RunContext, customer_id: str) -> DataFrame:
     stones = context.warehouse.read_or_empty(context.table(TABLE))
-    mine = tombstone(F.lit("customer_id"), F.lit(customer_id), context.keys.pseudonym)
-    return stones.where(F.col("tombstone") == mine)
+    return stones.where(
+        F.col("tombstone") == tombstone_of("customer_id", customer_id, context.keys.pseudonym)
+    )
 
 
 def _text_of(context: RunContext, ids: Ids) -> PersonText:
@@ -217,10 +217,9 @@ def _text_of(context: RunContext, ids: Ids) -> PersonText:
 def _bury(context: RunContext, ids: Ids, files: Sequence[str], issued: Sequence[date]) -> None:
     """Keeps the tombstones of ids that have none yet."""
     table = context.table(TABLE)
-    pairs = [(field, one) for field, mine in ids.items() for one in mine]
-    rows = frame_of(context.spark, pairs, "field STRING, id STRING")
     key = context.keys.pseudonym
-    stones = rows.select("field", tombstone(F.col("field"), F.col("id"), key).alias("tombstone"))
+    pairs = [(field, tombstone_of(field, one, key)) for field, mine in ids.items() for one in mine]
+    stones = frame_of(context.spark, pairs, "field STRING, tombstone STRING")
     old = context.warehouse.read_or_empty(table).select("tombstone")
     new = stones.join(old, "tombstone", "left_anti").select(
         "*",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 from jobs.contracts.tables import view_table
@@ -212,22 +213,31 @@ class _History:
 
     def life(self, rule: Rule) -> Life | None:
         """What the last run of a rule that was known by then left."""
-        kind = rule.file.cycle
-        its = [("cycle", "=", str(kind)), ("moment_id", "=", rule.id)]
-        runs = [
-            row
-            for row in self._rows(
-                "rule_evaluations", [*its, ("as_of", "<=", self.cycle.as_of)], "as_of", "result", "first_run"
-            )
-            if self._dispatched(rule, row["as_of"]) <= self.cycle.cutoff
-        ]
-        if not runs:
+        run = self._last_runs.get((str(rule.file.cycle), rule.id))
+        if run is None:
             return None
-        run = max(runs, key=lambda row: row["as_of"])
+        state = self._states.get((run["cycle"], run["as_of"], rule.id), {})
+        return Life(run["as_of"], run["result"] == "evaluated", run["first_run"], **state)
+
+    @cached_property
+    def _last_runs(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """By cycle and rule, the last run that was known by then; all are read at once."""
+        columns = ("cycle", "as_of", "moment_id", "result", "first_run")
+        runs = self._rows("rule_evaluations", [("as_of", "<=", self.cycle.as_of)], *columns)
+        known = (row for row in runs if self._dispatched(row["cycle"], row["as_of"]) <= self.cycle.cutoff)
+        return {(row["cycle"], row["moment_id"]): row for row in sorted(known, key=lambda row: row["as_of"])}
+
+    @cached_property
+    def _states(self) -> dict[tuple[str, date, str], dict[str, Any]]:
+        """By cycle, run and rule, the state that these runs left."""
+        days = sorted({run["as_of"] for run in self._last_runs.values()})
         names = ("phase", "truth", "entered_on", "ended_on", "step")
-        state = self._rows("moment_state", [*its, *self._mine, ("as_of", "=", run["as_of"])], *names)
-        left = state[0] if state else {}
-        return Life(run["as_of"], run["result"] == "evaluated", run["first_run"], **left)
+        key = ("cycle", "as_of", "moment_id")
+        rows = self._rows("moment_state", [*self._mine, ("as_of", "in", days)], *key, *names)
+        return {
+            (row["cycle"], row["as_of"], row["moment_id"]): {name: row[name] for name in names}
+            for row in rows
+        }
 
     def sent(self, rule: Rule, life: Life | None) -> str:
         """Why the date of dispatch of a rule's last run has an alert of it, or has none."""
@@ -236,7 +246,7 @@ class _History:
             return "the rule has not run"
         if not life.evaluated:
             return "the source does not supply what the rule needs"
-        day = self._dispatched(rule, life.as_of)
+        day = self._dispatched(file.cycle, life.as_of)
         for alert in self.alerts:
             if (alert["dispatch_date"], alert["moment_id"]) == (day, rule.id):
                 return ", ".join(one for one in (alert["status"], alert["status_reason"]) if one)
@@ -256,8 +266,8 @@ class _History:
             return f"it fired when it was entered, on {life.entered_on}"
         return "nothing has been dispatched on its date"
 
-    def _dispatched(self, rule: Rule, as_of: date) -> date:
-        return self.configuration.calendar.cycle(rule.file.cycle, as_of).dispatch_date
+    def _dispatched(self, kind: str, as_of: date) -> date:
+        return self.configuration.calendar.cycle(CycleKind(kind), as_of).dispatch_date
 
     def _answer(self, past: Past, cycle: Cycle) -> bool | None:
         mine = [("cycle", "=", str(past.kind)), ("moment_id", "=", past.moment)]

@@ -71,11 +71,7 @@ def try_file(context: RunContext, path: Path) -> list[Trial]:
     trials = []
     for batch in judge_deliveries(context, deliveries, staying(known, deliveries)):
         notes, stops = _as_a_whole(context, batch, known)
-        for one in batch.deliveries:
-            trial = _trial(context, batch, one)
-            trial.notes.extend(note for note in notes if note.startswith(f"{one.name} "))
-            trial.refused.extend(stop for stop in stops if stop.location == Location(one.path))
-            trials.append(trial)
+        trials += [_trial(context, batch, one, notes, stops) for one in batch.deliveries]
     return trials
 
 
@@ -87,7 +83,9 @@ def _loaded_before(context: RunContext) -> list[dict[str, Any]]:
         return []
 
 
-def _trial(context: RunContext, batch: Batch, delivery: Delivery) -> Trial:
+def _trial(
+    context: RunContext, batch: Batch, delivery: Delivery, notes: Sequence[str], stops: Sequence[Issue]
+) -> Trial:
     mine = batch.rows.where(F.col("delivery_id") == delivery.delivery_id)
     columns = [column.name for column in batch.contract.kept_columns]
     first = mine.where(ACCEPTED).orderBy("line").select("line", *columns).limit(SHOWN).collect()
@@ -97,8 +95,18 @@ def _trial(context: RunContext, batch: Batch, delivery: Delivery) -> Trial:
     refusal = refusal_of(context, batch, delivery)
     problems = bad_rows(batch, delivery)
     counts = batch.counts[delivery.delivery_id]
-    refused = [refusal] if refusal is not None else []
-    return Trial(batch.contract.contract, counts, rows, dict(sorted(counted.items())), problems, refused, [])
+    return Trial(
+        contract=batch.contract.contract,
+        counts=counts,
+        rows=rows,
+        reasons=dict(sorted(counted.items())),
+        problems=problems,
+        refused=[
+            *([refusal] if refusal is not None else []),
+            *(stop for stop in stops if stop.location == Location(delivery.path)),
+        ],
+        notes=[note for note in notes if note.startswith(f"{delivery.name} ")],
+    )
 
 
 def _as_a_whole(
