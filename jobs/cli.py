@@ -13,6 +13,7 @@ from jobs import (
     ingest,
     items,
     make_province,
+    mine,
     quarantine,
     release_moment,
     risk,
@@ -46,6 +47,7 @@ app.add_typer(check_project.contracts, name="contracts")
 app.command("release")(release_moment.main)
 app.command("status")(status.main)
 app.command("tasks")(tasks.main)
+app.command("mine")(mine.main)
 app.command("effects")(effects.main)
 app.command("export")(export_alerts.main)
 app.command("erase")(erase.main)

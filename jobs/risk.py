@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,11 +12,11 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from jobs.kernel.cycle import parse_date
-from jobs.kernel.errors import ConfigError, Issue, StorageError, did_you_mean
+from jobs.kernel.errors import Issue, StorageError
 from jobs.kernel.project import Project
 from jobs.stages import command as c
 from jobs.stages.apply_model import CHURN
-from jobs.stages.context import Configuration, configure
+from jobs.stages.context import configure
 from jobs.stages.evaluation import compare, evaluate
 from jobs.stages.evaluation_page import POPULATION_TITLES, as_data, figure_table, number, page
 from jobs.stages.registry import in_use, promote, rollback, trained_models
@@ -36,18 +35,6 @@ SubscriptionArgument = Annotated[str, typer.Argument(help="A subscription_id.")]
 app = c.command_group("Train and judge models of what customers will do; see docs/models.md.")
 
 
-def _knows(name: str) -> Callable[[Configuration], None]:
-    """Sees to it, before Spark starts, that there is a model of a name."""
-
-    def check(configuration: Configuration) -> None:
-        models = configuration.models.models
-        if name not in models:
-            message = f"there is no model '{name}' in conf/models.yaml{did_you_mean(name, models)}"
-            raise ConfigError(Issue("CONF_UNKNOWN_REFERENCE", message))
-
-    return check
-
-
 @app.command("train")
 def train(
     source: c.SourceOption,
@@ -60,7 +47,7 @@ def train(
     """Train a model on customers of earlier dates and put it into the registry; it is not used yet."""
     with c.user_errors():
         day = parse_date(as_of)
-    with c.running(source, warehouse, project_dir, profile, check=_knows(model)) as context:
+    with c.running(source, warehouse, project_dir, profile, check=c.knows_model(model)) as context:
         trained = train_model(context, model, day)
         figures = ", ".join(f"{name} {value:.3f}" for name, value in sorted(trained.metrics.items()))
         print(f"{trained.model_id}: {figures}")
@@ -80,7 +67,7 @@ def evaluate_model(
     """Judge a model on customers it has not learned from, beside what it has to beat."""
     with c.user_errors():
         day = parse_date(as_of)
-    with c.running(source, warehouse, project_dir, profile, check=_knows(model)) as context:
+    with c.running(source, warehouse, project_dir, profile, check=c.knows_model(model)) as context:
         found = evaluate(context, model, day)
         titles = context.configuration.models.models[model]
         out.mkdir(parents=True, exist_ok=True)

@@ -109,7 +109,12 @@ def list_rules(
 @app.command("new")
 def new_rule(
     rule: Annotated[str, typer.Argument(help="Its id, which names the file.")],
-    when: Annotated[str, typer.Option("--when", help="An item and a number: 'complaints_30d >= 2'.")],
+    when: Annotated[
+        list[str],
+        typer.Option(
+            "--when", help="An item and a value: 'complaints_30d >= 2'; all of several have to hold."
+        ),
+    ],
     zh: Annotated[str, typer.Option("--zh", help="Its title in Chinese.")],
     en: Annotated[str, typer.Option("--en", help="Its title in English.")],
     plan: Annotated[str, typer.Option("--plan", help="A plan of rules/plans.yaml.")],
@@ -131,7 +136,8 @@ def new_rule(
         path = project.root / "rules" / "moments" / f"{rule}.yaml"
         if rule in rule_files(project) or path.exists():
             raise ConfigError(Issue("RULE_DUPLICATE_ID", f"there is a rule '{rule}' already"))
-        wish = Wish(rule, Title(zh=zh, en=en), category, cycle, audience, when, plan, severity, urgency_days)
+        title = Title(zh=zh, en=en)
+        wish = Wish(rule, title, category, cycle, audience, tuple(when), plan, severity, urgency_days)
         path.write_text(draft(wish, view), encoding="utf-8")
         try:
             configure(project, profile)

@@ -8,6 +8,7 @@ from jobs.modelling import metrics
 from jobs.modelling.arrays import Floats, Ints
 from jobs.modelling.drift import spread_of
 
+# Fine enough that few positive cases fill a bin of their own.
 MOST_BINS, BIN_SIZE = 200, 20
 
 
@@ -25,7 +26,7 @@ def separation(columns: Floats, labels: Ints) -> float:
         >>> separation(np.array([[0.0], [0.0], [-1.0], [1.0], [-1.0], [1.0], [-1.0], [1.0]] * 10), labels)
         1.0
     """
-    kinds = _kinds(columns)
+    kinds = kinds_of(columns, max(2, min(MOST_BINS, len(labels) // BIN_SIZE)))
     half = np.arange(len(labels)) % 2 == 0
     share = np.zeros(len(labels))
     for mine in (half, ~half):
@@ -36,12 +37,16 @@ def separation(columns: Floats, labels: Ints) -> float:
     return metrics.auc(labels, share)
 
 
-def _kinds(columns: Floats) -> Ints:
-    """The kind of each customer: the bin of a number, or the value of a text; unknown is one more."""
+def kinds_of(columns: Floats, bins: int) -> Ints:
+    """The kind of each customer by one item: the bin of a number, the value of a text, or unknown.
+
+    Args:
+        columns: (customers, features) of the item: a number, or one column a value of a text.
+        bins: Of a number, at most.
+    """
     if columns.shape[1] == 1:
         values = columns[:, 0]
-        # Fine enough that few positive cases fill a bin of their own.
-        edges = np.asarray(spread_of(values, max(2, min(MOST_BINS, len(values) // BIN_SIZE))).edges)
+        edges = np.asarray(spread_of(values, bins).edges)
         found = np.searchsorted(edges, values, side="right")
         return np.where(np.isnan(values), len(edges) + 1, found)
     unknown = np.isnan(columns).any(axis=1)

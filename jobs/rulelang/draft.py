@@ -1,7 +1,9 @@
-"""A first file of a rule, from what a person says of it in a line; the person goes on from there."""
+"""A first file of a rule, from what is wished of it in a line or two; a person goes on from there."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -13,8 +15,9 @@ from jobs.kernel.errors import ConfigError, Issue, did_you_mean
 from jobs.kernel.titles import Title
 from jobs.rulelang.model import Category, Severity
 
-_SIGNS = {"eq": "=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+_SIGNS = {"eq": "=", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _PARAMETER = "threshold"
+_WHY = "Taken from the first draft; say here why"
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,9 @@ class Wish:
     """What a rule is to be.
 
     Attributes:
-        when: One comparison of an item with a number, such as complaints_30d >= 2.
+        when: Comparisons of an item with a value, such as complaints_30d >= 2; all have to hold.
+        why: Why the numbers are what they are.
+        remarks: Lines of comment at the top of the file.
     """
 
     id: str
@@ -30,29 +35,62 @@ class Wish:
     category: Category
     cycle: CycleKind
     audience: str
-    when: str
+    when: tuple[str, ...]
     plan: str
     severity: Severity = "medium"
     urgency_days: int = 5
+    why: str = _WHY
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """An item compared with a value.
+
+    Attributes:
+        key: Name of the condition.
+        parameter: Name under which a number is set.
+    """
+
+    key: str
+    item: str
+    sign: str
+    value: Decimal | str | bool
+    parameter: str | None
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.value, Decimal):
+            return f"{self.item} {self.sign} {'-' if self.value < 0 else ''}:{self.parameter}"
+        if isinstance(self.value, bool):
+            return f"{self.item} {self.sign} {str(self.value).lower()}"
+        quoted = self.value.replace("'", "''")
+        return f"{self.item} {self.sign} '{quoted}'"
 
 
 def draft(wish: Wish, view: CustomerView) -> str:
     """The text of a rule file.
 
-    The number becomes a parameter with wide bounds; texts say the item's name and value. Its status is
-    draft, so nothing comes of it until somebody sets another.
+    Numbers become parameters with wide bounds; texts say the items' names and values. Its status is draft, so
+    nothing comes of it until somebody sets another.
 
     Raises:
-        ConfigError: When the condition is not a comparison of an item with a number.
+        ConfigError: When a condition is not a comparison of an item with a value.
     """
-    item, sign, number = _comparison(wish.when, view)
-    known = view.items[item]
-    unit = f", unit: {known.unit}" if known.unit else ""
-    sure = abs(number)
-    negative = "-" if number < 0 else ""
-    why = "Taken from the first draft; say here why"
+    found = list(_comparisons(wish.when, view))
+    conditions = [f"    {one.key}: {_quoted(one.text)}" for one in found]
+    parameters = [_parameter(one, view, wish.why) for one in found if one.parameter is not None]
+    if parameters:
+        parameters.insert(0, "parameters:")
+    zh, en = [], []
+    for item in dict.fromkeys(one.item for one in found):
+        place = f"{{{item}{_form(view.items[item].type)}}}"
+        zh.append(view.items[item].zh + place)
+        en.append(f"{view.items[item].en}: {place}")
+    remarks = [f"# {line}" for line in wish.remarks]
+    lines = "\n".join
     return f"""# yaml-language-server: $schema=../rule.schema.json
-id: {wish.id}
+{lines([*remarks, f"id: {wish.id}"])}
 status: draft                            # shadow tries it on every cycle, active gives alerts
 title: {{zh: {_quoted(wish.title.zh)}, en: {_quoted(wish.title.en)}}}
 category: {wish.category}
@@ -60,9 +98,7 @@ cycle: {wish.cycle}
 audience: {wish.audience}
 when:
   all:
-    {item}: {_quoted(f"{item} {sign} {negative}:{_PARAMETER}")}
-parameters:
-  {_PARAMETER}: {{default: {sure}{unit}, min: {_least(sure)}, max: {_most(sure)}, why: {_quoted(why)}}}
+{lines([*conditions, *parameters])}
 fire: on_entry
 on_first_run: baseline
 cooldown_days: 30
@@ -70,28 +106,57 @@ severity: {wish.severity}
 urgency_days: {wish.urgency_days}
 plan: {wish.plan}
 description:
-  zh: {_quoted(f"{known.zh}{{{item}{_form(known.type)}}}。")}
-  en: {_quoted(f"{known.en}: {{{item}{_form(known.type)}}}.")}
+  zh: {_quoted(f"{'，'.join(zh)}。")}
+  en: {_quoted(f"{'; '.join(en)}.")}
 """
 
 
-def _comparison(text: str, view: CustomerView) -> tuple[str, str, Decimal]:
-    wrong = f"'{text}' is not a comparison of an item with a number, such as 'complaints_30d >= 2'"
+def _comparisons(when: Sequence[str], view: CustomerView) -> Iterator[_Comparison]:
+    used: Counter[str] = Counter()
+
+    def numbered(name: str) -> str:
+        used[name] += 1
+        return name if used[name] == 1 else f"{name}_{used[name]}"
+
+    for text in when:
+        item, sign, value = _comparison(text, view)
+        parameter = numbered(_PARAMETER) if isinstance(value, Decimal) else None
+        yield _Comparison(numbered(item), item, sign, value, parameter)
+
+
+def _parameter(one: _Comparison, view: CustomerView, why: str) -> str:
+    assert isinstance(one.value, Decimal)
+    known, sure = view.items[one.item], abs(one.value)
+    unit = f", unit: {known.unit}" if known.unit else ""
+    bounds = f"min: {_least(sure)}, max: {_most(sure)}"
+    return f"  {one.parameter}: {{default: {sure}{unit}, {bounds}, why: {_quoted(why)}}}"
+
+
+def _comparison(text: str, view: CustomerView) -> tuple[str, str, Decimal | str | bool]:
+    wrong = f"'{text}' is not a comparison of an item with a value, such as 'complaints_30d >= 2'"
     try:
         tree = parse(text)
     except ExpressionProblem as problem:
         raise ConfigError(Issue(problem.code, f"when: {problem}")) from None
     if not isinstance(tree, Call) or tree.function not in _SIGNS or not isinstance(tree.arguments[0], Name):
         raise ConfigError(Issue("EXPR_SYNTAX", f"when: {wrong}"))
-    name, number = tree.arguments[0].name, _number(tree.arguments[1])
-    if number is None:
+    name, value = tree.arguments[0].name, _value(tree.arguments[1])
+    if value is None:
         raise ConfigError(Issue("EXPR_SYNTAX", f"when: {wrong}"))
     if name not in view.items:
         message = f"when: '{name}' is not an item of the customer view{did_you_mean(name, view.items)}"
         raise ConfigError(Issue("RULE_UNKNOWN_ITEM", message))
-    if view.items[name].type not in ("integer", "decimal"):
-        raise ConfigError(Issue("EXPR_TYPE", f"when: {name} is {view.items[name].type}, not a number"))
-    return name, _SIGNS[tree.function], number
+    fitting = "boolean" if isinstance(value, bool) else "string" if isinstance(value, str) else "a number"
+    kind = view.items[name].type
+    if fitting != ("a number" if kind in ("integer", "decimal") else kind):
+        raise ConfigError(Issue("EXPR_TYPE", f"when: {name} is {kind}, not {fitting}"))
+    return name, _SIGNS[tree.function], value
+
+
+def _value(node: Node) -> Decimal | str | bool | None:
+    if isinstance(node, Literal) and isinstance(node.value, (str, bool)):
+        return node.value
+    return _number(node)
 
 
 def _number(node: Node) -> Decimal | None:

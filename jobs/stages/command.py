@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from jobs.kernel.cycle import Cycle, CycleKind, parse_date
-from jobs.kernel.errors import CycleError, Issue, KeyMomentsError
+from jobs.kernel.errors import ConfigError, CycleError, Issue, KeyMomentsError, did_you_mean
 from jobs.kernel.project import Project
 from jobs.stages.context import Configuration, RunContext, configure, open_run
 from jobs.stages.deliveries import folder_of_extracts
@@ -115,6 +115,18 @@ def running(
                 yield context
             finally:
                 context.flush_log()
+
+
+def knows_model(name: str) -> Callable[[Configuration], None]:
+    """Sees to it, before Spark starts, that there is a model of a name."""
+
+    def check(configuration: Configuration) -> None:
+        models = configuration.models.models
+        if name not in models:
+            message = f"there is no model '{name}' in conf/models.yaml{did_you_mean(name, models)}"
+            raise ConfigError(Issue("CONF_UNKNOWN_REFERENCE", message))
+
+    return check
 
 
 def trying(configuration: Configuration, warehouse: str) -> RunContext:

@@ -17,6 +17,8 @@ from jobs.config.effects import EffectSettings, load_effects
 from jobs.config.exports import ExportSettings, load_exports
 from jobs.config.holidays import load_holidays
 from jobs.config.load_source import load_source
+from jobs.config.mining import FILE as MINING_FILE
+from jobs.config.mining import MiningSettings, load_mining
 from jobs.config.models import ModelSettings, load_models
 from jobs.config.scores import HealthSettings, RiskSettings, load_health, load_risk
 from jobs.config.settings import Keys, Settings, load_keys, load_settings
@@ -55,6 +57,7 @@ class Configuration:
     health: HealthSettings
     models: ModelSettings
     effects: EffectSettings
+    mining: MiningSettings
     source: Source | None
 
     @property
@@ -89,6 +92,7 @@ def configure(project: Project, profile: str = "local", source: str | None = Non
     dispatch = gather(lambda: load_dispatch(project))
     exports = gather(lambda: load_exports(project))
     holidays = gather(lambda: load_holidays(project))
+    mining = gather(lambda: load_mining(project))
     gather.stop()
     gather(lambda: check_released(project, tables.values()))
     view = gather(lambda: load_view(project, contracts, settings.parameter_types))
@@ -104,6 +108,7 @@ def configure(project: Project, profile: str = "local", source: str | None = Non
         gather.issues += _unknown_amounts(mapped, settings)
     gather.stop()
     gather.issues += _unknown_channels(rules, dispatch) + _unknown_moments(rules, dispatch)
+    gather.issues += _unknown_proposals(rules, mining)
     gather.stop()
     if mapped is not None and mapped.mapping.team_daily_visits is not None:
         teams = dispatch.teams.model_copy(update={"daily_visits_default": mapped.mapping.team_daily_visits})
@@ -122,6 +127,7 @@ def configure(project: Project, profile: str = "local", source: str | None = Non
         health,
         models,
         effects,
+        mining,
         mapped,
     )
 
@@ -182,6 +188,22 @@ def _unknown_moments(rules: RuleSet, dispatch: DispatchSettings) -> list[Issue]:
             Location("conf/dispatch.yaml"),
         )
         for name in dispatch.breaker.apart_from
+        if name not in known
+    ]
+
+
+def _unknown_proposals(rules: RuleSet, mining: MiningSettings) -> list[Issue]:
+    named = {
+        "plan": (mining.proposals.plan, rules.plans),
+        "audience": (mining.proposals.audience, rules.audiences),
+    }
+    return [
+        Issue(
+            "CONF_UNKNOWN_REFERENCE",
+            f"proposals.{what}: there is no '{name}'{did_you_mean(name, known)}",
+            Location(MINING_FILE),
+        )
+        for what, (name, known) in named.items()
         if name not in known
     ]
 

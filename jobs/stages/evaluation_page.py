@@ -7,14 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 import altair as alt
-import jinja2
 import pandas as pd
-import vl_convert
 
 from jobs.contracts.view import CustomerView
 from jobs.modelling.evaluation import FIGURES, RIVALS, Judged
 from jobs.modelling.metrics import Interval
 from jobs.stages.evaluation import Evaluation
+from jobs.stages.static_page import render, svg, without_nan
 
 TOP = 20
 RIVAL_TITLES = {
@@ -37,27 +36,6 @@ POPULATION_TITLES = {
     "all": "全部在网用户 / all active customers",
     "active_value": "中高价值用户 / active customers of middle and high value",
 }
-
-_PAGE = jinja2.Template(
-    """<!doctype html>
-<html lang="zh"><head><meta charset="utf-8"><title>{{ title }}</title><style>
-body {font: 15px/1.5 sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em}
-table {border-collapse: collapse; margin: 1em 0} td, th {padding: .3em .7em; border-bottom: 1px solid #ccc}
-td + td {text-align: right} caption {text-align: left; font-weight: bold}
-</style></head><body>
-<h1>{{ title }}</h1>
-<p>{{ about }}</p>
-{% for caption, heads, rows in tables %}
-<table><caption>{{ caption }}</caption>
-<tr>{% for head in heads %}<th>{{ head }}</th>{% endfor %}</tr>
-{% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}</table>
-{% endfor %}
-{% for caption, plot in plots %}<h2>{{ caption }}</h2>{{ plot | safe }}{% endfor %}
-</body></html>
-""",
-    autoescape=True,
-)
 
 
 def number(one: Interval) -> str:
@@ -120,11 +98,7 @@ def page(found: Evaluation, zh: str, en: str, view: CustomerView) -> str:
     if len(judged.by_base) > 1:
         plots.append(("AUC 按月 / by month", _by_month(found)))
     title = f"{zh} / {en}: evaluation as of {found.as_of}"
-    return str(_PAGE.render(title=title, about=about, tables=tables, plots=plots))
-
-
-def _svg(chart: alt.Chart | alt.LayerChart | alt.FacetChart) -> str:
-    return str(vl_convert.vegalite_to_svg(chart.to_json()))
+    return render(title, [about], tables, plots)
 
 
 def _reliability(judged: Judged) -> str:
@@ -147,7 +121,7 @@ def _reliability(judged: Judged) -> str:
             color=alt.Color("rival:N", title=None),
         )
     )
-    return _svg(alt.layer(diagonal, points).properties(width=480, height=360))
+    return svg(alt.layer(diagonal, points).properties(width=480, height=360))
 
 
 def _by_month(found: Evaluation) -> str:
@@ -161,7 +135,7 @@ def _by_month(found: Evaluation) -> str:
     chart = alt.Chart(rows).mark_line(point=True)
     scale = alt.Scale(zero=False)
     encoded = chart.encode(x="base:O", y=alt.Y("auc:Q", scale=scale), color=alt.Color("rival:N", title=None))
-    return _svg(encoded.properties(width=480, height=300))
+    return svg(encoded.properties(width=480, height=300))
 
 
 def as_data(found: Evaluation) -> dict[str, Any]:
@@ -171,13 +145,5 @@ def as_data(found: Evaluation) -> dict[str, Any]:
     plain["as_of"] = str(found.as_of)
     judged = plain["judged"]
     judged["by_base"] = {str(found.bases[place]): one for place, one in judged["by_base"].items()}
-    cleaned: dict[str, Any] = _without_nan(plain)
+    cleaned: dict[str, Any] = without_nan(plain)
     return cleaned
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(one) for one in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -66,7 +66,11 @@ class Samples:
         """The same rows with other features."""
         head = ["subscription_id", "base", "label", "active_value", "spend"]
         head += [quote(f"{TERM}{term}") for term in self.terms]
-        chosen = self.rows.selectExpr(*head, *feature_columns(features))
+        return self.told(*head, *feature_columns(features))
+
+    def told(self, *columns: str) -> pa.Table:
+        """Columns of the rows as SQL, subscription_id and base among them, in the order of both."""
+        chosen = self.rows.selectExpr(*columns)
         return chosen.toArrow().sort_by([("base", "ascending"), ("subscription_id", "ascending")])
 
     @cached_property

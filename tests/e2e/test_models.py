@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import polars as pl
 import pytest
@@ -28,6 +30,10 @@ from jobs.stages.context import RunContext, configure, open_run
 from jobs.stages.evaluation import compare, evaluate
 from jobs.stages.evaluation_page import as_data, page
 from jobs.stages.ingest import ingest
+from jobs.stages.mining import mine_moments, proposals
+from jobs.stages.mining_page import as_data as mined_data
+from jobs.stages.mining_page import page as mining_page
+from jobs.stages.questionnaires import tallied
 from jobs.stages.registry import find, in_use, promote, rollback, usable
 from jobs.stages.samples import at_date, matrix_of, samples_of
 from jobs.stages.scores import write_scores
@@ -425,3 +431,56 @@ def test_people_can_look_at_models_and_at_the_risk_of_a_customer(lab: Lab, train
     assert other.exit_code == 2 and "did you mean 'churn'?" in other.output
     nobody = CliRunner().invoke(app, ["risk", "explain", "S-none", *where, "--as-of", str(AS_OF)])
     assert nobody.exit_code == 2 and "CUSTOMER_UNKNOWN" in nobody.output
+
+
+def test_kinds_are_mined_and_drafted_as_rules(lab: Lab, tmp_path: Path) -> None:
+    """Counts by SQL over the view; the drafts are rules that load and can be tried."""
+    mining = lab.context.configuration.mining
+    loose = {"least_lift": 1.0, "least_z": 0.5, "confidence": 0.51, "least_share": 0.02, "finalists": 12}
+    settings = mining.model_copy(update={"search": mining.search.model_copy(update=loose)})
+    configuration = replace(lab.context.configuration, mining=settings)
+    context = open_run(configuration, str(lab.folder / "warehouse"))
+    found = mine_moments(context, "churn", AS_OF)
+    left = _leavers(lab, "2026-04-30", "2026-05-30")
+    view = lab.table("customer_view").filter(pl.col("as_of") == BASE)
+    view = view.filter(pl.col("subscription_status") == "active")
+    view = view.filter(~pl.col("subscription_id").is_in(list(left["disconnected"])))
+    view = view.with_columns(lost=pl.col("subscription_id").is_in(list(left["left"])))
+    assert (found.bases, found.customers, found.lost) == ((BASE,), len(view), view["lost"].sum())
+    with duckdb.connect() as connection:
+        connection.register("customers", view.to_arrow())
+
+        def counted(where: str) -> tuple[int, int]:
+            sql = f"select count(*), coalesce(sum(lost::int), 0) from customers where {where}"
+            return connection.execute(sql).fetchall()[0]
+
+        assert len(found.mined.kinds) > 3
+        for one in found.mined.kinds:
+            assert counted(one.text) == (
+                one.searched.size + one.judged.size, one.searched.positive + one.judged.positive
+            )  # fmt: skip
+        moments = {one.moment: one.found for one in found.mined.moments}
+        for name, where in (
+            ("contract_lapse", "contract_days_left between -30 and -1"),
+            (
+                "complaint",
+                "complaints_opened_1d >= 1 or complaints_open_over_7d >= 1 or complaints_30d >= 99",
+            ),
+        ):
+            assert (moments[name].size, moments[name].positive) == counted(where), name
+    drafts = proposals(found, configuration)
+    rules = tmp_path / "rules"
+    shutil.copytree(ROOT / "rules", rules)
+    for name, text in drafts.items():
+        (rules / "moments" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    loaded = configure(Project(ROOT, rules), "local", str(lab.folder / "source.yaml")).rules
+    mined = [rule for rule in loaded.rules if rule.id in drafts]
+    confirmed = [one for one in found.mined.kinds if one.verdict == "confirmed"]
+    assert len(mined) == len(drafts) == min(len(confirmed), settings.proposals.most) > 0
+    assert {rule.file.status for rule in mined} == {"draft"}
+    html = mining_page(found, tallied({}, {}, configuration.rules, 0.95), configuration)
+    assert all(
+        one.text in html.replace("&gt;", ">").replace("&lt;", "<").replace("&#39;", "'") for one in confirmed
+    )
+    told = json.loads(json.dumps(mined_data(found, []), allow_nan=False))
+    assert [one["when"] for one in told["kinds"]] == [one.text for one in found.mined.kinds]

@@ -140,6 +140,31 @@ def check(tmp_path_factory: pytest.TempPathFactory) -> CrossCheck:
     return found
 
 
+def test_what_is_mined_is_counted_again_over_the_file(check: CrossCheck) -> None:
+    """Kinds of leavers: whoever the file calls so; the strongest is told in docs/mining.md."""
+    from datetime import date
+
+    from jobs.stages.mining import mine_moments
+
+    found = mine_moments(check.context, "churn", date(2004, 3, 1))
+    assert (found.customers, found.lost) == (40_626, 11_735)
+    check.connection.execute(
+        "create or replace view all_items as select e.*, i.* exclude (id, city, age_years, plan_monthly_fee, "
+        "tenure_days, household_subscriptions, credit_class, bill_total_1m, bill_total_prev_1m, "
+        "bill_total_mean_3m, value_tier, voice_minutes_1m, voice_minutes_prev_1m, calls_1m, dropped_calls_30d, "
+        "poor_network_events_30d, service_contacts_30d, terminal_age_days, terminal_models_used) "
+        "from expected e join items i using (id)"
+    )
+    kinds = {one.text: one for one in found.mined.kinds}
+    for text, one in kinds.items():
+        sql = f"select count(*), count_if(Churn = 'Yes') from all_items join raw on id = CustomerID where {text}"
+        counts = (one.searched.size + one.judged.size, one.searched.positive + one.judged.positive)
+        assert check.rows(sql) == [counts], text
+    confirmed = [text for text, one in kinds.items() if one.verdict == "confirmed"]
+    assert confirmed[0] == "credit_class = 'B' and voice_minutes_change_pct_1m < -74" and len(confirmed) == 3
+    assert round(kinds[confirmed[0]].judged.lift, 2) == 1.78
+
+
 def test_every_row_is_accounted_for(check: CrossCheck) -> None:
     expected = {}
     for (contract, period), (where, bad) in DELIVERED.items():

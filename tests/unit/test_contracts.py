@@ -43,7 +43,7 @@ def test_all_contracts_load(project: Project, contracts: dict[str, ExtractContra
     ("grain", "names"),
     [
         ("event", "allowances campaigns churn_labels complaints data_usage feedback message_usage network_quality payments "
-         "public_posts roaming_signalling service_contacts service_orders service_subscriptions surveys terminals "
+         "public_posts questionnaires roaming_signalling service_contacts service_orders service_subscriptions surveys terminals "
          "voice_usage"),
         ("month", "bills operator_totals usage_monthly"),
         ("state", "accounts balances cities consents customers destination_tariffs device_catalogue do_not_disturb holidays "

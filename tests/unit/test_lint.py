@@ -207,13 +207,21 @@ def test_problems_come_before_warnings(project_copy: ProjectCopy) -> None:
 
 
 def test_a_new_rule_is_a_draft_that_fits(project_copy: ProjectCopy) -> None:
-    def new(id_: str, when: str, plan: str = "retention_talk") -> Result:
+    def new(id_: str, *when: str, plan: str = "retention_talk") -> Result:
         titles = ["--zh", '掉话"多', "--en", "Many: dropped"]
         place = ["--project-dir", str(project_copy.root)]
-        return CliRunner().invoke(app, ["rules", "new", id_, "--when", when, *titles, "--plan", plan, *place])
+        conditions = [word for one in when for word in ("--when", one)]
+        return CliRunner().invoke(app, ["rules", "new", id_, *conditions, *titles, "--plan", plan, *place])
 
     assert new("many_drops", "dropped_call_share_28d > 2.5").exit_code == 0
     assert new("calls_fall", "voice_minutes_change_pct_28d <= -40").exit_code == 0
+    stacked = (
+        "contract_state = 'ending'",
+        "complaints_30d >= 1",
+        "holds_broadband = false",
+        "complaints_30d < 9",
+    )
+    assert new("both_at_once", *stacked).exit_code == 0
     assert checked(project_copy).exit_code == 0
     listed = (
         CliRunner().invoke(app, ["rules", "list", "--json", "--project-dir", str(project_copy.root)]).stdout
@@ -226,6 +234,17 @@ def test_a_new_rule_is_a_draft_that_fits(project_copy: ProjectCopy) -> None:
     assert drops["parameters"]["threshold"]["unit"] == "percent"
     assert fall["when"]["all"]["voice_minutes_change_pct_28d"].endswith("<= -:threshold")
     assert Decimal(fall["parameters"]["threshold"]["default"]) == 40
+    both = found["both_at_once"]
+    assert both["when"]["all"] == {
+        "contract_state": "contract_state = 'ending'",
+        "complaints_30d": "complaints_30d >= :threshold",
+        "holds_broadband": "holds_broadband = false",
+        "complaints_30d_2": "complaints_30d < :threshold_2",
+    }
+    assert {name: Decimal(one["default"]) for name, one in both["parameters"].items()} == {
+        "threshold": 1,
+        "threshold_2": 9,
+    }
     for id_, when, plan, expected in (
         (
             "many_drops",
@@ -235,12 +254,14 @@ def test_a_new_rule_is_a_draft_that_fits(project_copy: ProjectCopy) -> None:
         ),
         ("../escaped", "calls_28d > 2", "retention_talk", "YAML_BAD_VALUE '../escaped' is no id"),
         ("other_one", "calls_28 > 2", "retention_talk", "did you mean 'calls_28d'?"),
-        ("other_one", "calls_28d + 2", "retention_talk", "is not a comparison of an item with a number"),
+        ("other_one", "calls_28d + 2", "retention_talk", "is not a comparison of an item with a value"),
         ("other_one", "city = 2", "retention_talk", "EXPR_TYPE when: city is string, not a number"),
         ("other_one", "calls_28d >", "retention_talk", "EXPR_SYNTAX when:"),
+        ("other_one", "calls_28d = 'many'", "retention_talk", "calls_28d is integer, not string"),
+        ("other_one", "city = true", "retention_talk", "city is string, not boolean"),
         ("other_one", "calls_28d > 2", "retention", "RULE_UNKNOWN_REFERENCE plan: there is no 'retention'"),
     ):
-        done = new(id_, when, plan)
+        done = new(id_, when, plan=plan)
         assert done.exit_code == 2 and expected in done.stderr, done.output
     assert not (project_copy.root / "rules" / "moments" / "other_one.yaml").exists()
 
