@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ _ESCAPED = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
 _BYTES = re.compile(r"(?:\\x[0-9a-f]{2})+")
 # As programs pad a number.
 _PADDED = re.compile(r"^0+(?=\d)|\.0+$")
+# What people put between the digits of a number, and before it.
+_BETWEEN = r"[-._/ ()]{0,3}"
+_CODE = rf"(?:(?:\+|00)?\(?86{_BETWEEN}|\+)"
 # Shorter numbers may be amounts as well as ids.
 _LONG_NUMBER = 8
 
@@ -56,12 +60,17 @@ class Clear:
         """What is looked for in any text."""
         ids = {one for mine in self.ids.values() for one in mine}
         words = {one for one in ids | {*self.devices} if len(one) >= _LONG_NUMBER or not one.isdecimal()}
-        number = rf"(?:(?:\+|00)?86[- ]?|\+)?{_any_of(self._numbers())}"
+        short = [one for one in self._digits() if len(one) < _LONG_NUMBER]
+        long = [
+            *self._spaced(set(self._digits()) - set(short)),
+            *self._spaced(filter(str.isdecimal, self.devices)),
+        ]
         parts = [
             (words, f"{_NOT_BEFORE}{_any_of(map(re.escape, words))}{_NOT_AFTER}"),
-            (self._numbers(), f"(?<![A-Za-z0-9]){number}(?![A-Za-z0-9])"),
-            # A name is one only where no further letter stands beside it.
-            (self._names(), rf"(?<!\w){_any_of(self._names())}(?!\w)"),
+            (short, f"(?<![A-Za-z0-9]){_CODE}?{_any_of(short)}(?![A-Za-z0-9])"),
+            # Whatever stands before and after so many digits, if it is no further digit.
+            (long, rf"(?<!\d)(?:{_CODE}|0)?{_any_of(long)}(?!\d)"),
+            (self._names(), _any_of(self._names())),
         ]
         return re.compile("|".join(one for told, one in parts if told) or "(?!)")
 
@@ -78,16 +87,27 @@ class Clear:
                 for one in self.ids.get(name, ())
                 if one.startswith(before) and one.endswith(after)
             }
-        words = [*map(re.escape, found - {""}), *self._numbers(), *self._names()]
+        words = [*map(re.escape, found - {""}), *self._spaced(self._digits()), *self._names()]
         return re.compile(_any_of(words) if words else "(?!)")
 
-    def _numbers(self) -> list[str]:
-        """Patterns of the numbers without the country's code, as people write them, in groups or not."""
+    def _digits(self) -> list[str]:
+        """The numbers without the country's code."""
         bare = {re.sub(r"^(00)?86(?=1)", "", re.sub(r"\D", "", one)) for one in self.numbers}
-        return ["[- ]?".join(one) for one in bare if one]
+        return sorted(bare - {""})
+
+    @staticmethod
+    def _spaced(numbers: Iterable[str]) -> list[str]:
+        """Patterns of numbers as people write them, in groups or not."""
+        return [_BETWEEN.join(one) for one in numbers]
 
     def _names(self) -> list[str]:
-        return [re.escape(one) for one in self.names if len(one) > 1]
+        """Patterns of names, in capitals or not; Chinese ones stand in sentences with nothing around them."""
+        found = []
+        for one in self.names:
+            words = r"[\s,]+".join(map(re.escape, one.split()))
+            if len(one) > 1:
+                found.append(words if not one.isascii() else rf"(?i:(?<!\w){words}(?!\w))")
+        return found
 
 
 def _any_of(patterns: Iterable[str]) -> str:
@@ -160,16 +180,20 @@ def owner_of(ids: Mapping[str, str | None]) -> tuple[str, str] | None:
 def unescaped(text: str) -> str:
     r"""A text with the characters that JSON may write by their numbers, and without bytes that are none.
 
+    Letters and digits of double width, as Chinese keyboards write them, are plain ones.
+
     Example:
         >>> unescaped(r'{"name": "\u5f20\u4e09", "rare": "\ud842\udfb7"}')
         '{"name": "张三", "rare": "𠮷"}'
+        >>> unescaped("１３８-Ａ")
+        '138-A'
     """
 
     def read(match: re.Match[str]) -> str:
         units = bytes.fromhex(match[0].replace("\\u", ""))
         return units.decode("utf-16-be", errors="replace")
 
-    return _ESCAPED.sub(read, _BYTES.sub(" ", text))
+    return unicodedata.normalize("NFKC", _ESCAPED.sub(read, _BYTES.sub(" ", text)))
 
 
 def built_ids(

@@ -74,7 +74,7 @@ class ExtractMapping(Format):
     @model_validator(mode="after")
     def _members_of_archives(self) -> Self:
         for one in (self, self.join):
-            if one is not None and one.member and not one.files.endswith(".zip"):
+            if one is not None and one.member and not one.files.lower().endswith(".zip"):
                 raise ValueError("'member' belongs to 'files' that end with .zip, and to no others")
         return self
 

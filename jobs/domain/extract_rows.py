@@ -70,8 +70,9 @@ def typed_rows(
 
     Returns:
         file, line, raw (of refused rows), applicable, reasons (null when there are none), row_date, the kept
-        columns of the contract, unknown__<field> for fields that refer to another contract, and
-        clear__<field> for personal data that belongs into the identity table.
+        columns of the contract, unknown__<field> for fields that refer to another contract,
+        clear__<field> for personal data that belongs into the identity table, and, where somebody was erased,
+        erased: whether a row does not apply because it is theirs.
     """
     columns = [(f"c{index}", _column(Name(name))) for index, name in enumerate(header)]
     columns += [(f"j{index}", _column(Name(name, JOINED))) for index, name in enumerate(joined_header)]
@@ -89,9 +90,9 @@ def _texts(records: DataFrame, columns: Sequence[tuple[str, str]], marks: Sequen
 
 
 def text_sql(column: str, null_marks: Sequence[str]) -> str:
-    """SQL of a text column, in which what means no value is null."""
-    marks = ", ".join(literal(mark) for mark in ("", *null_marks))
-    return f"CASE WHEN {column} NOT IN ({marks}) THEN {column} END"
+    """SQL of a text column without the blanks around it, in which what means no value is null."""
+    marks = ", ".join(literal(mark) for mark in dict.fromkeys(("", *(one.strip(" ") for one in null_marks))))
+    return f"CASE WHEN trim({column}) NOT IN ({marks}) THEN trim({column}) END"
 
 
 def _column(name: Name) -> str:
@@ -308,6 +309,7 @@ def _placed(rows: DataFrame, contract: ExtractContract, context: RowContext) -> 
             F.col("_owner") == F.col("_stone"),
             "left",
         )
+        columns.append(F.expr(f"{applicable} AND _stone IS NOT NULL").alias("erased"))
         applicable += " AND _stone IS NULL"
     for name, keys in context.keys.items():
         key = f"key__{name}"

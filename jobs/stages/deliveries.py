@@ -11,6 +11,7 @@ from typing import Any
 from jobs.config.sources import Source
 from jobs.kernel.errors import Issue, KeyMomentsError, Location, SourceError, did_you_mean
 from jobs.stages.delivery import Delivery, delivery_of, files_beside, with_second
+from jobs.stages.delivery_ledger import slot_of
 from jobs.stages.headers import bad_headers
 from jobs.stages.whole_files import GROWS, IncompleteError, incomplete
 
@@ -99,7 +100,7 @@ def find_deliveries(
         )
         for files, contracts in missing.items()
     ]
-    issues += _alike(found)
+    issues += _alike(found, rows)
     issues += bad_headers([one for first in found for one in with_second(first)], source.contracts, rows)
     if issues:
         raise SourceError(issues)
@@ -120,18 +121,28 @@ def _unread(source: Source, base: Path) -> list[str]:
     return sorted(names)
 
 
-def _alike(found: list[Delivery]) -> list[Issue]:
-    """Files of one slot, sequence and date: none could be said to be the newer one."""
-    first: dict[tuple[object, ...], Delivery] = {}
+def _alike(found: list[Delivery], rows: list[dict[str, Any]]) -> list[Issue]:
+    """Files of one slot, sequence and date: none could be said to be the newer one.
+
+    The file that is loaded already may be gone. One of the same content has been given another name.
+    """
+    first: dict[tuple[object, ...], tuple[str, str]] = {
+        (slot_of(row), row["sequence"], row["delivered_on"]): (row["file"], row["sha256"])
+        for row in rows
+        if row["status"] == "active"
+    }
     issues = []
     for one in found:
-        other = first.setdefault((one.slot, one.sequence, one.delivered_on), one)
-        if other is not one:
-            message = (
-                f"is a delivery of the same contract, period and part as {other.name}; "
-                "tell them apart by {part}, or by {sequence} if one corrects the other"
-            )
-            issues.append(Issue("FILE_BAD_NAME", message, Location(one.path)))
+        place = (one.slot, one.sequence, one.delivered_on)
+        name, content = first.get(place, (one.name, ""))
+        if name == one.name or content == one.facts.sha256:
+            first[place] = one.name, one.facts.sha256
+            continue
+        message = (
+            f"is a delivery of the same contract, period and part as {name}; "
+            "tell them apart by {part}, or by {sequence} if one corrects the other"
+        )
+        issues.append(Issue("FILE_BAD_NAME", message, Location(one.path)))
     return issues
 
 

@@ -27,7 +27,7 @@ def sample_of(path: str) -> Sample:
         SourceError: When it is missing, empty, or in no encoding that is known here.
     """
     name = PurePosixPath(path).name
-    if name.endswith(".parquet"):
+    if name.lower().endswith(".parquet"):
         return Sample(name, _parquet_columns(path), "parquet")
     data = first_bytes(path, HEAD)
     cut = data.rfind(b"\n") + 1
@@ -37,7 +37,7 @@ def sample_of(path: str) -> Sample:
     encoding, text = _decoded(data, path)
     # Not splitlines: JSON may hold characters that Python takes for line ends.
     lines = [line.rstrip("\r") for line in text.lstrip("\r\n").split("\n")]
-    if {".jsonl", ".ndjson"} & set(PurePosixPath(name).suffixes):
+    if {".jsonl", ".ndjson"} & set(PurePosixPath(name.lower()).suffixes):
         return Sample(name, _object_columns(lines[:VALUES], path), "jsonl", encoding)
     delimiter = max(DELIMITERS, key=lines[0].count)
     # A quote that does not close makes one field of the rest.

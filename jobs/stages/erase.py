@@ -22,17 +22,19 @@ from jobs.config.formats import JOINED
 from jobs.config.person_text import Clear, PersonText, built_ids, owner_of, tombstone_of
 from jobs.contracts.columns import Table
 from jobs.contracts.extracts import PERSON_FIELDS, ExtractContract
+from jobs.domain.privacy import tombstone
 from jobs.domain.tiles import tiles_of
 from jobs.expressions.sql import literal
 from jobs.kernel.errors import Issue, StorageError
 from jobs.stages.context import RunContext
 from jobs.stages.delivery_ledger import known_deliveries, record_deliveries
+from jobs.stages.tombstones import TABLE, buried, bury, stones_of
 from jobs.storage.begun import read_begun
 from jobs.storage.frames import frame_of
 from jobs.storage.ledger import LedgerRow
 from jobs.storage.warehouse import settled
 
-TABLE, QUARANTINE, IDENTITY, ALERTS = "erasures", "quarantine", "identity", "alerts"
+QUARANTINE, IDENTITY, ALERTS = "quarantine", "identity", "alerts"
 # They tell what is whose, so their rows go last; before them refused rows, which may tell it too, and the
 # numbers by which these name people.
 _PEOPLE = ("accounts", "subscriptions", "customers")
@@ -76,7 +78,7 @@ def erase(context: RunContext, customer_id: str) -> Erased:
     found = {table.name: _of_person(context, table, ids, text) for table in tables}
     counts = {table.name: found[table.name].count() for table in tables}
     # One whose erasure was cut off may have no row any more.
-    if not any(counts.values()) and _stones_of(context, customer_id).isEmpty():
+    if not any(counts.values()) and stones_of(context, customer_id).isEmpty():
         message = f"no table in {context.warehouse.path} knows the customer '{customer_id}'"
         raise StorageError(Issue("CUSTOMER_UNKNOWN", message))
     told = _told_before(context, customer_id)
@@ -145,8 +147,26 @@ def _ids_of(context: RunContext, customer_id: str) -> dict[str, list[str]]:
         last = rows.groupBy(key).agg(F.max_by("customer_id", "row_date").alias("customer_id"))
         mine = last.where(F.col("customer_id") == customer_id).select(key)
         told = _refused_ids(context, name, customer_id, key).join(rows, key, "left_anti")
-        found[key] = sorted(row[0] for row in mine.unionByName(told).distinct().collect())
+        later = _left_out_ids(context, customer_id, key).join(rows, key, "left_anti")
+        found[key] = sorted(row[0] for row in mine.unionByName(told).unionByName(later).distinct().collect())
     return found
+
+
+def _left_out_ids(context: RunContext, customer_id: str, key: str) -> DataFrame:
+    """Ids that rows which ingest left out call the customer's, and that stand in rows loaded before."""
+    stones, secret = buried(context), context.keys.pseudonym
+    owner = tombstone_of("customer_id", customer_id, secret)
+    # A table of an earlier release does not tell.
+    mine = stones.where(F.col("owner") == owner if "owner" in stones.columns else F.lit(False))
+    found = context.warehouse.none_of(context.table(TABLE)).select(F.lit("").alias(key))
+    if not mine.isEmpty():
+        for contract in _personal(context).values():
+            table = contract.raw_table()
+            if key in table.names and context.warehouse.exists(table):
+                found = found.unionByName(context.warehouse.read(table).select(key))
+    stone = tombstone(F.lit(key), F.col(key), secret)
+    held = found.where(f"{key} IS NOT NULL").distinct().withColumn("tombstone", stone)
+    return held.join(mine, "tombstone", "left_semi").select(key)
 
 
 def _refused_ids(context: RunContext, contract: str, customer_id: str, key: str) -> DataFrame:
@@ -169,8 +189,7 @@ class _Told:
 
 
 def _told_before(context: RunContext, customer_id: str) -> _Told:
-    # A table of an earlier release lacks columns, until something is written to it.
-    stones = [row.asDict() for row in _stones_of(context, customer_id).collect()]
+    stones = [row.asDict() for row in stones_of(context, customer_id).collect()]
 
     def all_of(name: str) -> set[Any]:
         return {one for stone in stones for one in stone.get(name) or ()}
@@ -187,13 +206,6 @@ def _issued(context: RunContext, found: Mapping[str, DataFrame]) -> set[date]:
     return {row[0] for row in mine.select("dispatch_date").distinct().collect()}
 
 
-def _stones_of(context: RunContext, customer_id: str) -> DataFrame:
-    stones = context.warehouse.read_or_empty(context.table(TABLE))
-    return stones.where(
-        F.col("tombstone") == tombstone_of("customer_id", customer_id, context.keys.pseudonym)
-    )
-
-
 def _text_of(context: RunContext, ids: Ids) -> PersonText:
     """What tells that a refused row names the person, or one erased before, whom later files bring again."""
     rows = context.warehouse.read_or_empty(context.table(IDENTITY))
@@ -203,9 +215,9 @@ def _text_of(context: RunContext, ids: Ids) -> PersonText:
         field = context.configuration.contracts[row["contract"]].fields.get(row["field"])
         clear[None if field is None else field.personal].add(row["clear"])
     person = Clear(ids, clear["name"], clear["device"], clear["number"])
-    key, buried = context.keys.pseudonym, context.warehouse.read_or_empty(context.table(TABLE))
+    key = context.keys.pseudonym
     stones = {tombstone_of(field, one, key) for field, mine in ids.items() for one in mine}
-    stones |= {row[0] for row in buried.select("tombstone").distinct().collect()}
+    stones |= {row[0] for row in buried(context).select("tombstone").distinct().collect()}
     mappings = context.source.mapping.extracts
     built = built_ids(mappings, context.source.contracts)
     packed = {
@@ -215,20 +227,16 @@ def _text_of(context: RunContext, ids: Ids) -> PersonText:
 
 
 def _bury(context: RunContext, ids: Ids, files: Sequence[str], issued: Sequence[date]) -> None:
-    """Keeps the tombstones of ids that have none yet."""
-    table = context.table(TABLE)
+    """Keeps the tombstones of ids."""
     key = context.keys.pseudonym
-    pairs = [(field, tombstone_of(field, one, key)) for field, mine in ids.items() for one in mine]
-    stones = frame_of(context.spark, pairs, "field STRING, tombstone STRING")
-    old = context.warehouse.read_or_empty(table).select("tombstone")
-    new = stones.join(old, "tombstone", "left_anti").select(
-        "*",
-        F.array(*map(F.lit, files)).alias("files"),
-        F.array(*map(F.lit, issued)).cast("ARRAY<DATE>").alias("issued"),
-        F.lit(context.clock()).alias("erased_at"),
-        F.lit(context.run_id).alias("run_id"),
-    )
-    context.warehouse.append(new, table)
+    [owner] = (tombstone_of("customer_id", one, key) for one in ids["customer_id"])
+    rows = [(field, tombstone_of(field, one, key), owner) for field, mine in ids.items() for one in mine]
+    stones = frame_of(context.spark, rows, "field STRING, tombstone STRING, owner STRING")
+    told = {
+        "files": F.array(*map(F.lit, files)).cast("ARRAY<STRING>"),
+        "issued": F.array(*map(F.lit, issued)).cast("ARRAY<DATE>"),
+    }
+    bury(context, stones.withColumns(told))
 
 
 def _tables(context: RunContext) -> list[Table]:

@@ -42,6 +42,7 @@ from jobs.stages.periods import Named
 from jobs.stages.quality import QualityCheck
 from jobs.stages.readiness import check_ready
 from jobs.stages.refusals import refusals
+from jobs.stages.tombstones import bury
 from jobs.stages.whole_files import stored_size
 from jobs.storage.begun import Begun, read_begun, write_begun
 from jobs.storage.layout import predicate
@@ -86,7 +87,9 @@ def ingest(
         context.progress(f"left alone: {issue}")
     for late in new:
         if late.superseded and not late.is_second:
-            context.progress(f"not loaded: {late.name}, as a newer delivery of its period is there")
+            context.progress(
+                f"not loaded: {late.name}, as a delivery of a higher sequence, or of it and later, is there"
+            )
     if found.unread:
         context.progress(f"no mapping reads {', '.join(found.unread)}")
     check_ready(context.source, context.extracts or ".", _named(known, current), found.unread, cycles)
@@ -103,6 +106,7 @@ def ingest(
         try:
             for batch in judge_deliveries(context, current, staying(known, current)):
                 batches.append(batch)
+                _tell_erased(context, batch)
                 drift |= check_drift(context, batch, known, stops)
                 stops += refusals(context, batch)
                 quality.check(batch)
@@ -121,6 +125,9 @@ def ingest(
         if stops or quality.stops:
             raise SourceError([*stops, *quality.stops])
         _check_tables(context, batches)
+        for batch in batches:
+            if batch.stones is not None:
+                bury(context, batch.stones)
         mine = list(_begins(batches, known, begun))
         again = {one.slot for one in mine}
         write_begun(context.warehouse.path, [*mine, *(one for one in begun if one.slot not in again)])
@@ -143,6 +150,13 @@ def ingest(
     write_begun(context.warehouse.path, [one for one in begun if one.slot not in slots])
     _log(context, started, "complete", rows, waiting)
     return rows
+
+
+def _tell_erased(context: RunContext, batch: Batch) -> None:
+    """Names the files that bring rows of persons who were erased."""
+    for one in batch.deliveries:
+        if count := batch.counts[one.delivery_id].erased:
+            context.progress(f"{one.name}: {count:,} rows of erased persons left out; they stand in the file")
 
 
 def _grown(deliveries: list[Delivery]) -> set[str]:

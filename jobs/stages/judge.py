@@ -46,6 +46,7 @@ class Counts:
         not_applicable: Records that are none of the contract, or that are loaded as part of the first
             file's.
         rejected: Records with reasons.
+        erased: Those of the not applicable that are of persons who were erased.
         first: Date of the first accepted row.
         last: Date of the last.
         units: Units of the clean table that accepted rows fall in.
@@ -59,6 +60,7 @@ class Counts:
     last: date | None
     units: tuple[date, ...] = ()
     profile: Profile = field(default_factory=dict)
+    erased: int = 0
 
     @property
     def accepted(self) -> int:
@@ -75,12 +77,14 @@ class Batch:
         deliveries: The deliveries.
         judged: Their records as typed rows, kept; delivery is the place of a row's delivery in deliveries.
         counts: What each holds, by delivery_id.
+        stones: Tombstones of ids that only rows of erased persons name, as rows of the table erasures.
     """
 
     contract: ExtractContract
     deliveries: list[Delivery]
     judged: DataFrame
     counts: dict[str, Counts]
+    stones: DataFrame | None = None
 
     @property
     def rows(self) -> DataFrame:
@@ -120,7 +124,9 @@ def judge_deliveries(
             batches[other].result()
         batch = _judge(context, by_contract[name], lookups.of(context.source.contracts[name]))
         lookups.add(batch.contract, batch.deliveries, batch.rows.where(ACCEPTED))
-        return batch
+        if not any(counts.erased for counts in batch.counts.values()):
+            return batch
+        return replace(batch, stones=lookups.bury(batch.contract, batch.rows.where("erased")))
 
     size = {name: sum(one.facts.records for one in mine) for name, mine in by_contract.items()}
     pool = ThreadPoolExecutor(PARALLEL_CONTRACTS)
@@ -176,6 +182,7 @@ def counted(
         F.count("*").alias("records"),
         F.expr("count_if(NOT applicable)").alias("not_applicable"),
         F.expr(f"count_if({REFUSED})").alias("rejected"),
+        F.expr("count_if(erased)" if "erased" in rows.columns else "0").alias("erased"),
         F.expr(f"min(CASE WHEN {good} THEN row_date END)").alias("first"),
         F.expr(f"max(CASE WHEN {good} THEN row_date END)").alias("last"),
         *profile_columns(contract, context.source.fields_of(contract.contract), referred, good),
@@ -201,6 +208,7 @@ def _counts(units: list[dict[str, Any]]) -> Counts:
         max(told("last"), default=None),
         tuple(sorted(told("unit"))),
         profile_of(units),
+        sum(told("erased")),
     )
 
 

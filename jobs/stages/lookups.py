@@ -8,7 +8,7 @@ the place of one that stays, and a load that was killed may have been there.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, reduce
 from threading import RLock
 from typing import Any
 
@@ -17,13 +17,17 @@ from pyspark.sql import functions as F
 
 from jobs.contracts.extracts import BY_PREFIX, SEGMENTS, ExtractContract
 from jobs.domain.extract_rows import RowContext
+from jobs.domain.privacy import tombstone
 from jobs.expressions.sql import quote
 from jobs.stages.context import RunContext
 from jobs.stages.delivery import Delivery, in_order
+from jobs.stages.tombstones import TABLE, buried
 from jobs.storage.warehouse import settled
 
 # Of so many keys every task may have a copy; of more, rows and keys are brought together.
 FEW_KEYS = 1_000_000
+OWNED = ("accounts", "subscriptions")
+"""Contracts that say which customer's an id is."""
 
 
 def needed_for(contract: ExtractContract) -> set[str]:
@@ -48,6 +52,7 @@ class Lookups:
         self._staying = staying
         self._new: dict[str, tuple[list[Delivery], DataFrame]] = {}
         self._keys: dict[str, DataFrame | None] = {}
+        self._stones: list[DataFrame] = []
         self._lock = RLock()
 
     def add(self, contract: ExtractContract, deliveries: list[Delivery], accepted: DataFrame) -> None:
@@ -68,6 +73,39 @@ class Lookups:
             operators = self._operators if SEGMENTS in needed else {}
             return RowContext(self._context.keys.pseudonym, operators, keys, self._erased)
 
+    def bury(self, contract: ExtractContract, left_out: DataFrame) -> DataFrame | None:
+        """Tombstones of the accounts or subscriptions that nothing but rows of erased persons names.
+
+        Rows that come with these alone would bring the person back: they are left out from here on.
+
+        Args:
+            contract: Which rows they are.
+            left_out: Rows that are not loaded, as they are of persons who were erased.
+
+        Returns:
+            Rows for the table erasures; None of a contract that says nothing of whose an id is.
+        """
+        if contract.contract not in OWNED:
+            return None
+        key, secret = contract.key[0], self._context.keys.pseudonym
+        with self._lock:
+            # What has passed to somebody else is not theirs any more.
+            known = self._rows(contract.contract, [key]).distinct()
+            mine = left_out.where(f"{key} IS NOT NULL").join(known, key, "left_anti")
+            told = mine.select(
+                F.lit(key).alias("field"),
+                tombstone(F.lit(key), F.col(key), secret).alias("tombstone"),
+                tombstone(F.lit("customer_id"), F.col("customer_id"), secret).alias("owner"),
+                "file",
+            )
+            stones = settled(
+                told.groupBy("field", "tombstone").agg(
+                    F.min("owner").alias("owner"), F.sort_array(F.collect_set("file")).alias("files")
+                )
+            )
+            self._stones.append(stones.select("tombstone"))
+        return stones
+
     def _keys_of(self, name: str) -> DataFrame | None:
         if name not in self._keys:
             key = quote(self._context.configuration.contracts[name].key[0])
@@ -80,12 +118,18 @@ class Lookups:
             self._keys[name] = (F.broadcast(keys) if count <= FEW_KEYS else keys) if had else None
         return self._keys[name]
 
-    @cached_property
+    @property
     def _erased(self) -> DataFrame | None:
-        table = self._context.table("erasures")
-        if not self._context.warehouse.exists(table):
+        if self._buried is None:
             return None
-        return F.broadcast(settled(self._context.warehouse.read(table).select("tombstone").distinct()))
+        # A row that met its stone twice would be two.
+        return F.broadcast(reduce(DataFrame.unionByName, self._stones, self._buried).distinct())
+
+    @cached_property
+    def _buried(self) -> DataFrame | None:
+        if not self._context.warehouse.exists(self._context.table(TABLE)):
+            return None
+        return settled(buried(self._context).select("tombstone").distinct())
 
     @cached_property
     def _operators(self) -> dict[str, str]:

@@ -106,9 +106,9 @@ def open_stream(path: str, start: int = 0, member: str = "") -> IO[bytes]:
         reason = getattr(error, "strerror", None) or "cannot be opened"
         raise SourceError(Issue("FILE_MISSING", reason, Location(path))) from None
     unpacked = cast("IO[bytes]", stream)
-    if path.endswith(".gz"):
+    if path.lower().endswith(".gz"):
         unpacked = cast("IO[bytes]", gzip.GzipFile(fileobj=stream))
-    elif path.endswith(".zip"):
+    elif path.lower().endswith(".zip"):
         unpacked = _member(unpacked, path, member)
     unpacked.seek(start)
     return unpacked
@@ -184,7 +184,7 @@ def look_at(path: str, layout: Layout) -> FileFacts:
                 raise SourceError(Issue("FILE_UNDECODABLE", message, Location(path, newlines + 1, 1)))
     header, body = _start(first, path, layout)
     line = 1 if layout.columns is not None else 2
-    if layout.multiline or path.endswith(PACKED):
+    if layout.multiline or path.lower().endswith(PACKED):
         cuts = []
     starts = [(body, line), *(cut for cut in cuts if body < cut[0] < end_of_text), (end_of_text, 0)]
     pieces = tuple(
@@ -253,7 +253,7 @@ def _read(stream: IO[bytes], path: str, size: int) -> bytes:
     try:
         return stream.read(size)
     except DAMAGED as error:
-        what = "unpacked" if path.endswith(PACKED) else "read"
+        what = "unpacked" if path.lower().endswith(PACKED) else "read"
         message = f"cannot be {what}: {error or type(error).__name__}"
         raise SourceError(Issue("FILE_UNDECODABLE", message, Location(path))) from None
 

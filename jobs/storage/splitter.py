@@ -194,7 +194,9 @@ class Splitter:
         """The wanted values of a JSON object; a.b is b of the object a. None when it is no object."""
         try:
             # Numbers stay as they are written.
-            found = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
+            found = json.loads(
+                text, parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=_object
+            )
             if not isinstance(found, dict):
                 return None
             values = [_json_text(found, name) for name in self.layout.columns or ()]
@@ -284,6 +286,18 @@ def json_names(block: bytes, encoding: str) -> tuple[str, ...]:
         if isinstance(value, dict):
             found |= value.keys()
     return tuple(sorted(name for name in found if name.isprintable()))
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of a name that stands there twice nobody knows which value is meant.
+
+    Raises:
+        ValueError: When one does.
+    """
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands there twice")
+    return found
 
 
 def _json_text(value: dict[str, Any], name: str) -> str | None:

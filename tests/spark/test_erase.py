@@ -350,3 +350,36 @@ def test_ids_that_are_short_numbers(tmp_path: Path) -> None:
         ("data_usage_202605_1.csv", 8), ("subscriptions_202605.csv", 5),
     ]  # fmt: skip
     assert sorted(little.table("erasures")["field"]) == ["customer_id", "subscription_id"]
+
+
+def test_what_only_later_files_call_the_persons_goes_too(little: Little) -> None:
+    """A number that the person takes after the erasure, or that no table tied to anybody before it."""
+    little.put("data_usage_20260504_1.csv", HEADER + "SUBSX9,2026-05-04,9\nSUBSX4,2026-05-04,4\n")
+    erase(little.run(), "CUSTX1")
+    assert "SUBSX9" in little.table("clean_data_usage")["subscription_id"]
+    later = """subscription_id,customer_id,account_id,updated_on,number,status
+SUBSX9,CUSTX1,ACCTX9,2026-06-01,13400000079,active
+SUBSX3,CUSTX1,ACCTX1,2026-04-01,13400000073,active
+SUBSX5,CUSTX2,CUSTX1,2026-06-01,13400000075,active
+"""
+    little.put("subscriptions_202606.csv", later)
+    # Blanks around an id are no part of it.
+    little.put("customers_202606_1.csv", CUSTOMERS.replace("05-01", "06-01").replace("CUSTX1,", "CUSTX1 ,"))
+    usage = "".join(f"SUBSX{n},2026-06-02,{n}\n" for n in (1, 3, 4, 5, 9))
+    little.put("data_usage_20260602_1.csv", HEADER + usage + " SUBSX4 , 2026-06-03 , 6 \n")
+    context = little.run()
+    assert (
+        "subscriptions_202606.csv: 2 rows of erased persons left out; they stand in the file" in little.said
+    )
+    june = little.table("clean_data_usage").filter(pl.col("used_on") > pl.date(2026, 6, 1))
+    # SUBSX3 is another's by now, whatever an old row says.
+    assert sorted(june.select("subscription_id", "mb").rows()) == [
+        ("SUBSX3", 3), ("SUBSX4", 4), ("SUBSX4", 6), ("SUBSX5", 5),
+    ]  # fmt: skip
+    assert sorted(little.table("clean_customers")["customer_id"].unique()) == ["CUSTX2"]
+    assert "张小白" not in little.table("identity")["clear"]
+    found = erase(context, "CUSTX1")
+    assert set(found.files) >= {"data_usage_20260504_1.csv"}
+    assert files_with(little.folder / "warehouse", "SUBSX9", "13400000079", "张小白", "SUBSX1") == []
+    assert little.run().deliveries is not None
+    assert counted(little)["data_usage_20260504_1.csv"] == (2, 1, 0, 0, 1)

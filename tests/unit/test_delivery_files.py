@@ -65,6 +65,7 @@ def row(delivery: Delivery, **other: Any) -> dict[str, Any]:
         "file": delivery.name,
         "header": list(delivery.facts.header),
         "sequence": delivery.sequence,
+        "sha256": delivery.facts.sha256,
         "status": "superseded" if delivery.superseded else "active",
         "covers_from": date(2026, 5, 1),
         "covers_to": date(2026, 5, 31),
@@ -255,6 +256,9 @@ def test_another_content_or_mapping_is_new(contracts: Contracts, tmp_path: Path)
         source_of(contracts, rest="null_marks: ['-']\n    fields: same"), str(tmp_path), [row(one)]
     )
     assert mapped.delivery_id != one.delivery_id
+    # What days without a file mean changes nothing in a file.
+    unlike = source_of(contracts, rest="gaps: empty\n    fields: same")
+    assert new_deliveries(unlike, str(tmp_path), [row(one)]) == []
     put(tmp_path, "bills_202605_1.csv", HEADER + "S1,2026-05-01,11\n")
     [changed] = new_deliveries(source_of(contracts), str(tmp_path), [row(one)])
     assert changed.delivery_id != one.delivery_id
@@ -277,6 +281,29 @@ def test_a_correction_replaces_what_is_loaded(contracts: Contracts, tmp_path: Pa
     put(tmp_path, "bills_202605_2.csv")
     [second] = new_deliveries(source_of(contracts), str(tmp_path), [row(first)])
     assert (second.sequence, second.superseded, second.slot) == (2, False, first.slot)
+
+
+def test_another_name_in_the_place_of_what_is_loaded_is_a_mistake(
+    contracts: Contracts, tmp_path: Path, issues_of: Issues
+) -> None:
+    """Whether or not the file that was loaded is still there: its rows would go without a word."""
+    source = source_of(contracts, "bills_{period}*.csv")
+    path = put(tmp_path, "bills_202605_b.csv")
+    [first] = new_deliveries(source, str(tmp_path), [])
+    other = put(tmp_path, "bills_202605_a.csv", HEADER + "S2,2026-05-01,20\n")
+    says = "is a delivery of the same contract, period and part as {}; tell them apart by {{part}}, or by"
+    [issue] = issues_of(lambda: new_deliveries(source, str(tmp_path), []))
+    assert issue.startswith(f"{path} FILE_BAD_NAME {says.format(other.name)}")
+    path.unlink()
+    [issue] = issues_of(lambda: new_deliveries(source, str(tmp_path), [row(first)]))
+    assert issue.startswith(f"{other} FILE_BAD_NAME {says.format(path.name)}")
+    # What a correction has taken the place of stands in nobody's way.
+    [found] = new_deliveries(source, str(tmp_path), [row(first, status="superseded")])
+    assert found.name == other.name
+    # The same file may be called otherwise.
+    other.unlink()
+    put(tmp_path, "bills_202605_c.csv")
+    assert new_deliveries(source, str(tmp_path), [row(first)]) == []
 
 
 def test_an_older_sequence_that_comes_late_is_superseded(contracts: Contracts, tmp_path: Path) -> None:
@@ -447,6 +474,20 @@ def test_a_file_that_disagrees_with_its_control_file_is_left_alone(
     assert [one.name for one in found.new] == [other.name]
     [issue] = found.waiting
     assert issue.code == "FILE_INCOMPLETE" and says in issue.message
+
+
+def test_a_control_file_may_count_the_header_and_tell_a_sha256(contracts: Contracts, tmp_path: Path) -> None:
+    rest = r"""control: {file: '{stem}.ctl', records: 'rows=([0-9]+)', counts_header: true, sha256: 'sha=(\S+)'}
+    fields: same"""
+    source = source_of(contracts, rest=rest)
+    path = put(tmp_path, "bills_202605_1.csv")
+    control, digest = path.with_suffix(".ctl"), hashlib.sha256(path.read_bytes()).hexdigest()
+    control.write_text(f"rows=2 sha={digest.upper()}\n", encoding="utf-8")
+    assert [one.name for one in find_deliveries(source, str(tmp_path), []).new] == [path.name]
+    for told_, says in ((f"rows=1 sha={digest}", "has records 2"), (f"rows=2 sha={'0' * 64}", "has sha256")):
+        control.write_text(told_, encoding="utf-8")
+        found = find_deliveries(source, str(tmp_path), [])
+        assert found.new == [] and says in found.waiting[0].message
 
 
 WHOLE = gzip.compress(HEADER.encode() + b"S1,2026-05-01,10\n" * 99, mtime=0)

@@ -80,9 +80,12 @@ def test_a_row_of_columns_without_personal_data_is_shown_even_if_it_cannot_be_sp
     for number in ("13812345678", "+86 138-1234-5678", "138 1234 5678", "025-84212345", "+45 12 34 56 78"):
         row = f"S1,{number},3"
         assert masked(row, ["malformed"], header, one, contracts["bills"]) == shape(row)
-        assert masked("S1,Li Dashan,3", ["malformed"], header, one, contracts["bills"]) == "S1,Li Dashan,3"
         row = f"S1,{number}"
         assert masked(row, ["type:total"], header, one, contracts["bills"]) == f"S1,{shape(number)}"
+    # Or a name.
+    for name in ("Li Dashan", "王小明"):
+        row = f"S1,{name},3"
+        assert masked(row, ["malformed"], header, one, contracts["bills"]) == shape(row)
     day = "S1,2026-05-31 10:00:00.123"
     assert masked(day, ["type:total"], header, one, contracts["bills"]) == day
     more = [*header, "phone"]

@@ -414,7 +414,7 @@ def test_a_file_without_header_may_be_empty(tmp_path: Path, content: bytes) -> N
 def test_widths_count_bytes_of_the_encoding(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     lines = ["1  南京 7", "22 北京 ", "333苏州 8", "4  a南京7"]
-    path.write_bytes("\r\n".join(lines).encode("gbk") + b"\n5  \xff\xff  9\n")
+    path.write_bytes("\r\n".join(lines).encode("gbk") + b"\n5  \xff\xff  9\n6  nowhere7\n")
     layout = text("fixed", ("id", "city", "n"), encoding="gbk", widths=(3, 4, 2))
     assert rows_of(path, layout) == [
         (1, None, "1  南京 7", ("1", "南京", "7")),
@@ -423,6 +423,7 @@ def test_widths_count_bytes_of_the_encoding(tmp_path: Path) -> None:
         # The second width ends inside a character.
         (4, "malformed", "4  a南京7", (None, None, None)),
         (5, "undecodable", "5  \\xff\\xff  9", (None, None, None)),
+        (6, "malformed", "6  nowhere7", (None, None, None)),
     ]
 
 
@@ -432,7 +433,7 @@ def test_values_of_json_are_found_by_name_or_path(tmp_path: Path) -> None:
         '{"id": "S1", "total": 1.50, "on": true, "who": {"city": "南京", "tags": [1]}}',
         '{"total": 12345678901234567890.10, "id": null, "a.b": "x"}',
     ]
-    bad = ["[1]", "{", "", '{"id": "\\ud800"}', "[" * 5_000]
+    bad = ['{"id": 4, "id": 5}', "[1]", "{", "", '{"id": "\\ud800"}', "[" * 5_000]
     path.write_text("\n".join([*good, *bad]) + "\n", encoding="utf-8")
     layout = text("jsonl", ("id", "total", "on", "who.city", "who.tags", "a.b"))
     nothing = (None,) * 6
