@@ -464,7 +464,7 @@ def test_kinds_are_mined_and_drafted_as_rules(lab: Lab, tmp_path: Path) -> None:
             ("contract_lapse", "contract_days_left between -30 and -1"),
             (
                 "complaint",
-                "complaints_opened_1d >= 1 or complaints_open_over_7d >= 1 or complaints_30d >= 99",
+                "(complaints_opened_1d >= 1 and complaints_open >= 1) or complaints_open_over_7d >= 1",
             ),
         ):
             assert (moments[name].size, moments[name].positive) == counted(where), name
