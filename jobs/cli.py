@@ -9,6 +9,7 @@ from jobs import (
     effects,
     erase,
     export_alerts,
+    health,
     identify_moments,
     ingest,
     items,
@@ -42,6 +43,7 @@ app.add_typer(quarantine.app, name="quarantine")
 rules.app.add_typer(try_rules.app)
 app.add_typer(rules.app, name="rules")
 app.add_typer(risk.app, name="risk")
+app.add_typer(health.app, name="health")
 app.add_typer(items.app, name="items")
 app.add_typer(check_project.contracts, name="contracts")
 app.command("release")(release_moment.main)

@@ -64,11 +64,38 @@ class Proposals(StrictModel):
     urgency_days: int = Field(ge=0, le=62)
 
 
+class Scorecard(StrictModel):
+    """How the causes of health are learned.
+
+    Attributes:
+        cuts: Values at most at which an item is cut.
+        items: The strongest, whose conditions may become causes.
+        steps: Conditions at most on an item.
+        least_share: Of all customers who fulfil a condition.
+        most_share: Of all customers who fulfil a condition.
+        least_z: Standard deviations beyond what is to be expected, of the lost among them.
+        penalty: On each weight, in logarithms of odds; more keeps fewer conditions.
+        least_weight: Smaller ones are left out.
+        folds: Parts of the customers, each judged by what the others teach.
+    """
+
+    cuts: int = Field(ge=1, le=200)
+    items: int = Field(ge=1, le=300)
+    steps: int = Field(ge=1, le=20)
+    least_share: float = Field(gt=0, lt=1)
+    most_share: float = Field(gt=0, le=1)
+    least_z: float = Field(ge=0)
+    penalty: float = Field(ge=0)
+    least_weight: float = Field(gt=0)
+    folds: int = Field(ge=2, le=20)
+
+
 class MiningSettings(StrictModel):
     """Everything of conf/mining.yaml."""
 
     search: Search
     proposals: Proposals
+    health: Scorecard
 
 
 def load_mining(project: Project) -> MiningSettings:

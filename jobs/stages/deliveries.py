@@ -15,6 +15,10 @@ from jobs.stages.delivery_ledger import slot_of
 from jobs.stages.headers import bad_headers
 from jobs.stages.whole_files import GROWS, IncompleteError, incomplete
 
+OVERTAKEN = (
+    "as a newer delivery of its period is there: of a higher sequence, or of the same and delivered later"
+)
+
 
 @dataclass(frozen=True)
 class Found:

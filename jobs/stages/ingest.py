@@ -26,7 +26,7 @@ from jobs.kernel.errors import Issue, SourceError
 from jobs.stages.clean import recount, write_clean
 from jobs.stages.context import RunContext
 from jobs.stages.coverage import named
-from jobs.stages.deliveries import find_deliveries
+from jobs.stages.deliveries import OVERTAKEN, find_deliveries
 from jobs.stages.delivery import Delivery
 from jobs.stages.delivery_ledger import (
     delivery_row,
@@ -87,9 +87,7 @@ def ingest(
         context.progress(f"left alone: {issue}")
     for late in new:
         if late.superseded and not late.is_second:
-            context.progress(
-                f"not loaded: {late.name}, as a delivery of a higher sequence, or of it and later, is there"
-            )
+            context.progress(f"not loaded: {late.name}, {OVERTAKEN}")
     if found.unread:
         context.progress(f"no mapping reads {', '.join(found.unread)}")
     check_ready(context.source, context.extracts or ".", _named(known, current), found.unread, cycles)

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from jobs.kernel.errors import Issue, Location, SourceError
 from jobs.stages.context import RunContext
-from jobs.stages.deliveries import is_overtaken
+from jobs.stages.deliveries import OVERTAKEN, is_overtaken
 from jobs.stages.delivery import Delivery, delivery_of, with_second
 from jobs.stages.delivery_ledger import known_deliveries, slot_of, staying
 from jobs.stages.drift import check_drift
@@ -121,7 +121,7 @@ def _as_a_whole(
     quality.check(batch)
     holding = {slot_of(row): row for row in known if row["status"] == "active"}
     notes += [
-        f"{one.name} would not be loaded, as a newer delivery of its period is there"
+        f"{one.name} would not be loaded, {OVERTAKEN}"
         for one in batch.deliveries
         if one.slot in holding and is_overtaken(one, holding[one.slot])
     ]

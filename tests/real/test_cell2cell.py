@@ -165,6 +165,39 @@ def test_what_is_mined_is_counted_again_over_the_file(check: CrossCheck) -> None
     assert round(kinds[confirmed[0]].judged.lift, 2) == 1.78
 
 
+def test_the_least_healthy_tenth_leaves_far_more_often(check: CrossCheck) -> None:
+    """Of customers it was not learned from; and the file gives every customer the points that were judged."""
+    from datetime import date
+
+    import numpy as np
+    import yaml
+
+    from jobs.config.scores import HealthSettings
+    from jobs.domain.health import health_scores
+    from jobs.modelling.scorecard import health
+    from jobs.stages.health import health_file, learn_health
+    from jobs.stages.samples import at_date, samples_of
+    from jobs.stages.snapshot import supply_at
+
+    context, day = check.context, date(2004, 3, 1)
+    found = learn_health(context, "churn", day)
+    assert found.lift.value >= 1.5 and found.lift.low > 1.3
+    assert found.auc.low > 0.6
+    # Learned from all, so it flatters: the tenth that the file calls worst, counted over the raw file.
+    settings = HealthSettings.model_validate(yaml.safe_load(health_file(found, context.configuration.health)))
+    samples = samples_of(context, "churn", day)
+    statuses = supply_at(context, at_date(context, samples.bases[0])).statuses()
+    names = list(settings.dimensions)
+    columns = [f"health_{name}" for name in names]
+    view = samples.rows.selectExpr("*", "base AS as_of", "base AS cutoff")
+    scores = health_scores(view, settings, statuses).orderBy("subscription_id").toPandas()
+    dimension = {cause.when: cause.dimension for cause, _ in found.causes.values()}
+    of_item = {step.condition.item: dimension[step.condition.text] for _, step in found.causes.values()}
+    priced = [(step, cause.points) for cause, step in found.causes.values()]
+    same = health(priced, samples.matrix, of_item.__getitem__, names)
+    assert np.array_equal(np.nan_to_num(scores[columns].to_numpy(float), nan=100.0), same)
+
+
 def test_every_row_is_accounted_for(check: CrossCheck) -> None:
     expected = {}
     for (contract, period), (where, bad) in DELIVERED.items():

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from jobs.stages import ingest as ingest_stage
+from jobs.stages.deliveries import OVERTAKEN
 from jobs.stages.release import Released, release
 from jobs.stages.trial import try_file
 from tests.spark.little import HEADER, SOURCE, Killed, Little, killed_over_and_over
@@ -147,7 +148,7 @@ def test_a_file_is_tried_beside_what_stays(little: Little) -> None:
     [trial] = try_file(context, little.put("data_usage_202605_2.csv", HEADER + "S1,2026-05-12,3\n"))
     assert trial.notes == [
         "data_usage_202605_2.csv ends 19 days before its period; expected at most 0",
-        "data_usage_202605_2.csv would not be loaded, as a newer delivery of its period is there",
+        f"data_usage_202605_2.csv would not be loaded, {OVERTAKEN}",
     ]
     assert trial.refused == []
 
