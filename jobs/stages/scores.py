@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from jobs.config.scores import Term
 from jobs.contracts.supply import Supply
-from jobs.domain.health import health_scores
+from jobs.domain.health import Before, health_scores
 from jobs.domain.risk import by_model, group_counts, grouped, labelled, risk_scores, scored, usable_terms
 from jobs.domain.view import known_at
 from jobs.expressions.sql import literal
@@ -37,6 +37,9 @@ def write_scores(context: RunContext, cycle: Cycle) -> None:
     supply = supply_at(context, cycle)
     # Neither writes anything before there is a view.
     view_of(context, cycle)
+    base = base_of(context, cycle)
+    if supply_at(context, base).delivered["subscriptions"].data_from is not None:
+        write_view(context, base)
     with ThreadPoolExecutor(2) as pool:
         for _ in pool.map(lambda write: write(context, cycle, supply), (_write_health, _write_risk)):
             pass
@@ -55,7 +58,11 @@ def base_of(context: RunContext, cycle: Cycle) -> Cycle:
 def _write_health(context: RunContext, cycle: Cycle, supply: Supply) -> None:
     started = context.clock()
     settings = context.configuration.health
-    rows = health_scores(view_of(context, cycle), settings, supply.statuses())
+    then, before = base_of(context, cycle), None
+    known = supply_at(context, then)
+    if known.delivered["subscriptions"].data_from is not None:
+        before = Before(view_of(context, then), known.statuses())
+    rows = health_scores(view_of(context, cycle), settings, supply.statuses(), before)
     partition = {"as_of": [cycle.as_of], "cutoff": [cycle.cutoff]}
     written = context.warehouse.replace(rows, context.table("health_scores"), partition)
     result = "complete" if written.changed else "unchanged"
@@ -109,7 +116,6 @@ class _Formula:
 def _by_formula(context: RunContext, cycle: Cycle, supply: Supply) -> _Formula:
     settings, warehouse = context.configuration.risk, context.warehouse
     base = base_of(context, cycle)
-    write_view(context, base)
     terms = _terms(context, base, supply)
     churn = warehouse.read(context.source.contracts[LABELS].clean_table())
     until = base.as_of + timedelta(days=settings.label_days)

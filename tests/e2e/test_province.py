@@ -515,6 +515,24 @@ def test_health_is_a_hundred_less_the_points_of_its_causes(province: Province) -
     assert len(found) == len(expected) > 900
     for subscription, *health in found:
         assert health == [max(100 - points, 0) for points in expected[subscription]], subscription
+    mean = dict(scores.select("subscription_id", "health_mean").rows())
+    for subscription, *health in found:
+        assert mean[subscription] == (sum(health) / len(health) + 0.5) // 1
+    # The change since the month end at least 30 days before, from the view of that date.
+    before = table(province, "customer_view").filter(pl.col("as_of") == date(2026, 4, 30))
+    earlier = {row[0]: row[1:] for row in before.select("subscription_id", *lost).rows()}
+    change = dict(scores.select("subscription_id", "health_change_1m").rows())
+    assert (
+        {one for one, value in change.items() if value is None} == expected.keys() - earlier.keys() != set()
+    )
+    for subscription, points in expected.items():
+        if subscription in earlier:
+            pairs = zip(points, earlier[subscription], strict=True)
+            moved = [max(100 - now, 0) - max(100 - then, 0) for now, then in pairs]
+            told = sum(moved) / len(moved)
+            # Half up, away from nothing.
+            assert change[subscription] == (1 if told >= 0 else -1) * ((abs(told) + 0.5) // 1), subscription
+    assert min(change.values(), key=lambda value: value or 0) < -10
     # Every cause is true for somebody, so none of them could be wrong unseen.
     for causes in CAUSES.values():
         for _, when in causes:

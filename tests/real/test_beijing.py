@@ -316,3 +316,59 @@ def test_unknown_is_counted(check: CrossCheck) -> None:
         "package_overrun": without_bill,
         "arrears_before_suspension": without_bill,
     }
+
+
+def test_health_learned_on_half_follows_the_satisfaction_of_the_other_half(check: CrossCheck) -> None:
+    """Nobody is told to have left; who is dissatisfied stands for it. No other answer of the survey is used."""
+    import lightgbm
+    import numpy as np
+    from scipy.stats import spearmanr
+
+    from jobs.kernel.ids import hash_of
+    from jobs.modelling import scorecard
+    from jobs.modelling.features import features_of
+    from jobs.modelling.metrics import interval
+    from jobs.stages.samples import feature_columns
+
+    configuration = check.context.configuration
+    answered = check.rows("select id from items where satisfaction_last is not null")
+    assert len(answered) == 12_453
+    types, values = {}, {}
+    for name, item in configuration.view.items.items():
+        if "satisfaction" in name or item.type in ("date", "timestamp"):
+            continue
+        if item.type == "string":
+            found = [
+                row[0] for row in check.rows(f"select distinct {name} from items where {name} is not null")
+            ]
+            if not 1 < len(found) <= configuration.models.training.max_values:
+                continue
+            values[name] = sorted(found)
+        types[name] = item.type
+    features = features_of(types, values)
+    columns = ", ".join(feature_columns(features)).replace("`", '"')
+    rows = check.connection.execute(
+        f"select id, satisfaction_last::double, {columns} from items where satisfaction_last is not null order by id"
+    ).fetchnumpy()
+    told = [np.ma.filled(np.ma.asarray(one, dtype=np.float64), np.nan) for one in list(rows.values())[1:]]
+    score, matrix = told[0], np.column_stack(told[1:]).astype(np.float32)
+    low = (score <= 6).astype(np.int64)
+    half = np.array([int(hash_of("fold", one)[:8], 16) % 2 == 0 for one in rows["id"]])
+    of_class = configuration.models.dimensions
+    dimension = {item: of_class[one.class_] for one in configuration.view.classes for item in one.items}
+    names = list(configuration.health.dimensions)
+    for mine in (half, ~half):
+        steps = scorecard.learn(
+            matrix[mine], low[mine], np.zeros(mine.sum(), np.int64), features, types, [0] * len(features),
+            configuration.mining.health,
+        )  # fmt: skip
+        priced = scorecard.points_of(steps, matrix[mine], dimension.__getitem__)
+        left = scorecard.health(priced, matrix[~mine], dimension.__getitem__, names).mean(axis=1)
+        others = score[~mine]
+        told_by = interval(lambda at: spearmanr(left[at], others[at]).statistic, np.arange(len(left)), 200)  # noqa: B023
+        trees = lightgbm.LGBMRegressor(
+            n_estimators=200, learning_rate=0.03, num_leaves=15, min_child_samples=40, subsample=0.8,
+            subsample_freq=1, colsample_bytree=0.5, random_state=1, n_jobs=2, verbose=-1,
+        ).fit(matrix[mine], score[mine])  # fmt: skip
+        best = spearmanr(trees.predict(matrix[~mine]), others).statistic
+        assert told_by.low > 0.25 and told_by.value >= 0.8 * best

@@ -85,7 +85,8 @@ def judged(line: bytes, order: list[int]) -> tuple[str, str, int] | None:
         return None
     if len(fields) != 3 or re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", text):
         return None
-    name, day, amount = (fields[order.index(column)] for column in range(3))
+    # Blanks around a value are no part of it.
+    name, day, amount = (fields[order.index(column)].strip(" ") for column in range(3))
     if (
         not name
         or not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", day)
