@@ -38,7 +38,10 @@ def main(
             print(f"  {name}")
     if erased.issued:
         dates = ", ".join(map(str, erased.issued))
-        print(f"Exports of these dates hold alerts of the customer / 以下日期的导出含该客户的告警: {dates}")
+        print(
+            "Exports of these dates, if any were made, hold alerts of the customer / "
+            f"以下日期如有导出，含该客户的告警: {dates}"
+        )
 
 
 if __name__ == "__main__":

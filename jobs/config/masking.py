@@ -36,7 +36,7 @@ def masked(
     """A refused record as its shape, but for the columns that are known not to be personal.
 
     A column that no field uses may hold anything, so that it is never shown; nor is what looks like a number
-    of a person or a name, unless codes stand there: people write them into free text, or swap columns.
+    of a person or a name, whatever column it stands in: people write them into free text, or swap columns.
 
     Args:
         original: The record as it stands in its file.
@@ -54,8 +54,7 @@ def masked(
     columns = _clear_columns(mapping, contract)
     strict = any(field.personal is not None for field in contract.fields.values())
     codes = {code for field in contract.fields.values() for code in field.values or ()}
-    coded = set() if strict else _coded_columns(mapping, contract)
-    clear = _Clear(columns, coded, frozenset(codes))
+    clear = _Clear(columns, frozenset(codes))
     if mapping.format == "jsonl":
         return _masked_object(original, clear)
     if any(reason in _UNREADABLE for reason in reasons):
@@ -75,20 +74,17 @@ class _Clear:
 
     Attributes:
         columns: The columns.
-        coded: Those of them that hold codes and numbers only, so that no text in them is a name.
         codes: The codes of the contract's fields.
     """
 
     columns: Collection[str]
-    coded: Collection[str]
     codes: frozenset[str]
 
     def shown(self, name: str, value: str) -> str:
         """A column's value, or its shape."""
         if name not in self.columns or _NUMBER.search(value):
             return shape(value)
-        harmless = name in self.coded or value.strip() in self.codes or _WORD.match(value)
-        return value if harmless else shape(value)
+        return value if value.strip() in self.codes or _WORD.match(value) else shape(value)
 
 
 # Eleven digits and more, however they are grouped, and what people write with the code of a country.
@@ -116,6 +112,9 @@ def _masked_object(original: str, clear: _Clear) -> str:
 
 
 def _masked_line(original: str, header: Sequence[str], mapping: ExtractMapping, clear: _Clear) -> str:
+    if len(header) != len(mapping.widths or ()):
+        # It has been mended since.
+        return shape(original)
     line = original.encode(mapping.encoding)
     shown, start = [], 0
     for name, width in zip(header, mapping.widths or (), strict=True):
@@ -137,20 +136,6 @@ def _masked_record(original: str, header: Sequence[str], delimiter: str, quote: 
     writer = csv.writer(shown, lineterminator="", delimiter=delimiter, quotechar=quote)
     writer.writerow([clear.shown(name, value) for name, value in zip(header, values, strict=True)])
     return shown.getvalue()
-
-
-def _coded_columns(mapping: ExtractMapping, contract: ExtractContract) -> set[str]:
-    """Columns that go into fields of codes, numbers and dates, and into no other."""
-    free = {
-        name for name, field in contract.fields.items() if field.type == "string" and field.values is None
-    }
-    if mapping.fields == "same":
-        return set(contract.fields) - free
-    loose = {name: text for name, text in mapping.fields.items() if name in free}
-    told = mapping.model_copy(update={"where": None, "join": None})
-    return set(columns_used(told, contract)) - set(
-        columns_used(told.model_copy(update={"fields": loose}), contract)
-    )
 
 
 def _clear_columns(mapping: ExtractMapping, contract: ExtractContract) -> set[str]:

@@ -23,7 +23,9 @@ _BYTES = re.compile(r"(?:\\x[0-9a-f]{2})+")
 # As programs pad a number.
 _PADDED = re.compile(r"^0+(?=\d)|\.0+$")
 # What people put between the digits of a number, and before it.
-_BETWEEN = r"[-._/ ()]{0,3}"
+_BETWEEN = r"[-._/ ()·–—]{0,3}"
+# Writing without gaps between words.
+_WIDE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]")
 _CODE = rf"(?:(?:\+|00)?\(?86{_BETWEEN}|\+)"
 # Shorter numbers may be amounts as well as ids.
 _LONG_NUMBER = 8
@@ -58,8 +60,12 @@ class Clear:
 
     def pattern(self) -> re.Pattern[str]:
         """What is looked for in any text."""
-        ids = {one for mine in self.ids.values() for one in mine}
-        words = {one for one in ids | {*self.devices} if len(one) >= _LONG_NUMBER or not one.isdecimal()}
+        ids = {_plain(one) for mine in self.ids.values() for one in mine}
+        words = {
+            one
+            for one in ids | {*map(_plain, self.devices)}
+            if len(one) >= _LONG_NUMBER or not one.isdecimal()
+        }
         short = [one for one in self._digits() if len(one) < _LONG_NUMBER]
         long = [
             *self._spaced(set(self._digits()) - set(short)),
@@ -103,10 +109,12 @@ class Clear:
     def _names(self) -> list[str]:
         """Patterns of names, in capitals or not; Chinese ones stand in sentences with nothing around them."""
         found = []
-        for one in self.names:
+        for one in map(_plain, self.names):
             words = r"[\s,]+".join(map(re.escape, one.split()))
-            if len(one) > 1:
-                found.append(words if not one.isascii() else rf"(?i:(?<!\w){words}(?!\w))")
+            if len(one) > 1 and _WIDE.search(one):
+                found.append(rf"(?i:{words})")
+            elif len(one) > 1:
+                found.append(rf"(?i:(?<!\w){words}(?!\w))")
         return found
 
 
@@ -193,7 +201,11 @@ def unescaped(text: str) -> str:
         units = bytes.fromhex(match[0].replace("\\u", ""))
         return units.decode("utf-16-be", errors="replace")
 
-    return unicodedata.normalize("NFKC", _ESCAPED.sub(read, _BYTES.sub(" ", text)))
+    return _plain(_ESCAPED.sub(read, _BYTES.sub(" ", text)))
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFKC", text)
 
 
 def built_ids(

@@ -36,7 +36,8 @@ class RowContext:
         key: Key of the pseudonyms.
         operators: Operator by number prefix of three digits.
         keys: By field that refers to another contract, the keys of the other, as the column key.
-        erased: Tombstones of persons who were erased, as the column tombstone; their rows do not apply.
+        erased: Tombstones of persons who were erased, as the column tombstone, each with the date (until)
+            from which the id is another's, if it is; their rows do not apply.
         earliest: By file, the first date that a row of it may have; earlier ones are late.
         latest: By file, the last date that a row of it may have; later ones lie in the future.
     """
@@ -90,9 +91,9 @@ def _texts(records: DataFrame, columns: Sequence[tuple[str, str]], marks: Sequen
 
 
 def text_sql(column: str, null_marks: Sequence[str]) -> str:
-    """SQL of a text column without the blanks around it, in which what means no value is null."""
-    marks = ", ".join(literal(mark) for mark in dict.fromkeys(("", *(one.strip(" ") for one in null_marks))))
-    return f"CASE WHEN trim({column}) NOT IN ({marks}) THEN trim({column}) END"
+    """SQL of a text column in which what means no value is null."""
+    marks = ", ".join(literal(mark) for mark in dict.fromkeys(("", *map(str.strip, null_marks))))
+    return f"CASE WHEN {column} NOT IN ({marks}) THEN {column} END"
 
 
 def _column(name: Name) -> str:
@@ -309,8 +310,9 @@ def _placed(rows: DataFrame, contract: ExtractContract, context: RowContext) -> 
             F.col("_owner") == F.col("_stone"),
             "left",
         )
-        columns.append(F.expr(f"{applicable} AND _stone IS NOT NULL").alias("erased"))
-        applicable += " AND _stone IS NULL"
+        theirs = "(_stone IS NOT NULL AND (until IS NULL OR row_date IS NULL OR row_date < until))"
+        columns.append(F.expr(f"{applicable} AND {theirs}").alias("erased"))
+        applicable += f" AND NOT {theirs}"
     for name, keys in context.keys.items():
         key = f"key__{name}"
         rows = rows.join(keys.withColumnRenamed("key", key), F.col(quote(name)) == F.col(key), "left")
@@ -326,6 +328,24 @@ def _placed(rows: DataFrame, contract: ExtractContract, context: RowContext) -> 
     raw = f"CASE WHEN {applicable} AND ({reasons}) IS NOT NULL THEN raw END"
     told = {"applicable": applicable, "reasons": reasons, "raw": raw}
     return rows.select(*columns, *(F.expr(sql).alias(name) for name, sql in told.items()))
+
+
+def records_of_erased(records: DataFrame, context: RowContext) -> DataFrame:
+    """Records that cannot be typed and have an id of a person who was erased in one of their columns.
+
+    Args:
+        records: Records, as read.
+        context: Tombstones and the key.
+
+    Returns:
+        file and line of each.
+    """
+    cells = F.array(*(F.col(name) for name in records.columns if name.startswith("c")))
+    found = records.select("file", "line", F.explode(cells).alias("cell")).where("cell IS NOT NULL")
+    stones = F.array(*(tombstone(F.lit(name), F.col("cell"), context.key) for name in PERSON_FIELDS))
+    told = found.select("file", "line", F.explode(stones).alias("tombstone"))
+    assert context.erased is not None
+    return told.join(context.erased, "tombstone", "left_semi").select("file", "line").distinct()
 
 
 def latest_wins(rows: DataFrame, contract: ExtractContract, buckets: int = 1) -> DataFrame:

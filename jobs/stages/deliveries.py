@@ -104,6 +104,8 @@ def find_deliveries(
         )
         for files, contracts in missing.items()
     ]
+    found, doubled = _once(found)
+    waiting += doubled
     issues += _alike(found, rows)
     issues += bad_headers([one for first in found for one in with_second(first)], source.contracts, rows)
     if issues:
@@ -125,15 +127,30 @@ def _unread(source: Source, base: Path) -> list[str]:
     return sorted(names)
 
 
+def _once(found: list[Delivery]) -> tuple[list[Delivery], list[Issue]]:
+    """Of files of one slot, sequence, date and content only the first, and a word on the others."""
+    first: dict[str, Delivery] = {}
+    doubled = []
+    for one in found:
+        other = first.setdefault(one.delivery_id, one)
+        if other is not one:
+            message = f"holds the same as {other.name}, which stands for it"
+            doubled.append(Issue("FILE_BAD_NAME", message, Location(one.path)))
+    return list(first.values()), doubled
+
+
 def _alike(found: list[Delivery], rows: list[dict[str, Any]]) -> list[Issue]:
     """Files of one slot, sequence and date: none could be said to be the newer one.
 
     The file that is loaded already may be gone. One of the same content has been given another name.
     """
+    places = {(one.contract, one.name): one.slot for one in found}
     first: dict[tuple[object, ...], tuple[str, str]] = {
         (slot_of(row), row["sequence"], row["delivered_on"]): (row["file"], row["sha256"])
         for row in rows
+        # Unless the mapping puts that very file elsewhere by now.
         if row["status"] == "active"
+        and places.get((row["contract"], row["file"]), slot_of(row)) == slot_of(row)
     }
     issues = []
     for one in found:
@@ -161,10 +178,25 @@ def _new_ones(
     for one in fresh:
         newest[one.slot] = max(newest.get(one.slot, one.rank), one.rank)
     new = [replace(one, superseded=newest[one.slot] != one.rank) for one in fresh]
+    new = [
+        one if one.superseded else replace(one, moved_from=_left_behind(one, found, active)) for one in new
+    ]
     # A killed load may have taken the rows of what holds; nothing newer has come in its place.
     shaken = [one for one in found if one.slot in disturbed and _holds(one, active.get(one.slot))]
     taken = {one.slot for one in new if not one.superseded}
     return new + [one for one in shaken if one.slot not in taken]
+
+
+def _left_behind(
+    one: Delivery, found: list[Delivery], active: Mapping[tuple[str, str, str], Mapping[str, Any]]
+) -> tuple[tuple[str, str, str], ...]:
+    """Slots in which a file stands that the mapping puts into another one now, and nothing else there."""
+    taken = {other.slot for other in found}
+    return tuple(
+        slot
+        for slot, row in sorted(active.items())
+        if slot[0] == one.contract and row["file"] == one.name and slot not in taken
+    )
 
 
 def is_overtaken(one: Delivery, active: Mapping[str, Any]) -> bool:

@@ -63,7 +63,9 @@ def _parquet_columns(path: str) -> dict[str, list[str]]:
     names = text_columns(file)
     if not file.num_row_groups:
         return {name: [] for name in names}
-    _, texts = next(group_columns(path, 0))
+    _, texts = next(group_columns(path, 0), (0, []))
+    if not texts:
+        return {name: [] for name in names}
     return {
         name: [value or "" for value in text.slice(0, VALUES).to_pylist()]
         for name, text in zip(names, texts, strict=True)

@@ -28,7 +28,7 @@ from jobs.expressions.sql import literal
 from jobs.kernel.errors import Issue, StorageError
 from jobs.stages.context import RunContext
 from jobs.stages.delivery_ledger import known_deliveries, record_deliveries
-from jobs.stages.tombstones import TABLE, buried, bury, stones_of
+from jobs.stages.tombstones import BY_ERASURE, BY_LOAD, TABLE, buried, bury, stones_of
 from jobs.storage.begun import read_begun
 from jobs.storage.frames import frame_of
 from jobs.storage.ledger import LedgerRow
@@ -54,7 +54,7 @@ class Erased:
         files: Delivered files that hold the person; deleting them is up to the operator.
         replaced: Files whose rows corrections have replaced with such as do not name the person: whether they
             hold the person cannot be told any more.
-        issued: Dates of dispatch whose exports gave out alerts of the person.
+        issued: Dates of dispatch whose exports hold alerts of the person, if any were made.
     """
 
     rows: dict[str, int]
@@ -198,12 +198,13 @@ def _told_before(context: RunContext, customer_id: str) -> _Told:
 
 
 def _issued(context: RunContext, found: Mapping[str, DataFrame]) -> set[date]:
-    """Dates of dispatch whose exports gave out alerts of a person."""
+    """Dates of dispatch whose exports hold alerts of a person: what was given out, or could be looked at."""
     if ALERTS not in found:
         return set()
     issued = context.warehouse.read_or_empty(context.table("issued_alerts"))
-    mine = issued.join(found[ALERTS].select("alert_id"), "alert_id", "left_semi")
-    return {row[0] for row in mine.select("dispatch_date").distinct().collect()}
+    given = issued.join(found[ALERTS].select("alert_id"), "alert_id", "left_semi").select("dispatch_date")
+    sent = found[ALERTS].where("status = 'dispatched'").select("dispatch_date")
+    return {row[0] for row in given.unionByName(sent).distinct().collect()}
 
 
 def _text_of(context: RunContext, ids: Ids) -> PersonText:
@@ -217,7 +218,11 @@ def _text_of(context: RunContext, ids: Ids) -> PersonText:
     person = Clear(ids, clear["name"], clear["device"], clear["number"])
     key = context.keys.pseudonym
     stones = {tombstone_of(field, one, key) for field, mine in ids.items() for one in mine}
-    stones |= {row[0] for row in buried(context).select("tombstone").distinct().collect()}
+    sure = buried(context)
+    if "made_by" in sure.columns:
+        # The others may have been unsaid since.
+        sure = sure.where(f"coalesce(made_by, '') <> '{BY_LOAD}'")
+    stones |= {row[0] for row in sure.select("tombstone").distinct().collect()}
     mappings = context.source.mapping.extracts
     built = built_ids(mappings, context.source.contracts)
     packed = {
@@ -233,6 +238,7 @@ def _bury(context: RunContext, ids: Ids, files: Sequence[str], issued: Sequence[
     rows = [(field, tombstone_of(field, one, key), owner) for field, mine in ids.items() for one in mine]
     stones = frame_of(context.spark, rows, "field STRING, tombstone STRING, owner STRING")
     told = {
+        "made_by": F.lit(BY_ERASURE),
         "files": F.array(*map(F.lit, files)).cast("ARRAY<STRING>"),
         "issued": F.array(*map(F.lit, issued)).cast("ARRAY<DATE>"),
     }

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 
 from jobs.config.sources import columns_used, joined_columns
 from jobs.contracts.extracts import ExtractContract
-from jobs.domain.extract_rows import RowContext, row_day, typed_rows
+from jobs.domain.extract_rows import RowContext, records_of_erased, row_day, typed_rows
 from jobs.domain.joined_records import JoinKey, judged_second, with_joined
 from jobs.domain.profile import Profile, profile_columns, profile_of
 from jobs.expressions.sql import literal
@@ -246,6 +246,14 @@ def _typed(
     )
     own = ", ".join(f"{number}, {numbers[one.delivery_id]}" for number, one in beside)
     judged = judged_second(records, second, key).withColumn("delivery", F.expr(f"map({own})[file]"))
+    if lookups.erased is not None:
+        theirs = records_of_erased(second, lookups).withColumn("theirs", F.lit(True))
+        told = {
+            "erased": F.expr("applicable AND theirs IS NOT NULL"),
+            "applicable": F.expr("applicable AND theirs IS NULL"),
+            "raw": F.expr("CASE WHEN theirs IS NULL THEN raw END"),
+        }
+        judged = judged.join(theirs, ["file", "line"], "left").withColumns(told).drop("theirs")
     rows = typed(with_joined(records, second, key), group, contract, lookups)
     return [rows, judged.drop("file")]
 

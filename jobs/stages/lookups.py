@@ -21,7 +21,7 @@ from jobs.domain.privacy import tombstone
 from jobs.expressions.sql import quote
 from jobs.stages.context import RunContext
 from jobs.stages.delivery import Delivery, in_order
-from jobs.stages.tombstones import TABLE, buried
+from jobs.stages.tombstones import BY_ERASURE, BY_LOAD, TABLE, buried
 from jobs.storage.warehouse import settled
 
 # Of so many keys every task may have a copy; of more, rows and keys are brought together.
@@ -71,7 +71,7 @@ class Lookups:
                     if known is not None:
                         keys[field] = known
             operators = self._operators if SEGMENTS in needed else {}
-            return RowContext(self._context.keys.pseudonym, operators, keys, self._erased)
+            return RowContext(self._context.keys.pseudonym, operators, keys, self._erased(contract))
 
     def bury(self, contract: ExtractContract, left_out: DataFrame) -> DataFrame | None:
         """Tombstones of the accounts or subscriptions that nothing but rows of erased persons names.
@@ -94,16 +94,17 @@ class Lookups:
             mine = left_out.where(f"{key} IS NOT NULL").join(known, key, "left_anti")
             told = mine.select(
                 F.lit(key).alias("field"),
+                F.lit(BY_LOAD).alias("made_by"),
                 tombstone(F.lit(key), F.col(key), secret).alias("tombstone"),
                 tombstone(F.lit("customer_id"), F.col("customer_id"), secret).alias("owner"),
                 "file",
             )
             stones = settled(
-                told.groupBy("field", "tombstone").agg(
+                told.groupBy("field", "made_by", "tombstone").agg(
                     F.min("owner").alias("owner"), F.sort_array(F.collect_set("file")).alias("files")
                 )
             )
-            self._stones.append(stones.select("tombstone"))
+            self._stones.append(stones.select("tombstone", "made_by"))
         return stones
 
     def _keys_of(self, name: str) -> DataFrame | None:
@@ -118,18 +119,37 @@ class Lookups:
             self._keys[name] = (F.broadcast(keys) if count <= FEW_KEYS else keys) if had else None
         return self._keys[name]
 
-    @property
-    def _erased(self) -> DataFrame | None:
+    def _erased(self, contract: ExtractContract) -> DataFrame | None:
+        """Tombstones that hold for a contract's rows, each with the date from which the id is another's."""
         if self._buried is None:
             return None
+        stones = reduce(DataFrame.unionByName, self._stones, self._buried)
         # A row that met its stone twice would be two.
-        return F.broadcast(reduce(DataFrame.unionByName, self._stones, self._buried).distinct())
+        once = stones.groupBy("tombstone").agg(F.min("made_by").alias("made_by"))
+        owned = [
+            name for name in OWNED if name in needed_for(contract) and name in self._context.source.contracts
+        ]
+        if not owned:
+            return F.broadcast(once.select("tombstone", F.lit(None).cast("date").alias("until")))
+        since = reduce(DataFrame.unionByName, map(self._owned, owned))
+        told = once.join(since, "tombstone", "left")
+        # What a wrong row alone said of an id is void once somebody has it.
+        held = told.where(f"made_by <> '{BY_LOAD}' OR until IS NULL")
+        return F.broadcast(settled(held.select("tombstone", "until")))
+
+    def _owned(self, name: str) -> DataFrame:
+        """Tombstones of the ids that rows call somebody's who is not erased, with the first date of these."""
+        key, secret = self._context.configuration.contracts[name].key[0], self._context.keys.pseudonym
+        rows = self._rows(name, [key, "row_date"]).groupBy(key).agg(F.min("row_date").alias("until"))
+        return rows.select(tombstone(F.lit(key), F.col(key), secret).alias("tombstone"), "until")
 
     @cached_property
     def _buried(self) -> DataFrame | None:
         if not self._context.warehouse.exists(self._context.table(TABLE)):
             return None
-        return settled(buried(self._context).select("tombstone").distinct())
+        stones = buried(self._context)
+        made_by = "made_by" if "made_by" in stones.columns else "cast(NULL AS STRING)"
+        return settled(stones.selectExpr("tombstone", f"coalesce({made_by}, '{BY_ERASURE}') AS made_by"))
 
     @cached_property
     def _operators(self) -> dict[str, str]:

@@ -9,6 +9,8 @@ from jobs.config.person_text import tombstone_of
 from jobs.stages.context import RunContext
 
 TABLE = "erasures"
+BY_ERASURE, BY_LOAD = "erase", "load"
+"""Who set a stone: an erasure, or a load of rows that name somebody erased, whom a correction may unsay."""
 
 
 def buried(context: RunContext) -> DataFrame:
@@ -28,7 +30,7 @@ def bury(context: RunContext, stones: DataFrame) -> None:
 
     Args:
         context: The run.
-        stones: field, tombstone, owner, files and, as far as exports are known, issued.
+        stones: field, tombstone, made_by, owner, files and, as far as exports are known, issued.
     """
     new = stones.join(buried(context).select("tombstone"), "tombstone", "left_anti")
     told = {"erased_at": F.lit(context.clock()), "run_id": F.lit(context.run_id)}

@@ -1,7 +1,8 @@
 """Splits blocks of bytes into records: physical line, what is wrong with it, original text, text columns.
 
 Blocks of plain delimited lines are split by Arrow's CSV parser; whatever has quotes, bad bytes or a wrong
-number of fields goes record by record, and so do lines of fixed width and of JSON.
+number of fields goes record by record, and so do lines of fixed width and of JSON. Blanks around a value, of
+any width, are no part of it.
 """
 
 from __future__ import annotations
@@ -143,7 +144,7 @@ class Splitter:
         good[invalid] = False
         if invalid:
             raws, numbers = raws.filter(pa.array(good)), numbers.filter(pa.array(good))
-        texts = [column.combine_chunks() for column in table.columns]
+        texts = [pc.utf8_trim_whitespace(column.combine_chunks()) for column in table.columns]
         found = [self._good(numbers, raws, texts)]
         rows: list[_Row] = [
             (line + index, MALFORMED, lines[index].as_py().removesuffix("\r"), None) for index in invalid
@@ -153,7 +154,7 @@ class Splitter:
     def batch(self, line: int, raws: pa.Array, texts: Sequence[pa.Array]) -> pa.RecordBatch:
         """Records that are split already, the first of which is on a line; of all columns."""
         numbers = pa.array(np.arange(line, line + len(raws), dtype=np.int64))
-        return self._good(numbers, raws, [texts[index] for index in self.columns])
+        return self._good(numbers, raws, [pc.utf8_trim_whitespace(texts[index]) for index in self.columns])
 
     def _good(self, numbers: pa.Array, raws: pa.Array, texts: Sequence[pa.Array]) -> pa.RecordBatch:
         head = self._head(numbers, pa.nulls(len(raws), pa.string()), raws)
@@ -184,7 +185,7 @@ class Splitter:
         ends = list(accumulate(self.layout.widths))
         try:
             return [
-                raw[end - width : end].decode(self.layout.encoding).strip()
+                raw[end - width : end].decode(self.layout.encoding)
                 for width, end in zip(self.layout.widths, ends, strict=True)
             ]
         except UnicodeDecodeError:
@@ -268,7 +269,9 @@ class Splitter:
                 pa.array(lines, pa.int64()), pa.array(faults, pa.string()), pa.array(raws, pa.string())
             )
             texts = [
-                pa.array([None if row[3] is None else row[3][index] for row in part], pa.string())
+                pc.utf8_trim_whitespace(
+                    pa.array([None if row[3] is None else row[3][index] for row in part], pa.string())
+                )
                 for index in self.columns
             ]
             yield pa.RecordBatch.from_arrays([*head, *texts], schema=self.schema)

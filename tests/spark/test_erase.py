@@ -364,7 +364,9 @@ SUBSX5,CUSTX2,CUSTX1,2026-06-01,13400000075,active
 """
     little.put("subscriptions_202606.csv", later)
     # Blanks around an id are no part of it.
-    little.put("customers_202606_1.csv", CUSTOMERS.replace("05-01", "06-01").replace("CUSTX1,", "CUSTX1 ,"))
+    little.put(
+        "customers_202606_1.csv", CUSTOMERS.replace("05-01", "06-01").replace("CUSTX1,", "CUSTX1\u3000,")
+    )
     usage = "".join(f"SUBSX{n},2026-06-02,{n}\n" for n in (1, 3, 4, 5, 9))
     little.put("data_usage_20260602_1.csv", HEADER + usage + " SUBSX4 , 2026-06-03 , 6 \n")
     context = little.run()
@@ -383,3 +385,21 @@ SUBSX5,CUSTX2,CUSTX1,2026-06-01,13400000075,active
     assert files_with(little.folder / "warehouse", "SUBSX9", "13400000079", "张小白", "SUBSX1") == []
     assert little.run().deliveries is not None
     assert counted(little)["data_usage_20260504_1.csv"] == (2, 1, 0, 0, 1)
+    # The numbers pass to others: what was theirs stays away, what comes from then on is the others'. SUBSX5 was
+    # called theirs by mistake.
+    moved = """subscription_id,customer_id,account_id,updated_on,number,status
+SUBSX5,CUSTX1,ACCTX1,2026-06-05,13400000075,active
+SUBSX6,CUSTX1,ACCTX1,2026-06-05,13400000076,active
+"""
+    little.put("subscriptions_202607.csv", moved)
+    little.run()
+    late = "".join(f"SUBSX{n},2026-07-{day},{n}{day}\n" for n in (1, 6, 9) for day in (10, 20))
+    little.put("subscriptions_202607.csv", moved.replace("X1,A", "X2,A").replace("06-05", "07-01"))
+    little.put(
+        "subscriptions_202608.csv",
+        moved.split("\n")[0] + "\nSUBSX1,CUSTX2,CUSTX1,2026-07-15,13400000071,active\n",
+    )
+    little.put("data_usage_20260720_1.csv", HEADER + late)
+    little.run()
+    july = little.table("clean_data_usage").filter(pl.col("used_on") > pl.date(2026, 7, 1))
+    assert sorted(july["mb"]) == [120, 610, 620]

@@ -10,6 +10,8 @@ from chispa import assert_df_equality
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from jobs.config.person_text import tombstone_of
+from jobs.domain.extract_rows import RowContext, records_of_erased
 from jobs.domain.moments import hash_of as sql_hash_of
 from jobs.domain.privacy import pseudonym
 from jobs.kernel.ids import hash_of
@@ -38,3 +40,20 @@ def test_alert_ids_in_sql_are_those_of_python(spark: SparkSession) -> None:
         [(*row, hash_of(*row)) for row in rows], "a STRING, b STRING, c STRING, id STRING"
     )
     assert_df_equality(found, expected, ignore_nullable=True)
+
+
+def test_records_of_the_erased_are_found_by_any_id_in_them(spark: SparkSession) -> None:
+    """Of a second file whose first one says nothing of them any more."""
+    key = b"key"
+    rows = [
+        (0, 1, "S1", "x"),
+        (0, 2, "S2", "C1"),
+        (0, 3, None, "A1"),
+        (1, 1, "C2", "13400000001"),
+        (1, 2, "S1", "C1"),
+    ]
+    records = spark.createDataFrame(rows, "file INT, line LONG, c0 STRING, c3 STRING")
+    stones = [tombstone_of("subscription_id", "S1", key), tombstone_of("customer_id", "C1", key)]
+    erased = spark.createDataFrame([(one,) for one in stones], "tombstone STRING")
+    found = records_of_erased(records, RowContext(key, {}, erased=erased))
+    assert sorted(map(tuple, found.collect())) == [(0, 1), (0, 2), (1, 2)]

@@ -300,10 +300,31 @@ def test_another_name_in_the_place_of_what_is_loaded_is_a_mistake(
     # What a correction has taken the place of stands in nobody's way.
     [found] = new_deliveries(source, str(tmp_path), [row(first, status="superseded")])
     assert found.name == other.name
-    # The same file may be called otherwise.
+    # The same file may be called otherwise, and may lie there twice.
     other.unlink()
     put(tmp_path, "bills_202605_c.csv")
     assert new_deliveries(source, str(tmp_path), [row(first)]) == []
+    twice = put(tmp_path, "bills_202605_d.csv")
+    found = find_deliveries(source, str(tmp_path), [])
+    assert [one.name for one in found.new] == ["bills_202605_c.csv"]
+    assert [str(one) for one in found.waiting] == [
+        f"{twice} FILE_BAD_NAME holds the same as bills_202605_c.csv, which stands for it"
+    ]
+
+
+def test_a_file_that_the_mapping_puts_elsewhere_leaves_its_old_place(
+    contracts: Contracts, tmp_path: Path
+) -> None:
+    put(tmp_path, "bills_202605_south.csv")
+    [first] = new_deliveries(source_of(contracts, "bills_{period}_*.csv"), str(tmp_path), [])
+    put(tmp_path, "bills_202605_north.csv", HEADER + "S2,2026-05-01,20\n")
+    parted = source_of(contracts, "bills_{period}_{part}.csv")
+    north, south = new_deliveries(parted, str(tmp_path), [row(first)])
+    assert (north.moved_from, south.moved_from) == ((), (first.slot,))
+    assert south.slots > {south.slot, first.slot}
+    # Where another file stands in that place by now, it has replaced the old one anyway.
+    put(tmp_path, "bills_202605_all.csv", HEADER + "S3,2026-05-01,30\n")
+    assert [one.moved_from for one in new_deliveries(parted, str(tmp_path), [row(first)])] == [(), (), ()]
 
 
 def test_an_older_sequence_that_comes_late_is_superseded(contracts: Contracts, tmp_path: Path) -> None:

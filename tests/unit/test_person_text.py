@@ -9,7 +9,7 @@ from jobs.contracts.extracts import ExtractContract
 KEY = b"key"
 PERSON = Clear(
     {"customer_id": ["C12"], "subscription_id": ["S7", "1234", "123456789"]},
-    names=["张小白", "𠮷田", "Anna Maria Smith"],
+    names=["张小白", "𠮷田", "Anna Maria Smith", "José Pérez", "南京ABC（代理）"],
     devices=["352099001761481"],
     numbers=["13400000071", "02584212345"],
 )
@@ -44,6 +44,7 @@ TEXT = PersonText(PERSON.pattern(), STONES, KEY, {"bills": {("subscription_id", 
         "025-84212345", "352099001761481", r"\xffC12,1", r"\xe5\x8d张小白", r"\xff13400000071",
         "客户张小白来电", "张小白女士", "134.0000.0071", "(134)0000-0071", "134  0000 0071", "134/0000/0071",
         "134_0000_0071", "134 - 0000 - 0071", "+86(134)00000071", "86 134 0000 0071", "013400000071",
+        "138,134·0000·0071", "134—0000—0071", "JOSÉ PÉREZ", "南京abc(代理)", "南京ＡＢＣ（代理）", "张小白（女）",
         "tel13400000071", "１３４００００００７１", "35-209900-176148-1", "ANNA MARIA SMITH", "Anna  Maria Smith's",
     ],
 )  # fmt: skip
@@ -55,7 +56,7 @@ def test_a_person_is_in_a_text_however_it_is_written(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "C12-3", "C12_3", "C12.3", "xC12", "3-C12", "C123", "S77", "1-S7", "AS7", "张小黑", "Joanna Maria Smith", "Anna Maria Smithson",
+        "C12-3", "C12_3", "C12.3", "xC12", "3-C12", "C123", "S77", "1-S7", "AS7", "张小黑", "José Pérezo", "Joanna Maria Smith", "Anna Maria Smithson",
         "113400000071", "134000000715", "12345", "1234567890", "C1 2", "",
     ],
 )  # fmt: skip

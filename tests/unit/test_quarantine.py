@@ -82,7 +82,10 @@ def test_a_row_of_columns_without_personal_data_is_shown_even_if_it_cannot_be_sp
         assert masked(row, ["malformed"], header, one, contracts["bills"]) == shape(row)
         row = f"S1,{number}"
         assert masked(row, ["type:total"], header, one, contracts["bills"]) == f"S1,{shape(number)}"
-    # Or a name.
+    # Or a name, in whatever column: columns may have been swapped.
+    for row in ("S1,王小明", "S1,Li Dashan 5"):
+        told = masked(row, ["type:total"], header, one, contracts["bills"])
+        assert told == f"S1,{shape(row.removeprefix('S1,'))}"
     for name in ("Li Dashan", "王小明"):
         row = f"S1,{name},3"
         assert masked(row, ["malformed"], header, one, contracts["bills"]) == shape(row)

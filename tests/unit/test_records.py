@@ -67,7 +67,8 @@ def naive(body: bytes, layout: Layout, width: int) -> list[Row]:
         except csv.Error:
             fields = []
         good = len(fields) == width and text != "" and not any(mark in text for mark in "\x00\x1c\x7f")
-        found.append((number, None, text, tuple(fields)) if good else (number, "malformed", text, none))
+        told = tuple(field.strip() for field in fields)
+        found.append((number, None, text, told) if good else (number, "malformed", text, none))
     return found
 
 
@@ -91,7 +92,7 @@ PIECES = [
     b"\xe5",
     b"\xef\xbb\xbf",
 ]
-TEXTS = ["南", "京", "丨", "誠", "é"]
+TEXTS = ["南", "京", "丨", "誠", "é", "\u3000", "\t"]
 
 
 @settings(max_examples=300, deadline=None)
@@ -409,6 +410,18 @@ def test_a_file_without_header_may_be_empty(tmp_path: Path, content: bytes) -> N
     path = tmp_path / "a.csv"
     path.write_bytes(content)
     assert rows_of(path, text(columns=("id",))) == []
+
+
+@pytest.mark.parametrize("name", ["a.CSV.GZ", "a.csv.Zip"])
+def test_packed_files_may_be_named_in_capitals(tmp_path: Path, name: str) -> None:
+    path, content = tmp_path / name, "id,n\n\u3000S1\u00a0,\t1\n".encode()
+    if name.endswith("GZ"):
+        path.write_bytes(gzip.compress(content))
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a.csv", content)
+    # Blanks around a value, of any width, are no part of it.
+    assert rows_of(path, text()) == [(2, None, "\u3000S1\u00a0,\t1", ("S1", "1"))]
 
 
 def test_widths_count_bytes_of_the_encoding(tmp_path: Path) -> None:
