@@ -14,6 +14,7 @@ from jobs import (
     ingest,
     items,
     make_province,
+    measures,
     mine,
     quarantine,
     release_moment,
@@ -49,6 +50,7 @@ app.add_typer(check_project.contracts, name="contracts")
 app.command("release")(release_moment.main)
 app.command("status")(status.main)
 app.command("tasks")(tasks.main)
+app.command("measures")(measures.main)
 app.command("mine")(mine.main)
 app.command("effects")(effects.main)
 app.command("export")(export_alerts.main)

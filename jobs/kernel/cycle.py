@@ -141,6 +141,23 @@ def last_complete_month(as_of: date) -> date:
     return start if as_of == month_end(as_of) else add_months(start, -1)
 
 
+def parse_month(text: str) -> date:
+    """Reads YYYY-MM as the first day of the month.
+
+    Raises:
+        CycleError: When it is no month.
+
+    Example:
+        >>> parse_month("2026-05")
+        datetime.date(2026, 5, 1)
+    """
+    try:
+        return parse_date(f"{text}-01")
+    except CycleError:
+        message = f"'{text}' is not a month of the form YYYY-MM"
+        raise CycleError(Issue("CYCLE_BAD_DATE", message)) from None
+
+
 def parse_date(text: str) -> date:
     """Reads YYYY-MM-DD.
 

@@ -21,6 +21,7 @@ from jobs.config.mining import FILE as MINING_FILE
 from jobs.config.mining import MiningSettings, load_mining
 from jobs.config.models import ModelSettings, load_models
 from jobs.config.scores import HealthSettings, RiskSettings, load_health, load_risk
+from jobs.config.service_measures import ServiceMeasures, load_service_measures
 from jobs.config.settings import Keys, Settings, load_keys, load_settings
 from jobs.config.sources import Source
 from jobs.contracts.columns import Table
@@ -58,6 +59,7 @@ class Configuration:
     models: ModelSettings
     effects: EffectSettings
     mining: MiningSettings
+    service_measures: ServiceMeasures
     source: Source | None
 
     @property
@@ -104,6 +106,7 @@ def configure(project: Project, profile: str = "local", source: str | None = Non
     health = gather(lambda: load_health(project, view))
     models = gather(lambda: load_models(project, view, contracts))
     effects = gather(lambda: load_effects(project, contracts))
+    service_measures = gather(lambda: load_service_measures(project, view, contracts))
     if mapped is not None:
         gather.issues += _unknown_amounts(mapped, settings)
     gather.stop()
@@ -128,6 +131,7 @@ def configure(project: Project, profile: str = "local", source: str | None = Non
         models,
         effects,
         mining,
+        service_measures,
         mapped,
     )
 

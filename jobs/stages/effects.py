@@ -20,8 +20,7 @@ from jobs.kernel.cycle import Cycle
 from jobs.kernel.errors import CycleError, Issue
 from jobs.modelling.effects import Effect, Sample, adjusted, means, shares, verdict
 from jobs.stages.context import RunContext
-from jobs.stages.delivery_ledger import known_deliveries
-from jobs.stages.samples import at_date, not_told
+from jobs.stages.samples import not_told, now_of
 from jobs.stages.tasks import reports_known
 from jobs.storage.frames import frame_of
 from jobs.storage.ledger import LedgerRow
@@ -65,7 +64,7 @@ def write_effects(context: RunContext, first: date, last: date) -> Told:
     if not dates:
         message = f"no date from {first} to {last} has been dispatched"
         raise CycleError(Issue("CYCLE_BAD_DATE", message))
-    now = _now(context)
+    now = now_of(context)
     untold, found = _effects(context, dates, now)
     span = {"first_date": first, "last_date": last}
     effects = [span | row | {"run_id": context.run_id} for row in found]
@@ -88,12 +87,6 @@ def write_effects(context: RunContext, first: date, last: date) -> Told:
         )
     )
     return Told(effects, values, untold)
-
-
-def _now(context: RunContext) -> Cycle:
-    """All that has been delivered counts as known: what came of alerts is looked at afterwards."""
-    ends = [row["covers_to"] for row in known_deliveries(context) if row["covers_to"] is not None]
-    return at_date(context, max(ends))
 
 
 def _effects(context: RunContext, dates: Sequence[date], now: Cycle) -> tuple[dict[str, str], list[Row]]:

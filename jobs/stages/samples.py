@@ -107,6 +107,12 @@ def at_date(context: RunContext, as_of: date) -> Cycle:
     return Cycle(CycleKind.daily, as_of, as_of + timedelta(days=grace))
 
 
+def now_of(context: RunContext) -> Cycle:
+    """The last date of what has been delivered, all of it known: for what is looked at afterwards."""
+    ends = [row["covers_to"] for row in known_deliveries(context) if row["covers_to"] is not None]
+    return at_date(context, max(ends))
+
+
 def samples_of(context: RunContext, name: str, as_of: date, most_bases: int | None = None) -> Samples:
     """The samples of a model, as known on a date.
 

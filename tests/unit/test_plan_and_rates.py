@@ -66,6 +66,7 @@ def test_the_partitions_of_a_step_are_those_of_its_tables(project: Project) -> N
         "run_ledger",
         "effects",
         "service_values",
+        "service_measures",
         "quality_results",
         "releases",
         "erasures",
