@@ -24,6 +24,12 @@ _BYTES = re.compile(r"(?:\\x[0-9a-f]{2})+")
 _PADDED = re.compile(r"^0+(?=\d)|\.0+$")
 # What people put between the digits of a number, and before it.
 _BETWEEN = r"[-._/ ()·–—]{0,3}"
+# Letters, digits and signs of double or half width, and the dots that stand inside names.
+_ALIKE = {
+    code: unicodedata.normalize("NFKC", chr(code))
+    for code in (0x3000, *range(0xFF00, 0xFFF0))
+    if unicodedata.decomposition(chr(code)).startswith(("<wide>", "<narrow>"))
+} | dict.fromkeys(map(ord, "•‧∙・･"), "·")
 # Writing without gaps between words.
 _WIDE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]")
 _CODE = rf"(?:(?:\+|00)?\(?86{_BETWEEN}|\+)"
@@ -86,10 +92,10 @@ class Clear:
         Args:
             built: Fields of ids with the texts that mappings put before and after them.
         """
-        found = {*self.devices}
+        found = {*map(_plain, self.devices)}
         for name, before, after in {*((name, "", "") for name in PERSON_FIELDS), *built}:
             found |= {
-                one[len(before) : len(one) - len(after)]
+                _plain(one[len(before) : len(one) - len(after)])
                 for one in self.ids.get(name, ())
                 if one.startswith(before) and one.endswith(after)
             }
@@ -205,7 +211,7 @@ def unescaped(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return unicodedata.normalize("NFKC", text)
+    return unicodedata.normalize("NFC", text.translate(_ALIKE))
 
 
 def built_ids(

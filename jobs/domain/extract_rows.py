@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -330,22 +330,31 @@ def _placed(rows: DataFrame, contract: ExtractContract, context: RowContext) -> 
     return rows.select(*columns, *(F.expr(sql).alias(name) for name, sql in told.items()))
 
 
-def records_of_erased(records: DataFrame, context: RowContext) -> DataFrame:
+def records_of_erased(
+    records: DataFrame, context: RowContext, built: Iterable[tuple[str, str, str]] = ()
+) -> DataFrame:
     """Records that cannot be typed and have an id of a person who was erased in one of their columns.
 
     Args:
         records: Records, as read.
         context: Tombstones and the key.
+        built: Fields of ids with the texts that the mapping puts before and after a column to make them.
 
     Returns:
-        file and line of each.
+        file and line of each. What is another's by now counts for nobody, since nothing tells of when it is.
     """
     cells = F.array(*(F.col(name) for name in records.columns if name.startswith("c")))
     found = records.select("file", "line", F.explode(cells).alias("cell")).where("cell IS NOT NULL")
-    stones = F.array(*(tombstone(F.lit(name), F.col("cell"), context.key) for name in PERSON_FIELDS))
+    made = sorted({*((name, "", "") for name in PERSON_FIELDS), *built})
+    ids = ((name, F.concat(F.lit(before), F.col("cell"), F.lit(after))) for name, before, after in made)
+    stones = F.array(*(tombstone(F.lit(name), one, context.key) for name, one in ids))
     told = found.select("file", "line", F.explode(stones).alias("tombstone"))
     assert context.erased is not None
-    return told.join(context.erased, "tombstone", "left_semi").select("file", "line").distinct()
+    return (
+        told.join(context.erased.where("until IS NULL"), "tombstone", "left_semi")
+        .select("file", "line")
+        .distinct()
+    )
 
 
 def latest_wins(rows: DataFrame, contract: ExtractContract, buckets: int = 1) -> DataFrame:

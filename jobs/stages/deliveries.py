@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import date
@@ -106,7 +107,7 @@ def find_deliveries(
     ]
     found, doubled = _once(found)
     waiting += doubled
-    issues += _alike(found, rows)
+    issues += _alike(found, rows) + _elsewhere(found, rows, waiting)
     issues += bad_headers([one for first in found for one in with_second(first)], source.contracts, rows)
     if issues:
         raise SourceError(issues)
@@ -144,13 +145,10 @@ def _alike(found: list[Delivery], rows: list[dict[str, Any]]) -> list[Issue]:
 
     The file that is loaded already may be gone. One of the same content has been given another name.
     """
-    places = {(one.contract, one.name): one.slot for one in found}
     first: dict[tuple[object, ...], tuple[str, str]] = {
         (slot_of(row), row["sequence"], row["delivered_on"]): (row["file"], row["sha256"])
         for row in rows
-        # Unless the mapping puts that very file elsewhere by now.
         if row["status"] == "active"
-        and places.get((row["contract"], row["file"]), slot_of(row)) == slot_of(row)
     }
     issues = []
     for one in found:
@@ -167,6 +165,29 @@ def _alike(found: list[Delivery], rows: list[dict[str, Any]]) -> list[Issue]:
     return issues
 
 
+def _elsewhere(found: list[Delivery], rows: list[dict[str, Any]], waiting: list[Issue]) -> list[Issue]:
+    """Files that a changed mapping puts into another place than the one where their rows are.
+
+    One file may fill several places; while it waits for one of them nobody can say that it has left it.
+    """
+    places: dict[tuple[str, str], set[tuple[str, str, str]]] = defaultdict(set)
+    for one in found:
+        places[one.contract, one.name].add(one.slot)
+    alone = {Path(issue.location.path).name for issue in waiting if issue.location is not None}
+    issues = []
+    for row in rows:
+        now = places.get((row["contract"], row["file"]), {slot_of(row)})
+        if row["status"] == "active" and slot_of(row) not in now and row["file"] not in alone:
+            place = f"period {row['period']} and part {row['part']}"
+            message = (
+                f"{row['file']} was loaded as {place}, which its mapping makes of it no more, so that its "
+                "rows would be there twice; give it an extract of its own that says 'period' and 'part', or "
+                "load into another warehouse"
+            )
+            issues.append(Issue("FILE_BAD_NAME", message))
+    return issues
+
+
 def _new_ones(
     found: list[Delivery], rows: list[dict[str, Any]], disturbed: Set[tuple[str, str, str]]
 ) -> list[Delivery]:
@@ -178,25 +199,10 @@ def _new_ones(
     for one in fresh:
         newest[one.slot] = max(newest.get(one.slot, one.rank), one.rank)
     new = [replace(one, superseded=newest[one.slot] != one.rank) for one in fresh]
-    new = [
-        one if one.superseded else replace(one, moved_from=_left_behind(one, found, active)) for one in new
-    ]
     # A killed load may have taken the rows of what holds; nothing newer has come in its place.
     shaken = [one for one in found if one.slot in disturbed and _holds(one, active.get(one.slot))]
     taken = {one.slot for one in new if not one.superseded}
     return new + [one for one in shaken if one.slot not in taken]
-
-
-def _left_behind(
-    one: Delivery, found: list[Delivery], active: Mapping[tuple[str, str, str], Mapping[str, Any]]
-) -> tuple[tuple[str, str, str], ...]:
-    """Slots in which a file stands that the mapping puts into another one now, and nothing else there."""
-    taken = {other.slot for other in found}
-    return tuple(
-        slot
-        for slot, row in sorted(active.items())
-        if slot[0] == one.contract and row["file"] == one.name and slot not in taken
-    )
 
 
 def is_overtaken(one: Delivery, active: Mapping[str, Any]) -> bool:

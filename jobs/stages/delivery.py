@@ -30,8 +30,6 @@ class Delivery:
         superseded: A newer delivery of the same period and part is known.
         second: The file whose columns stand beside this one's, which is loaded and replaced with it.
         is_second: This is such a file: its records are loaded as part of another's.
-        moved_from: Slots that hold what the file brought while the mapping made another period or part of its
-            name; that goes.
     """
 
     delivery_id: str
@@ -49,7 +47,6 @@ class Delivery:
     superseded: bool = False
     second: Delivery | None = None
     is_second: bool = False
-    moved_from: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def slot(self) -> tuple[str, str, str]:
@@ -58,11 +55,9 @@ class Delivery:
 
     @property
     def slots(self) -> set[tuple[str, str, str]]:
-        """The slots it replaces with those of second files, which it may have had, or have no longer."""
-        mine = {self.slot, *self.moved_from}
-        if self.is_second:
-            return mine
-        return mine | {(contract, period, f"{part}.{JOINED}") for contract, period, part in mine}
+        """The slot with that of a second file, which it may have had, or have no longer."""
+        mine = {self.slot}
+        return mine if self.is_second else {*mine, (self.contract, self.period, f"{self.part}.{JOINED}")}
 
     @property
     def rank(self) -> tuple[int, date, str]:

@@ -28,7 +28,7 @@ from jobs.expressions.sql import literal
 from jobs.kernel.errors import Issue, StorageError
 from jobs.stages.context import RunContext
 from jobs.stages.delivery_ledger import known_deliveries, record_deliveries
-from jobs.stages.tombstones import BY_ERASURE, BY_LOAD, TABLE, buried, bury, stones_of
+from jobs.stages.tombstones import OWNED, TABLE, buried, bury, held_until, passed_on, stones_of
 from jobs.storage.begun import read_begun
 from jobs.storage.frames import frame_of
 from jobs.storage.ledger import LedgerRow
@@ -156,8 +156,7 @@ def _left_out_ids(context: RunContext, customer_id: str, key: str) -> DataFrame:
     """Ids that rows which ingest left out call the customer's, and that stand in rows loaded before."""
     stones, secret = buried(context), context.keys.pseudonym
     owner = tombstone_of("customer_id", customer_id, secret)
-    # A table of an earlier release does not tell.
-    mine = stones.where(F.col("owner") == owner if "owner" in stones.columns else F.lit(False))
+    mine = stones.where(F.col("owner") == owner)
     found = context.warehouse.none_of(context.table(TABLE)).select(F.lit("").alias(key))
     if not mine.isEmpty():
         for contract in _personal(context).values():
@@ -218,10 +217,12 @@ def _text_of(context: RunContext, ids: Ids) -> PersonText:
     person = Clear(ids, clear["name"], clear["device"], clear["number"])
     key = context.keys.pseudonym
     stones = {tombstone_of(field, one, key) for field, mine in ids.items() for one in mine}
+    # Whose id has passed to somebody else since cannot be told by it.
     sure = buried(context)
-    if "made_by" in sure.columns:
-        # The others may have been unsaid since.
-        sure = sure.where(f"coalesce(made_by, '') <> '{BY_LOAD}'")
+    for name in OWNED:
+        contract = context.configuration.contracts[name]
+        theirs = context.warehouse.read_or_empty(contract.clean_table()).select(contract.key[0], "row_date")
+        sure = sure.join(passed_on(sure, theirs, contract.key[0], key), "tombstone", "left_anti")
     stones |= {row[0] for row in sure.select("tombstone").distinct().collect()}
     mappings = context.source.mapping.extracts
     built = built_ids(mappings, context.source.contracts)
@@ -233,12 +234,15 @@ def _text_of(context: RunContext, ids: Ids) -> PersonText:
 
 def _bury(context: RunContext, ids: Ids, files: Sequence[str], issued: Sequence[date]) -> None:
     """Keeps the tombstones of ids."""
-    key = context.keys.pseudonym
+    key, held = context.keys.pseudonym, held_until(context, ids)
     [owner] = (tombstone_of("customer_id", one, key) for one in ids["customer_id"])
-    rows = [(field, tombstone_of(field, one, key), owner) for field, mine in ids.items() for one in mine]
-    stones = frame_of(context.spark, rows, "field STRING, tombstone STRING, owner STRING")
+    rows = [
+        (field, tombstone_of(field, one, key), owner, held.get((field, one), context.clock().date()))
+        for field, mine in ids.items()
+        for one in mine
+    ]
+    stones = frame_of(context.spark, rows, "field STRING, tombstone STRING, owner STRING, held_until DATE")
     told = {
-        "made_by": F.lit(BY_ERASURE),
         "files": F.array(*map(F.lit, files)).cast("ARRAY<STRING>"),
         "issued": F.array(*map(F.lit, issued)).cast("ARRAY<DATE>"),
     }

@@ -198,7 +198,7 @@ def _write(
 ) -> list[dict[str, Any]]:
     """Writes one contract's deliveries; see the module's text for the order."""
     contract, warehouse, view = batch.contract, context.warehouse, context.configuration.view
-    slots = {slot[1:] for one in batch.deliveries for slot in (one.slot, *one.moved_from)}
+    slots = {(one.period, one.part) for one in batch.deliveries}
     accepted = batch.rows.where(ACCEPTED)
     _replace_slots(warehouse, accepted, contract.raw_table(), ("period", "part"), slots, arranged=True)
     reopened = _reopened(batch, known)
@@ -231,7 +231,7 @@ def _touched(
     batch: Batch, reopened: Mapping[str, set[date]], known: list[dict[str, Any]], begun: Sequence[Begun]
 ) -> tuple[list[date], list[dict[str, Any]]]:
     """Units of the clean table to redo, and the other active deliveries that have rows in them."""
-    slots = {slot for one in batch.deliveries for slot in (one.slot, *one.moved_from)}
+    slots = {one.slot for one in batch.deliveries}
     # What a killed load has left in other units goes, too.
     left = (load.units for load in begun if load.slot in slots)
     units = set().union(*reopened.values(), *left)
@@ -244,9 +244,7 @@ def _reopened(batch: Batch, known: list[dict[str, Any]]) -> dict[str, set[date]]
     """By delivery, the units that its rows fall in or those of the delivery that it replaces."""
     before = {slot_of(row): row["units"] for row in known if row["status"] == "active"}
     return {
-        one.delivery_id: set(batch.counts[one.delivery_id].units).union(
-            *(before.get(slot, ()) for slot in (one.slot, *one.moved_from))
-        )
+        one.delivery_id: {*batch.counts[one.delivery_id].units, *before.get(one.slot, ())}
         for one in batch.deliveries
     }
 
@@ -314,8 +312,7 @@ def _write_identity(context: RunContext, batches: list[Batch]) -> None:
     found = [(batch, people_of(batch)) for batch in batches]
     frames = [people for _, people in found if people is not None]
     if frames:
-        mine = [one for batch, people in found if people is not None for one in batch.deliveries]
-        slots = {slot for one in mine for slot in (one.slot, *one.moved_from)}
+        slots = {one.slot for batch, people in found if people is not None for one in batch.deliveries}
         rows = reduce(DataFrame.unionByName, frames)
         _replace_slots(context.warehouse, rows, context.table("identity"), SLOT, slots)
 

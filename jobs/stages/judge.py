@@ -16,6 +16,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.config.person_text import built_ids
 from jobs.config.sources import columns_used, joined_columns
 from jobs.contracts.extracts import ExtractContract
 from jobs.domain.extract_rows import RowContext, records_of_erased, row_day, typed_rows
@@ -247,7 +248,8 @@ def _typed(
     own = ", ".join(f"{number}, {numbers[one.delivery_id]}" for number, one in beside)
     judged = judged_second(records, second, key).withColumn("delivery", F.expr(f"map({own})[file]"))
     if lookups.erased is not None:
-        theirs = records_of_erased(second, lookups).withColumn("theirs", F.lit(True))
+        built = built_ids([mapping], context.source.contracts).get(contract.contract, ())
+        theirs = records_of_erased(second, lookups, built).withColumn("theirs", F.lit(True))
         told = {
             "erased": F.expr("applicable AND theirs IS NOT NULL"),
             "applicable": F.expr("applicable AND theirs IS NULL"),

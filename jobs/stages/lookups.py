@@ -21,13 +21,11 @@ from jobs.domain.privacy import tombstone
 from jobs.expressions.sql import quote
 from jobs.stages.context import RunContext
 from jobs.stages.delivery import Delivery, in_order
-from jobs.stages.tombstones import BY_ERASURE, BY_LOAD, TABLE, buried
+from jobs.stages.tombstones import OWNED, TABLE, buried, passed_on
 from jobs.storage.warehouse import settled
 
 # Of so many keys every task may have a copy; of more, rows and keys are brought together.
 FEW_KEYS = 1_000_000
-OWNED = ("accounts", "subscriptions")
-"""Contracts that say which customer's an id is."""
 
 
 def needed_for(contract: ExtractContract) -> set[str]:
@@ -94,17 +92,19 @@ class Lookups:
             mine = left_out.where(f"{key} IS NOT NULL").join(known, key, "left_anti")
             told = mine.select(
                 F.lit(key).alias("field"),
-                F.lit(BY_LOAD).alias("made_by"),
                 tombstone(F.lit(key), F.col(key), secret).alias("tombstone"),
                 tombstone(F.lit("customer_id"), F.col("customer_id"), secret).alias("owner"),
                 "file",
+                "row_date",
             )
             stones = settled(
-                told.groupBy("field", "made_by", "tombstone").agg(
-                    F.min("owner").alias("owner"), F.sort_array(F.collect_set("file")).alias("files")
+                told.groupBy("field", "tombstone").agg(
+                    F.min("owner").alias("owner"),
+                    F.sort_array(F.collect_set("file")).alias("files"),
+                    F.max("row_date").alias("held_until"),
                 )
             )
-            self._stones.append(stones.select("tombstone", "made_by"))
+            self._stones.append(stones.select("tombstone", "held_until"))
         return stones
 
     def _keys_of(self, name: str) -> DataFrame | None:
@@ -123,33 +123,25 @@ class Lookups:
         """Tombstones that hold for a contract's rows, each with the date from which the id is another's."""
         if self._buried is None:
             return None
-        stones = reduce(DataFrame.unionByName, self._stones, self._buried)
         # A row that met its stone twice would be two.
-        once = stones.groupBy("tombstone").agg(F.min("made_by").alias("made_by"))
-        owned = [
-            name for name in OWNED if name in needed_for(contract) and name in self._context.source.contracts
-        ]
+        stones = reduce(DataFrame.unionByName, self._stones, self._buried)
+        stones = stones.groupBy("tombstone").agg(F.max("held_until").alias("held_until"))
+        owned = [name for name in OWNED if name in needed_for(contract) & set(self._context.source.contracts)]
         if not owned:
-            return F.broadcast(once.select("tombstone", F.lit(None).cast("date").alias("until")))
-        since = reduce(DataFrame.unionByName, map(self._owned, owned))
-        told = once.join(since, "tombstone", "left")
-        # What a wrong row alone said of an id is void once somebody has it.
-        held = told.where(f"made_by <> '{BY_LOAD}' OR until IS NULL")
-        return F.broadcast(settled(held.select("tombstone", "until")))
+            return F.broadcast(stones.select("tombstone", F.lit(None).cast("date").alias("until")))
+        passed = reduce(DataFrame.unionByName, (self._passed_on(stones, name) for name in owned))
+        return F.broadcast(settled(stones.join(passed, "tombstone", "left").select("tombstone", "until")))
 
-    def _owned(self, name: str) -> DataFrame:
-        """Tombstones of the ids that rows call somebody's who is not erased, with the first date of these."""
-        key, secret = self._context.configuration.contracts[name].key[0], self._context.keys.pseudonym
-        rows = self._rows(name, [key, "row_date"]).groupBy(key).agg(F.min("row_date").alias("until"))
-        return rows.select(tombstone(F.lit(key), F.col(key), secret).alias("tombstone"), "until")
+    def _passed_on(self, stones: DataFrame, name: str) -> DataFrame:
+        key = self._context.configuration.contracts[name].key[0]
+        rows = self._rows(name, [key, "row_date"])
+        return passed_on(stones, rows, key, self._context.keys.pseudonym)
 
     @cached_property
     def _buried(self) -> DataFrame | None:
         if not self._context.warehouse.exists(self._context.table(TABLE)):
             return None
-        stones = buried(self._context)
-        made_by = "made_by" if "made_by" in stones.columns else "cast(NULL AS STRING)"
-        return settled(stones.selectExpr("tombstone", f"coalesce({made_by}, '{BY_ERASURE}') AS made_by"))
+        return settled(buried(self._context).select("tombstone", "held_until"))
 
     @cached_property
     def _operators(self) -> dict[str, str]:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from datetime import date
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.config.person_text import tombstone_of
+from jobs.domain.privacy import tombstone
 from jobs.stages.context import RunContext
 
 TABLE = "erasures"
-BY_ERASURE, BY_LOAD = "erase", "load"
-"""Who set a stone: an erasure, or a load of rows that name somebody erased, whom a correction may unsay."""
+OWNED = ("accounts", "subscriptions")
+"""Contracts that say which customer's an id is."""
 
 
 def buried(context: RunContext) -> DataFrame:
-    """All tombstones; a table of an earlier release lacks columns, until something is written to it."""
-    return context.warehouse.read_or_empty(context.table(TABLE))
+    """All tombstones; what a table of an earlier release does not tell is null."""
+    table = context.table(TABLE)
+    rows = context.warehouse.read_or_empty(table)
+    lacking = [column for column in table.columns if column.name not in rows.columns]
+    return rows.withColumns({one.name: F.lit(None).cast(one.type) for one in lacking})
 
 
 def stones_of(context: RunContext, customer_id: str) -> DataFrame:
@@ -30,10 +37,42 @@ def bury(context: RunContext, stones: DataFrame) -> None:
 
     Args:
         context: The run.
-        stones: field, tombstone, made_by, owner, files and, as far as exports are known, issued.
+        stones: field, tombstone, owner, held_until, files and, as far as exports are known, issued.
     """
     new = stones.join(buried(context).select("tombstone"), "tombstone", "left_anti")
     told = {"erased_at": F.lit(context.clock()), "run_id": F.lit(context.run_id)}
     if "issued" not in stones.columns:
         told["issued"] = F.array().cast("ARRAY<DATE>")
     context.warehouse.append(new.withColumns(told), context.table(TABLE))
+
+
+def passed_on(stones: DataFrame, ids: DataFrame, field: str, key: bytes) -> DataFrame:
+    """Stones of ids that rows call somebody else's after they were last called the erased person's.
+
+    Args:
+        stones: tombstone and held_until.
+        ids: The ids of rows of persons who are not erased, with row_date.
+        field: What the ids name, and the column they stand in.
+        key: The secret key.
+
+    Returns:
+        tombstone, and until: the first date of such rows.
+    """
+    told = ids.select(tombstone(F.lit(field), F.col(field), key).alias("tombstone"), "row_date")
+    later = told.join(F.broadcast(stones), "tombstone").where("row_date >= held_until")
+    return later.groupBy("tombstone").agg(F.min("row_date").alias("until"))
+
+
+def held_until(context: RunContext, ids: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], date]:
+    """The last dates on which rows call accounts and subscriptions the customer's."""
+    found = {}
+    for name in OWNED:
+        contract = context.configuration.contracts[name]
+        key = contract.key[0]
+        rows = context.warehouse.read_or_empty(contract.clean_table())
+        mine = rows.where(F.col("customer_id").isin(list(ids["customer_id"]))).where(
+            F.col(key).isin(list(ids[key]))
+        )
+        for row in mine.groupBy(key).agg(F.max("row_date")).collect():
+            found[key, row[0]] = row[1]
+    return found

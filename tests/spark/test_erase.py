@@ -355,6 +355,10 @@ def test_ids_that_are_short_numbers(tmp_path: Path) -> None:
 def test_what_only_later_files_call_the_persons_goes_too(little: Little) -> None:
     """A number that the person takes after the erasure, or that no table tied to anybody before it."""
     little.put("data_usage_20260504_1.csv", HEADER + "SUBSX9,2026-05-04,9\nSUBSX4,2026-05-04,4\n")
+    # Who had a number before the person did has no right to what comes after.
+    head = SUBSCRIPTIONS.split("\n")[0]
+    earlier = f"{head}\nSUBSX2,CUSTX2,CUSTX1,2025-01-01,13400000072,active\n"
+    little.put("subscriptions_202604.csv", earlier)
     erase(little.run(), "CUSTX1")
     assert "SUBSX9" in little.table("clean_data_usage")["subscription_id"]
     later = """subscription_id,customer_id,account_id,updated_on,number,status
@@ -367,7 +371,7 @@ SUBSX5,CUSTX2,CUSTX1,2026-06-01,13400000075,active
     little.put(
         "customers_202606_1.csv", CUSTOMERS.replace("05-01", "06-01").replace("CUSTX1,", "CUSTX1\u3000,")
     )
-    usage = "".join(f"SUBSX{n},2026-06-02,{n}\n" for n in (1, 3, 4, 5, 9))
+    usage = "".join(f"SUBSX{n},2026-06-02,{n}\n" for n in (1, 2, 3, 4, 5, 9))
     little.put("data_usage_20260602_1.csv", HEADER + usage + " SUBSX4 , 2026-06-03 , 6 \n")
     context = little.run()
     assert (

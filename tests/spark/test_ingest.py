@@ -437,24 +437,3 @@ def test_a_file_is_tried_without_being_loaded(little: Little) -> None:
         try_file(context, little.put("usage.csv", HEADER))
     assert caught.value.codes == ["FILE_BAD_NAME"]
     assert little.versions() == {}
-
-
-def test_a_file_that_the_mapping_puts_elsewhere_is_not_there_twice(little: Little) -> None:
-    """As where a part is told from the name only once a second file has come."""
-    mapping = little.folder / "little.yaml"
-    text = mapping.read_text(encoding="utf-8")
-    mapping.write_text(text.replace("_{sequence}.csv", "_*.csv"), encoding="utf-8")
-    little.put("data_usage_20260530_south.csv", HEADER + "S1,2026-05-30,1\nS1,2026-05-29,2\n")
-    little.run()
-    mapping.write_text(text.replace("_{sequence}.csv", "_{part}.csv"), encoding="utf-8")
-    little.put("data_usage_20260530_north.csv", HEADER + "S1,2026-05-28,3\n")
-    little.run()
-    assert little.usage() == [("S1", "2026-05-28", 3), ("S1", "2026-05-29", 2), ("S1", "2026-05-30", 1)]
-    assert sorted(little.table("raw_data_usage")["part"]) == ["north", "south", "south"]
-    active = little.table("deliveries").filter(
-        pl.col("status") == "active", pl.col("contract") == "data_usage"
-    )
-    assert sorted(active["part"]) == ["north", "south"]
-    little.put("data_usage_20260530_south.csv", HEADER + "S1,2026-05-30,9\n")
-    little.run()
-    assert little.usage() == [("S1", "2026-05-28", 3), ("S1", "2026-05-30", 9)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from datetime import date
 
 import pytest
 from chispa import assert_df_equality
@@ -46,14 +47,14 @@ def test_records_of_the_erased_are_found_by_any_id_in_them(spark: SparkSession) 
     """Of a second file whose first one says nothing of them any more."""
     key = b"key"
     rows = [
-        (0, 1, "S1", "x"),
-        (0, 2, "S2", "C1"),
-        (0, 3, None, "A1"),
-        (1, 1, "C2", "13400000001"),
-        (1, 2, "S1", "C1"),
-    ]
+        (0, 1, "S1", "x"), (0, 2, "S2", "C1"), (0, 3, None, "A1"), (0, 4, "7", "x"), (0, 5, "S3", "x"),
+        (1, 1, "C2", "13400000001"), (1, 2, "S1", "C1"),
+    ]  # fmt: skip
     records = spark.createDataFrame(rows, "file INT, line LONG, c0 STRING, c3 STRING")
-    stones = [tombstone_of("subscription_id", "S1", key), tombstone_of("customer_id", "C1", key)]
-    erased = spark.createDataFrame([(one,) for one in stones], "tombstone STRING")
-    found = records_of_erased(records, RowContext(key, {}, erased=erased))
-    assert sorted(map(tuple, found.collect())) == [(0, 1), (0, 2), (1, 2)]
+    # S3 is another's by now; S-7 is made of a column.
+    ids = [("subscription_id", "S1", None), ("customer_id", "C1", None), ("subscription_id", "S-7", None)]
+    ids.append(("subscription_id", "S3", date(2026, 7, 1)))  # type: ignore[arg-type]
+    stones = [(tombstone_of(name, one, key), until) for name, one, until in ids]
+    erased = spark.createDataFrame(stones, "tombstone STRING, until DATE")
+    found = records_of_erased(records, RowContext(key, {}, erased=erased), [("subscription_id", "S-", "")])
+    assert sorted(map(tuple, found.collect())) == [(0, 1), (0, 2), (0, 4), (1, 2)]

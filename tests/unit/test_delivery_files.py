@@ -312,19 +312,23 @@ def test_another_name_in_the_place_of_what_is_loaded_is_a_mistake(
     ]
 
 
-def test_a_file_that_the_mapping_puts_elsewhere_leaves_its_old_place(
-    contracts: Contracts, tmp_path: Path
+def test_a_file_that_the_mapping_puts_elsewhere_is_a_mistake(
+    contracts: Contracts, tmp_path: Path, issues_of: Issues
 ) -> None:
+    """Its rows would be there twice."""
     put(tmp_path, "bills_202605_south.csv")
     [first] = new_deliveries(source_of(contracts, "bills_{period}_*.csv"), str(tmp_path), [])
     put(tmp_path, "bills_202605_north.csv", HEADER + "S2,2026-05-01,20\n")
     parted = source_of(contracts, "bills_{period}_{part}.csv")
-    north, south = new_deliveries(parted, str(tmp_path), [row(first)])
-    assert (north.moved_from, south.moved_from) == ((), (first.slot,))
-    assert south.slots > {south.slot, first.slot}
-    # Where another file stands in that place by now, it has replaced the old one anyway.
-    put(tmp_path, "bills_202605_all.csv", HEADER + "S3,2026-05-01,30\n")
-    assert [one.moved_from for one in new_deliveries(parted, str(tmp_path), [row(first)])] == [(), (), ()]
+    [issue] = issues_of(lambda: new_deliveries(parted, str(tmp_path), [row(first)]))
+    assert issue.startswith(
+        "FILE_BAD_NAME bills_202605_south.csv was loaded as period 202605 and part all, which"
+    )
+    # As the message says: each has an extract of its own.
+    (tmp_path / "bills_202605_north.csv").rename(tmp_path / "bills_north_202605.csv")
+    kept = source_of(contracts, "bills_{period}_south.csv", rest="part: all\n    fields: same")
+    [again] = new_deliveries(kept, str(tmp_path), [row(first)])
+    assert again.slot == first.slot
 
 
 def test_an_older_sequence_that_comes_late_is_superseded(contracts: Contracts, tmp_path: Path) -> None:
