@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from jobs.contracts.view import CustomerView
+from jobs.contracts.view import CustomerView, Item, Score
 from jobs.expressions.nodes import Call, Literal, Name, Node
 from jobs.expressions.parse import ExpressionProblem, parse
 from jobs.kernel.cycle import CycleKind
@@ -84,9 +84,9 @@ def draft(wish: Wish, view: CustomerView) -> str:
         parameters.insert(0, "parameters:")
     zh, en = [], []
     for item in dict.fromkeys(one.item for one in found):
-        place = f"{{{item}{_form(view.items[item].type)}}}"
-        zh.append(view.items[item].zh + place)
-        en.append(f"{view.items[item].en}: {place}")
+        place = f"{{{item}{_form(_named(view, item).type)}}}"
+        zh.append(_named(view, item).zh + place)
+        en.append(f"{_named(view, item).en}: {place}")
     remarks = [f"# {line}" for line in wish.remarks]
     lines = "\n".join
     return f"""# yaml-language-server: $schema=../rule.schema.json
@@ -124,9 +124,13 @@ def _comparisons(when: Sequence[str], view: CustomerView) -> Iterator[_Compariso
         yield _Comparison(numbered(item), item, sign, value, parameter)
 
 
+def _named(view: CustomerView, name: str) -> Item | Score:
+    return view.items[name] if name in view.items else view.scores[name]
+
+
 def _parameter(one: _Comparison, view: CustomerView, why: str) -> str:
     assert isinstance(one.value, Decimal)
-    known, sure = view.items[one.item], abs(one.value)
+    known, sure = _named(view, one.item), abs(one.value)
     unit = f", unit: {known.unit}" if known.unit else ""
     bounds = f"min: {_least(sure)}, max: {_most(sure)}"
     return f"  {one.parameter}: {{default: {sure}{unit}, {bounds}, why: {_quoted(why)}}}"
@@ -143,11 +147,11 @@ def _comparison(text: str, view: CustomerView) -> tuple[str, str, Decimal | str 
     name, value = tree.arguments[0].name, _value(tree.arguments[1])
     if value is None:
         raise ConfigError(Issue("EXPR_SYNTAX", f"when: {wrong}"))
-    if name not in view.items:
-        message = f"when: '{name}' is not an item of the customer view{did_you_mean(name, view.items)}"
+    if name not in view.types:
+        message = f"when: '{name}' is not an item of the customer view{did_you_mean(name, view.types)}"
         raise ConfigError(Issue("RULE_UNKNOWN_ITEM", message))
     fitting = "boolean" if isinstance(value, bool) else "string" if isinstance(value, str) else "a number"
-    kind = view.items[name].type
+    kind = _named(view, name).type
     if fitting != ("a number" if kind in ("integer", "decimal") else kind):
         raise ConfigError(Issue("EXPR_TYPE", f"when: {name} is {kind}, not {fitting}"))
     return name, _SIGNS[tree.function], value

@@ -222,6 +222,7 @@ def test_a_new_rule_is_a_draft_that_fits(project_copy: ProjectCopy) -> None:
         "complaints_30d < 9",
     )
     assert new("both_at_once", *stacked).exit_code == 0
+    assert new("health_falls", "health_change_1m <= -15", "risk_band = 'high'").exit_code == 0
     assert checked(project_copy).exit_code == 0
     listed = (
         CliRunner().invoke(app, ["rules", "list", "--json", "--project-dir", str(project_copy.root)]).stdout
