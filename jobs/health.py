@@ -25,10 +25,8 @@ app = c.command_group("Learn what costs health points, and see how health is spr
 @app.command("learn")
 def learn(
     source: c.SourceOption,
-    as_of: Annotated[str, typer.Option("--as-of", help="Last date anything may be known of, YYYY-MM-DD.")],
-    model: Annotated[
-        str, typer.Option("--model", help="A model of conf/models.yaml: its target is what is learned from.")
-    ] = "churn",
+    as_of: c.LastOption,
+    model: c.ModelOption = "churn",
     out: Annotated[Path, typer.Option("--out", help="Folder for the file.")] = Path("reports"),
     warehouse: c.WarehouseOption = "data/warehouse",
     project_dir: c.ProjectOption = None,
@@ -37,9 +35,9 @@ def learn(
     """Learn the causes of health from who was lost, as a file that may take the place of conf/health.yaml."""
     with c.user_errors():
         day = parse_date(as_of)
+        c.folder_for(out)
     with c.running(source, warehouse, project_dir, profile, check=c.knows_model(model)) as context:
         found = learn_health(context, model, day)
-        out.mkdir(parents=True, exist_ok=True)
         target = out / f"{context.source.name}-{model}-{day}-health.yaml"
         target.write_text(health_file(found, context.configuration.health), encoding="utf-8")
     grid = Grid(title=f"{found.title.zh} / {found.title.en}", title_justify="left")

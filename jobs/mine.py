@@ -18,10 +18,8 @@ from jobs.stages.questionnaires import namings, tallied
 
 def main(
     source: c.SourceOption,
-    as_of: Annotated[str, typer.Option("--as-of", help="Last date anything may be known of, YYYY-MM-DD.")],
-    model: Annotated[
-        str, typer.Option("--model", help="A model of conf/models.yaml: its target is what is looked into.")
-    ] = "churn",
+    as_of: c.LastOption,
+    model: c.ModelOption = "churn",
     out: Annotated[Path, typer.Option("--out", help="Folder for the page, its figures and drafts.")] = Path(
         "reports"
     ),
@@ -32,6 +30,7 @@ def main(
     """Mine moments: kinds of customers that are lost more often than others, and drafts of rules for them."""
     with c.user_errors():
         day = parse_date(as_of)
+        c.folder_for(out)
     with c.running(source, warehouse, project_dir, profile, check=c.knows_model(model)) as context:
         found = mine_moments(context, model, day)
         configuration = context.configuration

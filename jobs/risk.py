@@ -23,8 +23,6 @@ from jobs.stages.registry import in_use, promote, rollback, trained_models
 from jobs.stages.training import train_model
 from jobs.storage.reader import rows_of
 
-ModelOption = Annotated[str, typer.Option("--model", help="A model of conf/models.yaml.")]
-LastOption = Annotated[str, typer.Option("--as-of", help="Last date anything may be known of, YYYY-MM-DD.")]
 ModelIdArgument = Annotated[str, typer.Argument(help="A model's id; 'risk list' shows them.")]
 ByOption = Annotated[str, typer.Option("--by", help="Who decides.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why.")]
@@ -38,8 +36,8 @@ app = c.command_group("Train and judge models of what customers will do; see doc
 @app.command("train")
 def train(
     source: c.SourceOption,
-    as_of: LastOption,
-    model: ModelOption = "churn",
+    as_of: c.LastOption,
+    model: c.ModelOption = "churn",
     warehouse: c.WarehouseOption = "data/warehouse",
     project_dir: c.ProjectOption = None,
     profile: c.ProfileOption = "local",
@@ -57,8 +55,8 @@ def train(
 @app.command("evaluate")
 def evaluate_model(
     source: c.SourceOption,
-    as_of: LastOption,
-    model: ModelOption = "churn",
+    as_of: c.LastOption,
+    model: c.ModelOption = "churn",
     out: OutOption = Path("reports"),
     warehouse: c.WarehouseOption = "data/warehouse",
     project_dir: c.ProjectOption = None,
@@ -67,10 +65,10 @@ def evaluate_model(
     """Judge a model on customers it has not learned from, beside what it has to beat."""
     with c.user_errors():
         day = parse_date(as_of)
+        c.folder_for(out)
     with c.running(source, warehouse, project_dir, profile, check=c.knows_model(model)) as context:
         found = evaluate(context, model, day)
         titles = context.configuration.models.models[model]
-        out.mkdir(parents=True, exist_ok=True)
         target = out / f"{context.source.name}-{model}-{day}.html"
         view = context.configuration.view
         target.write_text(page(found, titles.zh, titles.en, view), encoding="utf-8")
@@ -133,7 +131,7 @@ def compare_models(
     source: c.SourceOption,
     first: ModelIdArgument,
     second: ModelIdArgument,
-    as_of: LastOption,
+    as_of: c.LastOption,
     warehouse: c.WarehouseOption = "data/warehouse",
     as_json: JsonOption = False,
     project_dir: c.ProjectOption = None,
@@ -180,7 +178,7 @@ def rollback_model(
     source: c.SourceOption,
     by: ByOption,
     reason: ReasonOption,
-    model: ModelOption = "churn",
+    model: c.ModelOption = "churn",
     warehouse: c.WarehouseOption = "data/warehouse",
     project_dir: c.ProjectOption = None,
     profile: c.ProfileOption = "local",
@@ -195,7 +193,7 @@ def rollback_model(
 def explain_risk(
     subscription: SubscriptionArgument,
     source: c.SourceOption,
-    as_of: LastOption,
+    as_of: c.LastOption,
     warehouse: c.WarehouseOption = "data/warehouse",
     as_json: JsonOption = False,
     project_dir: c.ProjectOption = None,

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -41,6 +42,9 @@ BadShareOption = Annotated[
     typer.Option("--max-bad-share", min=0, max=1, help="Refuse a delivery with a larger share of bad rows."),
 ]
 
+ModelOption = Annotated[str, typer.Option("--model", help="A model of conf/models.yaml.")]
+LastOption = Annotated[str, typer.Option("--as-of", help="Last date anything may be known of, YYYY-MM-DD.")]
+
 PIPE_WIDTH = 150
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
@@ -53,6 +57,20 @@ def progress_printer() -> Callable[[str], None]:
         err.print(f"[dim]{time.monotonic() - start:6.1f}s[/dim]  {message}", markup=True)
 
     return show
+
+
+def folder_for(path: Path) -> Path:
+    """Makes a folder for what a command writes, before it spends time on it.
+
+    Raises:
+        ConfigError: When it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"{path} is no folder to write to: {error.strerror}"
+        raise ConfigError(Issue("CONF_MISSING_FILE", message)) from None
+    return path
 
 
 def report_console() -> Console:

@@ -313,7 +313,9 @@ def test_settings_that_do_not_fit(project_copy: ProjectCopy) -> None:
     assert "did you mean 'retention_talk'?" in done.stderr
 
 
-def test_an_unknown_model_costs_one_line() -> None:
+def test_an_unknown_model_costs_one_line(tmp_path: Path) -> None:
     asked = ["mine", "--source", str(ROOT / "conf/sources/synthetic.yaml"), "--as-of", "2026-05-31"]
-    done = CliRunner().invoke(app, [*asked, "--model", "chrun"])
+    done = CliRunner().invoke(app, [*asked, "--model", "chrun", "--out", str(tmp_path)])
     assert done.exit_code == 2 and "did you mean 'churn'?" in done.stderr
+    done = CliRunner().invoke(app, [*asked, "--out", str(ROOT / "README.md")])
+    assert done.exit_code == 2 and "README.md is no folder to write to: File exists" in done.stderr
