@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table as Grid
 
+from jobs.config.service_measures import NAMING
 from jobs.kernel.cycle import parse_date
 from jobs.kernel.errors import ConfigError, Issue, did_you_mean
 from jobs.kernel.project import Project
@@ -65,7 +66,8 @@ def show(
     """Show how health is spread by city, brand or another text item, and why; needs no Spark."""
     with c.user_errors():
         configuration = configure(Project.find(project_dir), profile)
-        texts = [name for name, item in configuration.view.items.items() if item.type == "string"]
+        items = configuration.view.items
+        texts = [name for name, item in items.items() if item.type == "string" and name not in NAMING]
         if by not in texts:
             message = f"'{by}' is not a text item of the customer view{did_you_mean(by, texts)}"
             raise ConfigError(Issue("CONF_UNKNOWN_REFERENCE", message))

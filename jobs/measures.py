@@ -10,7 +10,9 @@ from rich.table import Table as Grid
 
 from jobs.config.service_measures import PROVINCE
 from jobs.kernel.cycle import parse_month
+from jobs.kernel.errors import ConfigError, Issue, did_you_mean
 from jobs.stages import command as c
+from jobs.stages.context import Configuration
 from jobs.stages.service_measures import measure_month
 
 
@@ -28,7 +30,14 @@ def main(
     """Measure service quality in a month of whose end there is a view, against targets and months before."""
     with c.user_errors():
         day = parse_month(month)
-    with c.running(source, warehouse, project_dir, profile) as context:
+
+    def known(configuration: Configuration) -> None:
+        places = configuration.service_measures.places()
+        if by not in places:
+            message = f"nothing is measured by '{by}'{did_you_mean(by, places)}"
+            raise ConfigError(Issue("CONF_UNKNOWN_REFERENCE", message))
+
+    with c.running(source, warehouse, project_dir, profile, check=known) as context:
         found = measure_month(context, day)
         measures = context.configuration.service_measures.measures
     if as_json:

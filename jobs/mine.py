@@ -12,7 +12,7 @@ from rich.table import Table as Grid
 from jobs.kernel.cycle import parse_date
 from jobs.stages import command as c
 from jobs.stages.mining import mine_moments, proposals
-from jobs.stages.mining_page import VERDICTS, as_data, page
+from jobs.stages.mining_page import VERDICTS, as_data, page, percent
 from jobs.stages.questionnaires import namings, tallied
 
 
@@ -35,8 +35,7 @@ def main(
         found = mine_moments(context, model, day)
         configuration = context.configuration
         moments = {one.moment: one for one in found.mined.moments}
-        confidence = configuration.mining.search.confidence
-        named = tallied(namings(context, day), moments, configuration.rules, confidence)
+        named = tallied(namings(context, day), moments, configuration.rules, configuration.mining.search)
         target = out / f"{context.source.name}-{model}-{day}-moments"
         drafts = proposals(found, configuration)
         (target / "rules").mkdir(parents=True, exist_ok=True)
@@ -50,16 +49,15 @@ def main(
         data = json.dumps(as_data(found, named), ensure_ascii=False, indent=2, sort_keys=True)
         (target / "mined.json").write_text(data + "\n", encoding="utf-8")
     grid = Grid(title=f"{found.title.zh} / {found.title.en}", title_justify="left")
-    for head in ("when", "", "share", "lost", "of all", "lift", "chance"):
+    for head in ("when", "", "share", "lost", "expected", "lift", "chance"):
         grid.add_column(head, overflow="fold")
     for one in found.mined.kinds:
         judged = one.judged
-        everybody = judged.everybody_positive / judged.everybody
-        cells = (f"{judged.share:.1%}", f"{judged.rate:.1%}", f"{everybody:.1%}", f"{judged.lift:.2f}")
+        cells = (*map(percent, (judged.share, judged.rate, judged.rate_expected)), f"{judged.lift:.2f}")
         grid.add_row(one.text, VERDICTS[one.verdict], *cells, f"{one.chance:.2g}")
     c.report_console().print(grid)
     print(
-        f"{found.customers:,} customers of {len(found.bases)} dates, {found.lost:,} lost; "
+        f"{found.customers:,} cases (customers of {len(found.bases)} dates), {found.lost:,} lost; "
         f"page: {target}/index.html"
     )
     print(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from jobs.config.models import field_type
 from jobs.config.scores import expression_issues
@@ -20,6 +20,7 @@ from jobs.kernel.project import Project
 FILE = "conf/service_measures.yaml"
 CUSTOMERS = "customers"
 PROVINCE = "province"
+NAMING = ("customer_id", "number")
 
 
 class Near(StrictModel):
@@ -34,6 +35,12 @@ class Near(StrictModel):
     where: str
     same: str
     days: tuple[int, int]
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if self.days[0] > self.days[1]:
+            raise ValueError("the first of 'days' is after the second")
+        return self
 
 
 class Counted(StrictModel):
@@ -96,6 +103,22 @@ class ServiceMeasures(StrictModel):
     areas: tuple[str, ...]
     measures: dict[str, ServiceMeasure]
 
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        for name, measure in self.measures.items():
+            names = [PROVINCE, "subscription_id", *self.areas, *measure.by]
+            if len(set(names)) < len(names):
+                raise ValueError(
+                    f"areas and 'by' of {name} name something twice, or {PROVINCE}, or who it is"
+                )
+        return self
+
+    def places(self) -> list[str]:
+        """Everything by which measures are told."""
+        return list(
+            dict.fromkeys([PROVINCE, *self.areas, *(one for it in self.measures.values() for one in it.by)])
+        )
+
     @property
     def fingerprint(self) -> str:
         """Changes when any measure does."""
@@ -112,7 +135,8 @@ def load_service_measures(
     """
     document = project.load(FILE)
     settings = validate(document, ServiceMeasures)
-    texts = [name for name, item in view.items.items() if item.type == "string"]
+    # One that names customers would make a row of each.
+    texts = [name for name, item in view.items.items() if item.type == "string" and name not in NAMING]
     issues = [
         Issue(
             "CONF_UNKNOWN_REFERENCE",

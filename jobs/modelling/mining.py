@@ -36,6 +36,7 @@ class Cases:
         types: Types of the items.
         labels: 0 or 1.
         date: Place of the date of each row.
+        customer: Number of the customer of each row.
         city: City of each row; empty where it has none.
         searched: Rows of the customers among whom conditions are looked for; the others judge them.
         moments: By moment that is known already, the rows for which its rule is true.
@@ -46,6 +47,7 @@ class Cases:
     types: Mapping[str, str]
     labels: Ints
     date: Ints
+    customer: Ints
     city: Sequence[str]
     searched: Bools
     moments: Mapping[str, Bools]
@@ -58,7 +60,8 @@ class ItemFound:
     Attributes:
         item: The item.
         known: Share of all customers of whom it is known.
-        information: Information value over its deciles or values and the unknown (Siddiqi 2006).
+        information: Information value over its deciles or values and the unknown (Siddiqi 2006), in the other
+            half, as the mean over dates.
         noise: What that comes to on the mean where the item tells nothing.
         condition: The condition on it that parts the searched half best; None where none can.
         judged: Those who fulfil it, in the other half.
@@ -133,7 +136,7 @@ class Mined:
     """What was found.
 
     Attributes:
-        items: All items, those that tell most first.
+        items: All items, those first that tell most beyond what chance would.
         kinds: Kinds of customers: the confirmed first, those that bring most lost customers to light first.
         moments: Moments that are known already, the least probable by chance first.
         tried: How many conditions, and sets of them, were looked at.
@@ -156,7 +159,7 @@ def mine(cases: Cases, settings: Search) -> Mined:
     found = search(
         cases.matrix[half], cases.labels[half], cases.date[half], cases.features, cases.types, settings
     )
-    items = sorted(_items(cases, found), key=lambda one: (-one.information, one.item))
+    items = sorted(_items(cases, found), key=lambda one: (one.noise - one.information, one.item))
     return Mined(tuple(items), tuple(_kinds(cases, found, settings)), tuple(_moments(cases)), found.tried)
 
 
@@ -164,11 +167,26 @@ def _items(cases: Cases, found: Searched) -> Iterator[ItemFound]:
     starts = [*items_of(cases.features).items(), ("", len(cases.features))]
     for (item, start), (_, end) in pairwise(starts):
         columns = cases.matrix[:, start:end]
-        information, noise = _information(kinds_of(columns, INFORMATION_BINS), cases.labels)
+        kinds = kinds_of(columns, INFORMATION_BINS)
+        information, noise = _by_date(kinds[~cases.searched], cases)
         known = float((~np.isnan(columns).any(axis=1)).mean())
         condition = found.best.get(item)
         judged = None if condition is None else _among(cases, condition.met(cases.matrix), ~cases.searched)
         yield ItemFound(item, known, information, noise, condition, judged)
+
+
+def _by_date(kinds: Ints, cases: Cases) -> tuple[float, float]:
+    """The mean over dates, by their customers: what tells the dates apart tells nothing of customers."""
+    labels, date = cases.labels[~cases.searched], cases.date[~cases.searched]
+    found = [
+        (int((date == day).sum()), *_information(kinds[date == day], labels[date == day]))
+        for day in np.unique(date)
+    ]
+    every = sum(size for size, _, _ in found)
+    return (
+        sum(size * value for size, value, _ in found) / every,
+        sum(size * noise for size, _, noise in found) / every,
+    )
 
 
 def _information(kinds: Ints, labels: Ints) -> tuple[float, float]:
@@ -188,7 +206,7 @@ def _information(kinds: Ints, labels: Ints) -> tuple[float, float]:
 
 
 def _among(cases: Cases, kind: Bools, rows: Bools) -> Tally:
-    return tally(kind, cases.labels, cases.date, rows)
+    return tally(kind, cases.labels, cases.date, rows, cases.customer)
 
 
 def _kinds(cases: Cases, found: Searched, settings: Search) -> list[Kind]:

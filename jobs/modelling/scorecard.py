@@ -89,8 +89,11 @@ def _candidates(found: Iterable[Counted], directions: Sequence[int], settings: S
     by_side: dict[tuple[str, str], list[Counted]] = defaultdict(list)
     for one in found:
         fits = settings.least_share <= one.share <= settings.most_share and one.z >= settings.least_z
-        against = {">=": -1, "<": 1}.get(one.condition.sign)
-        if fits and directions[one.condition.feature] != against:
+        sign, value = one.condition.sign, one.condition.value
+        against = {">=": -1, "<": 1}.get(sign, 0)
+        if isinstance(value, bool):
+            against = -1 if value else 1
+        if fits and (not against or directions[one.condition.feature] != against):
             by_side[one.condition.item, one.condition.sign].append(one)
     best: dict[str, list[Counted]] = {}
     for (item, _), side in sorted(by_side.items(), key=lambda it: (-_strongest(it[1]), it[0])):
@@ -137,7 +140,7 @@ def health(
     dimension: Callable[[str], str],
     names: Sequence[str],
 ) -> Floats:
-    """Points that customers have left, (rows, dimensions).
+    """Points that customers have left, (rows, dimensions); NaN where no condition of a dimension is known.
 
     Args:
         priced: Steps and what each costs.
@@ -146,7 +149,21 @@ def health(
         names: The dimensions.
     """
     left = np.full((len(matrix), len(names)), float(FULL))
+    known = np.zeros(left.shape, bool)
     for one, points in priced:
-        left[:, names.index(dimension(one.condition.item))] -= points * one.condition.met(matrix)
-    found: Floats = np.maximum(left, 0)
-    return found
+        place = names.index(dimension(one.condition.item))
+        left[:, place] -= points * one.condition.met(matrix)
+        known[:, place] |= ~np.isnan(matrix[:, one.condition.feature])
+    return np.where(known, np.maximum(left, 0), np.nan)
+
+
+def overall(left: Floats) -> Floats:
+    """The mean of the dimensions that are known; all points where none is.
+
+    Example:
+        >>> overall(np.array([[50.0, np.nan], [np.nan, np.nan]])).tolist()
+        [50.0, 100.0]
+    """
+    known = ~np.isnan(left)
+    total = np.where(known, left, 0).sum(axis=1)
+    return np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), FULL)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta, binom
+from scipy.stats import beta
 
 from jobs.modelling.arrays import Bools, Floats, Ints
 from jobs.modelling.metrics import Interval
@@ -16,9 +16,8 @@ from jobs.modelling.metrics import Interval
 class Tally:
     """Customers of a kind among all, and to how many of both it happened.
 
-    Customers are counted once a date. Whoever is lost is not there on later dates, so that such counts add up
-    as those of customers do (Allison 1982, discrete-time survival). What dates differ in is left out of the
-    comparison: expected is what would have come to pass in the kind on each date at that date's share of all.
+    Customers are counted once a date. What dates differ in is left out of the comparison: expected is what
+    would have come to pass in the kind on each date at that date's share of all.
 
     Attributes:
         size: Customers of the kind.
@@ -26,6 +25,8 @@ class Tally:
         everybody: All customers.
         everybody_positive: Those of all to whom it happened.
         expected: Positive ones to be expected, were the kind like all.
+        design: How many times the variance is that of as many customers counted once, since one customer's
+            dates are alike; counts are worth so many times less (Rao and Scott 1992).
     """
 
     size: int
@@ -33,6 +34,7 @@ class Tally:
     everybody: int
     everybody_positive: int
     expected: float
+    design: float = 1.0
 
     @property
     def share(self) -> float:
@@ -45,10 +47,9 @@ class Tally:
         return self.positive / self.size if self.size else math.nan
 
     @property
-    def rate_outside(self) -> float:
-        """Share of all others to whom it happened."""
-        others = self.everybody - self.size
-        return (self.everybody_positive - self.positive) / others if others else math.nan
+    def rate_expected(self) -> float:
+        """The rate to be expected of the kind, were it like all on each date."""
+        return self.expected / self.size if self.size else math.nan
 
     @property
     def lift(self) -> float:
@@ -71,9 +72,9 @@ class Tally:
         """
         if not self.expected:
             return Interval(math.nan, math.nan, math.nan)
-        others = self.size - self.positive
-        low = beta.ppf(0.025, self.positive, others + 1) if self.positive else 0.0
-        high = beta.ppf(0.975, self.positive + 1, others) if others else 1.0
+        positive, others = self.positive / self.design, (self.size - self.positive) / self.design
+        low = beta.ppf(0.025, positive, others + 1) if positive else 0.0
+        high = beta.ppf(0.975, positive + 1, others) if others else 1.0
         times = self.size / self.expected
         return Interval(self.lift, float(low) * times, float(high) * times)
 
@@ -87,12 +88,16 @@ class Tally:
             >>> round(Tally(100, 20, 1000, 100, 10.0).chance, 5)
             0.00198
         """
-        if not self.expected:
+        if not self.expected or not self.positive:
             return 1.0
-        return float(binom.sf(self.positive - 1, self.size, self.expected / self.size))
+        # The sum of the binomial's tail, for counts that need not be whole.
+        positive, size = self.positive / self.design, self.size / self.design
+        return float(beta.cdf(self.expected / self.size, positive, size - positive + 1))
 
 
-def tally(kind: Bools, labels: Ints, date: Ints, among: Bools | None = None) -> Tally:
+def tally(
+    kind: Bools, labels: Ints, date: Ints, among: Bools | None = None, customer: Ints | None = None
+) -> Tally:
     """Tallies customers of a kind against all.
 
     Args:
@@ -100,22 +105,30 @@ def tally(kind: Bools, labels: Ints, date: Ints, among: Bools | None = None) -> 
         labels: 0 or 1.
         date: Place of the date of each row.
         among: Rows to look at; all by default.
+        customer: Number of the customer of each row; each row is another's by default.
 
     Example:
         >>> kind, labels = np.array([True, True, False, False]), np.array([1, 0, 0, 0])
         >>> tally(kind, labels, np.zeros(4, int))
-        Tally(size=2, positive=1, everybody=4, everybody_positive=1, expected=0.5)
+        Tally(size=2, positive=1, everybody=4, everybody_positive=1, expected=0.5, design=1.0)
     """
     if among is not None:
         kind, labels, date = kind[among], labels[among], date[among]
+        customer = None if customer is None else customer[among]
     dates = int(date.max()) + 1 if len(date) else 0
     everybody = np.bincount(date, minlength=dates)
     positive = np.bincount(date, labels, minlength=dates)
     size = np.bincount(date[kind], minlength=dates)
-    expected = np.sum(size * positive / np.maximum(everybody, 1))
-    return Tally(
-        int(kind.sum()), int(labels[kind].sum()), len(labels), int(labels.sum()), round(float(expected), 6)
-    )
+    share = positive / np.maximum(everybody, 1)
+    expected = float(np.sum(size * share))
+    told = int(labels[kind].sum())
+    design = 1.0
+    if customer is not None and told:
+        rate = np.minimum(share[date[kind]] * told / expected, 1.0)
+        alone = float(np.sum(rate * (1 - rate)))
+        together = np.bincount(customer[kind], labels[kind] - rate)
+        design = max(1.0, float(np.sum(together**2)) / alone) if alone else 1.0
+    return Tally(int(kind.sum()), told, len(labels), int(labels.sum()), round(expected, 6), round(design, 6))
 
 
 def strength(sizes: Floats, positives: Floats, everybody: Floats, positive: Floats) -> tuple[Floats, Floats]:

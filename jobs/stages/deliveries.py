@@ -173,16 +173,19 @@ def _elsewhere(found: list[Delivery], rows: list[dict[str, Any]], waiting: list[
     places: dict[tuple[str, str], set[tuple[str, str, str]]] = defaultdict(set)
     for one in found:
         places[one.contract, one.name].add(one.slot)
+    held = {slot_of(row) for row in rows if row["status"] == "active"}
     alone = {Path(issue.location.path).name for issue in waiting if issue.location is not None}
     issues = []
     for row in rows:
         now = places.get((row["contract"], row["file"]), {slot_of(row)})
-        if row["status"] == "active" and slot_of(row) not in now and row["file"] not in alone:
+        # One that an extract of several no longer reads stands nowhere else for that.
+        moved = slot_of(row) not in now and not now <= held
+        if row["status"] == "active" and moved and row["file"] not in alone:
             place = f"period {row['period']} and part {row['part']}"
             message = (
                 f"{row['file']} was loaded as {place}, which its mapping makes of it no more, so that its "
-                "rows would be there twice; give it an extract of its own that says 'period' and 'part', or "
-                "load into another warehouse"
+                "rows would be there twice; give it an extract of its own that says 'period' and 'part', and "
+                "see that no other reads it, or load into another warehouse"
             )
             issues.append(Issue("FILE_BAD_NAME", message))
     return issues

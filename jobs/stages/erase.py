@@ -28,7 +28,7 @@ from jobs.expressions.sql import literal
 from jobs.kernel.errors import Issue, StorageError
 from jobs.stages.context import RunContext
 from jobs.stages.delivery_ledger import known_deliveries, record_deliveries
-from jobs.stages.tombstones import OWNED, TABLE, buried, bury, held_until, passed_on, stones_of
+from jobs.stages.tombstones import NEVER_HELD, OWNED, TABLE, buried, bury, held_until, passed_on, stones_of
 from jobs.storage.begun import read_begun
 from jobs.storage.frames import frame_of
 from jobs.storage.ledger import LedgerRow
@@ -237,7 +237,7 @@ def _bury(context: RunContext, ids: Ids, files: Sequence[str], issued: Sequence[
     key, held = context.keys.pseudonym, held_until(context, ids)
     [owner] = (tombstone_of("customer_id", one, key) for one in ids["customer_id"])
     rows = [
-        (field, tombstone_of(field, one, key), owner, held.get((field, one), context.clock().date()))
+        (field, tombstone_of(field, one, key), owner, held.get((field, one), NEVER_HELD))
         for field, mine in ids.items()
         for one in mine
     ]

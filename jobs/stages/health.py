@@ -101,9 +101,9 @@ def learn_health(context: RunContext, name: str, as_of: date) -> Learned:
         samples.bases,
         len(labels),
         int(labels.sum()),
-        judged(metrics.auc, left.mean(axis=1)),
-        judged(metrics.lift, left.mean(axis=1)),
-        {one: judged(metrics.auc, left[:, place]) for place, one in enumerate(names)},
+        judged(metrics.auc, scorecard.overall(left)),
+        judged(metrics.lift, scorecard.overall(left)),
+        {one: judged(metrics.auc, scorecard.overall(left[:, [place]])) for place, one in enumerate(names)},
         dict(_causes(priced, configuration)),
     )
 
@@ -138,7 +138,8 @@ def health_file(found: Learned, settings: HealthSettings) -> str:
     lines = [
         f"# Learned as of {found.as_of} from {found.customers:,} customers, {found.lost:,} of them lost",
         f"# ({found.title.zh} / {found.title.en}). Of customers it was not learned from, the tenth with the",
-        f"# worst health was lost {_around(found.lift)} times as often as all. To be gone over by a person.",
+        f"# worst health was lost {_around(found.lift)} times as often as all; AUC {_around(found.auc)}.",
+        "# What stands over a cause is of the customers it was learned from. To be gone over by a person.",
         "dimensions:",
     ]
     for dimension, title in settings.dimensions.items():

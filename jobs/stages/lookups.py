@@ -88,8 +88,10 @@ class Lookups:
         key, secret = contract.key[0], self._context.keys.pseudonym
         with self._lock:
             # What has passed to somebody else is not theirs any more.
-            known = self._rows(contract.contract, [key]).distinct()
-            mine = left_out.where(f"{key} IS NOT NULL").join(known, key, "left_anti")
+            known = self._rows(contract.contract, [key, "row_date"])
+            known = known.groupBy(key).agg(F.max("row_date").alias("others"))
+            good = left_out.where(f"{key} IS NOT NULL AND row_date IS NOT NULL AND reasons IS NULL")
+            mine = good.join(known, key, "left").where("others IS NULL OR row_date > others")
             told = mine.select(
                 F.lit(key).alias("field"),
                 tombstone(F.lit(key), F.col(key), secret).alias("tombstone"),

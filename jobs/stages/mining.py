@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+
+import numpy as np
 
 from jobs.contracts.supply import ItemStatus
 from jobs.expressions.sql import literal, quote
 from jobs.kernel.titles import Title
+from jobs.modelling.arrays import Ints
 from jobs.modelling.conditions import Condition, plain
 from jobs.modelling.mining import Cases, Kind, Mined, mine
 from jobs.rulelang.compile import EvaluableRule, evaluable, predicate_sql
@@ -72,6 +75,7 @@ def mine_moments(context: RunContext, name: str, as_of: date) -> Mining:
         labels=samples.labels,
         date=samples.base_of_row,
         city=table["city"].to_pylist(),
+        customer=_numbers(samples.table["subscription_id"].to_pylist()),
         # Whole customers: those of one date would tell of themselves on another.
         searched=folds_of(samples, 2) == 0,
         moments={one.rule.id: table[f"{MOMENT}{one.rule.id}"].to_numpy() for one in rules},
@@ -88,6 +92,11 @@ def mine_moments(context: RunContext, name: str, as_of: date) -> Mining:
     )
 
 
+def _numbers(ids: Sequence[str]) -> Ints:
+    numbers = {one: number for number, one in enumerate(sorted(set(ids)))}
+    return np.array([numbers[one] for one in ids])
+
+
 def _column(one: EvaluableRule) -> str:
     return quote(f"{MOMENT}{one.rule.id}")
 
@@ -98,12 +107,15 @@ def _rules(context: RunContext, samples: Samples) -> tuple[list[EvaluableRule], 
     statuses: dict[str, ItemStatus] = dict.fromkeys(view.scores, ItemStatus.not_supplied)
     for base in samples.bases:
         for item, status in supply_at(context, at_date(context, base)).statuses().items():
+            # What one date cannot tell would count as not applying there.
             if status is not ItemStatus.supplied:
-                statuses[item] = status
+                statuses[item] = ItemStatus.not_supplied
     used = [rule for rule in context.configuration.rules.rules if rule.file.status in ("active", "shadow")]
     asked = [rule for rule in used if not rule.is_exempt]
-    found, lacking = evaluable([rule for rule in asked if not pasts_of(rule.condition)], statuses)
-    return found, tuple(sorted({*lacking, *(rule.id for rule in asked if pasts_of(rule.condition))}))
+    found, _ = evaluable([rule for rule in asked if not pasts_of(rule.condition)], statuses)
+    # One without some of its conditions is another rule.
+    whole = [one for one in found if not one.left_out]
+    return whole, tuple(sorted({rule.id for rule in asked} - {one.rule.id for one in whole}))
 
 
 def _applies(context: RunContext, samples: Samples, one: EvaluableRule) -> str:
@@ -175,10 +187,13 @@ def _remarks(one: Kind, found: Mining) -> Iterator[str]:
     judged, around = one.judged, one.judged.interval
     yield f"Mined as of {found.as_of}: {found.title.zh} / {found.title.en}. A proposal, to be gone over."
     yield (
-        f"Of {judged.size:,} customers it was not found on {judged.rate:.1%} were lost, of all "
-        f"{judged.everybody_positive / judged.everybody:.1%}; {judged.lift:.2f} times as often"
+        f"Of {judged.size:,} cases (a customer at a month end) it was not found on {judged.rate:.1%} were "
+        f"lost, where {judged.expected / judged.size:.1%}"
     )
-    yield f"({around.low:.2f} to {around.high:.2f}, as known of 95 in 100), by chance {one.chance:.2g}."
+    yield (
+        f"were to be expected: {judged.lift:.2f} times ({around.low:.2f} to {around.high:.2f}, with 95 % "
+        f"confidence); as much by chance with {max(one.chance, 1e-9):.2g}."
+    )
     if nearest := nearest_moment(one.moments):
         yield f"To {nearest[1]:.0%} of them {nearest[0]} applies already."
 

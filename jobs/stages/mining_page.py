@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -31,15 +32,15 @@ TALLIED = {
     "neither": "均无 / neither",
     "untold": "提及，数据无法判断 / named, mining cannot tell",
 }
-_TALLY_HEADS = ["占比 / share", "流失率内 / lost inside", "流失率外 / outside", "提升度 / lift (95 %)"]
+_TALLY_HEADS = ["占比 / share", "流失率 / lost", "预期 / expected", "提升度 / lift (95 %)"]
 
 
 def page(found: Mining, named: Sequence[Tallied], configuration: Configuration) -> str:
     """The page as HTML that needs nothing else."""
     bases = ", ".join(map(str, found.bases))
     about = [
-        f"{found.title.zh} / {found.title.en}: {found.lost:,} of {found.customers:,} customers "
-        f"({found.lost / found.customers:.1%}) at {bases}.",
+        f"{found.title.zh} / {found.title.en}: {found.lost:,} of {found.customers:,} cases, a customer at a "
+        f"date ({found.lost / found.customers:.1%}); dates {bases}.",
         f"用一半客户搜索（{found.mined.tried:,} 个条件），用另一半客户检验；表中数字均为后者。"
         f" / {found.mined.tried:,} conditions were tried on half of the customers; "
         "figures are of the other half.",
@@ -73,7 +74,17 @@ def page(found: Mining, named: Sequence[Tallied], configuration: Configuration) 
 
 
 def _tally_cells(one: Tally) -> list[str]:
-    return [f"{one.share:.1%}", f"{one.rate:.1%}", f"{one.rate_outside:.1%}", number(one.interval)]
+    return [*map(percent, (one.share, one.rate, one.rate_expected)), number(one.interval)]
+
+
+def percent(share: float) -> str:
+    """A share as people read it.
+
+    Example:
+        >>> percent(0.125), percent(float("nan"))
+        ('12.5%', '-')
+    """
+    return "-" if math.isnan(share) else f"{share:.1%}"
 
 
 def words(one: Kind, configuration: Configuration) -> str:
@@ -198,7 +209,7 @@ def as_data(found: Mining, named: Sequence[Tallied]) -> dict[str, Any]:
                 "judged": _told(one.judged),
                 "beyond": _told(one.beyond),
                 "by_date": {str(found.bases[place]): _told(it) for place, it in one.by_date.items()},
-                "by_city": {city: _told(it) for city, it in one.by_city.items()},
+                "by_city": {city: _told(it) for city, it in one.by_city.items() if tells(it)},
                 "moments": dict(one.moments),
                 "alike": list(one.alike),
             }
@@ -227,5 +238,5 @@ def as_data(found: Mining, named: Sequence[Tallied]) -> dict[str, Any]:
 
 def _told(one: Tally) -> dict[str, float]:
     interval = one.interval
-    derived = {"share": one.share, "rate": one.rate, "rate_outside": one.rate_outside, "lift": one.lift}
+    derived = {"share": one.share, "rate": one.rate, "rate_expected": one.rate_expected, "lift": one.lift}
     return {**asdict(one), **derived, "lift_low": interval.low, "lift_high": interval.high}

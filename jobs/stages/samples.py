@@ -110,6 +110,9 @@ def at_date(context: RunContext, as_of: date) -> Cycle:
 def now_of(context: RunContext) -> Cycle:
     """The last date of what has been delivered, all of it known: for what is looked at afterwards."""
     ends = [row["covers_to"] for row in known_deliveries(context) if row["covers_to"] is not None]
+    if not ends:
+        message = f"nothing has been delivered to {context.warehouse.path}"
+        raise CycleError(Issue("TABLE_MISSING", message))
     return at_date(context, max(ends))
 
 

@@ -17,7 +17,7 @@ from jobs.expressions.sql import literal
 from jobs.kernel.cycle import Cycle, month_end, month_start
 from jobs.kernel.errors import CycleError, Issue
 from jobs.stages.context import RunContext
-from jobs.stages.samples import at_date, not_told, now_of
+from jobs.stages.samples import at_date, now_of
 from jobs.stages.snapshot import supply_at
 from jobs.storage.warehouse import settled
 
@@ -97,12 +97,14 @@ def _why_untold(context: RunContext, measure: ServiceMeasure, last: date, now: C
         before, after = one.near.days if one.near is not None else (0, 0)
         first = month_start(last) + timedelta(days=min(0, before))
         until = last + timedelta(days=max(0, after))
-        if (why := not_told(context, one.contract, first, until, now)) is not None:
-            return why
-        # What has not happened yet must not count as not having happened in time.
-        ends = supply_at(context, now).delivered[one.contract].data_until
-        if after > 0 and (ends is None or ends < until):
-            return f"{one.contract} end on {ends}, and those until {until} are needed"
+        told = supply_at(context, now).delivered[one.contract]
+        # What has not been told, or has not happened yet, must not count as not having happened.
+        if told.data_until is None or told.data_until < until:
+            return f"{one.contract} end on {told.data_until}, and those until {until} are needed"
+        if told.data_from is None or told.data_from > first:
+            return f"{one.contract} begin on {told.data_from}, and those from {first} are needed"
+        if holes := [gap for gap in told.gaps if gap[0] <= until and gap[1] >= first]:
+            return f"{one.contract} from {holes[0][0]} to {holes[0][1]} are missing"
     return None
 
 

@@ -15,6 +15,8 @@ from jobs.stages.context import RunContext
 TABLE = "erasures"
 OWNED = ("accounts", "subscriptions")
 """Contracts that say which customer's an id is."""
+NEVER_HELD = date(1900, 1, 1)
+"""Of an id that no loaded row calls the person's: whoever is called its holder is."""
 
 
 def buried(context: RunContext) -> DataFrame:

@@ -483,7 +483,7 @@ def test_kinds_are_mined_and_drafted_as_rules(lab: Lab, tmp_path: Path) -> None:
     confirmed = [one for one in found.mined.kinds if one.verdict == "confirmed"]
     assert len(mined) == len(drafts) == min(len(confirmed), settings.proposals.most) > 0
     assert {rule.file.status for rule in mined} == {"draft"}
-    html = mining_page(found, tallied({}, {}, configuration.rules, 0.95), configuration)
+    html = mining_page(found, tallied([], {}, configuration.rules, settings.search), configuration)
     assert all(
         one.text in html.replace("&gt;", ">").replace("&lt;", "<").replace("&#39;", "'") for one in confirmed
     )

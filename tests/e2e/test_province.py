@@ -520,18 +520,33 @@ def test_health_is_a_hundred_less_the_points_of_its_causes(province: Province) -
         assert mean[subscription] == (sum(health) / len(health) + 0.5) // 1
     # The change since the month end at least 30 days before, from the view of that date.
     before = table(province, "customer_view").filter(pl.col("as_of") == date(2026, 4, 30))
-    earlier = {row[0]: row[1:] for row in before.select("subscription_id", *lost).rows()}
+    # By the causes that both dates can tell, of the dimensions that are known of the customer on both.
+    both = {
+        name: [(points, when) for points, when in causes if before.select(when.is_not_null().any()).item()]
+        for name, causes in CAUSES.items()
+    }
+
+    def points_left(rows: pl.DataFrame) -> dict[str, list[int | None]]:
+        left = [
+            pl.when(pl.any_horizontal(*(when.is_not_null() for _, when in causes))).then(
+                100 - pl.sum_horizontal(pl.when(when).then(points).otherwise(0) for points, when in causes).clip(0, 100)
+            ).alias(name)
+            for name, causes in both.items()
+            if causes
+        ]  # fmt: skip
+        return {row[0]: list(row[1:]) for row in rows.select("subscription_id", *left).rows()}
+
+    now, earlier = points_left(view), points_left(before)
     change = dict(scores.select("subscription_id", "health_change_1m").rows())
     assert (
         {one for one, value in change.items() if value is None} == expected.keys() - earlier.keys() != set()
     )
-    for subscription, points in expected.items():
-        if subscription in earlier:
-            pairs = zip(points, earlier[subscription], strict=True)
-            moved = [max(100 - now, 0) - max(100 - then, 0) for now, then in pairs]
-            told = sum(moved) / len(moved)
-            # Half up, away from nothing.
-            assert change[subscription] == (1 if told >= 0 else -1) * ((abs(told) + 0.5) // 1), subscription
+    for subscription in expected.keys() & earlier.keys():
+        pairs = zip(now[subscription], earlier[subscription], strict=True)
+        moved = [today - then for today, then in pairs if today is not None and then is not None]
+        told = sum(moved) / len(moved)
+        # Half up, away from nothing.
+        assert change[subscription] == (1 if told >= 0 else -1) * ((abs(told) + 0.5) // 1), subscription
     assert min(change.values(), key=lambda value: value or 0) < -10
     # Every cause is true for somebody, so none of them could be wrong unseen.
     for causes in CAUSES.values():

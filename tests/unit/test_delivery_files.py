@@ -329,6 +329,12 @@ def test_a_file_that_the_mapping_puts_elsewhere_is_a_mistake(
     kept = source_of(contracts, "bills_{period}_south.csv", rest="part: all\n    fields: same")
     [again] = new_deliveries(kept, str(tmp_path), [row(first)])
     assert again.slot == first.slot
+    # A file may fill several parts, of which one is read no more.
+    (tmp_path / "bills_north_202605.csv").unlink()
+    other = row(first, part="other", delivery_id="x")
+    assert (
+        new_deliveries(source_of(contracts, "bills_{period}_*.csv"), str(tmp_path), [row(first), other]) == []
+    )
 
 
 def test_an_older_sequence_that_comes_late_is_superseded(contracts: Contracts, tmp_path: Path) -> None:
