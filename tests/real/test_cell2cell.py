@@ -189,8 +189,7 @@ def test_the_least_healthy_tenth_leaves_far_more_often(check: CrossCheck) -> Non
     statuses = supply_at(context, at_date(context, samples.bases[0])).statuses()
     names = list(settings.dimensions)
     columns = [f"health_{name}" for name in names]
-    view = samples.rows.selectExpr("*", "base AS as_of", "base AS cutoff")
-    scores = health_scores(view, settings, statuses).orderBy("subscription_id").toPandas()
+    scores = health_scores(samples.rows, settings, statuses).orderBy("subscription_id").toPandas()
     dimension = {cause.when: cause.dimension for cause, _ in found.causes.values()}
     of_item = {step.condition.item: dimension[step.condition.text] for _, step in found.causes.values()}
     priced = [(step, cause.points) for cause, step in found.causes.values()]
