@@ -157,20 +157,24 @@ def _codes(contract: ExtractContract | None, field: str) -> list[str]:
     return list(contract.fields[field].values or ()) if contract is not None else []
 
 
+def contract_issues(
+    document: Document, place: Path_, name: str, contracts: Mapping[str, ExtractContract]
+) -> list[Issue]:
+    """What is wrong with a contract that something names of whose rows it counts what subscriptions do."""
+    known = [one for one, it in contracts.items() if it.grain != "state" and "subscription_id" in it.fields]
+    if name in known:
+        return []
+    hint = did_you_mean(name, known)
+    message = f"'{name}' is not a contract of events or months of subscriptions{hint}"
+    return [Issue("CONF_UNKNOWN_REFERENCE", message, document.at(*place, "contract"))]
+
+
 def _value_issues(
     document: Document, place: Path_, value: Value, contracts: Mapping[str, ExtractContract]
 ) -> list[Issue]:
-    contract = contracts.get(value.contract)
-    if contract is None or contract.grain == "state" or "subscription_id" not in contract.fields:
-        known = [
-            name
-            for name, one in contracts.items()
-            if one.grain != "state" and "subscription_id" in one.fields
-        ]
-        hint = did_you_mean(value.contract, known)
-        message = f"'{value.contract}' is not a contract of events or months of subscriptions{hint}"
-        return [Issue("CONF_UNKNOWN_REFERENCE", message, document.at(*place, "contract"))]
-    types = field_type(contract)
+    if issues := contract_issues(document, place, value.contract, contracts):
+        return issues
+    types = field_type(contracts[value.contract])
     issues = expression_issues(document, {(*place, "of"): value.of}, types, "integer", "decimal")
     if value.where is not None:
         issues += expression_issues(document, {(*place, "where"): value.where}, types, "boolean")

@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from jobs.config.effects import contract_issues
 from jobs.config.models import field_type
 from jobs.config.scores import expression_issues
 from jobs.contracts.extracts import ExtractContract
@@ -159,13 +160,8 @@ def load_service_measures(
 def _counted_issues(
     document: Document, place: Path_, counted: Counted, contracts: Mapping[str, ExtractContract]
 ) -> Iterator[Issue]:
-    known = [
-        name for name, one in contracts.items() if one.grain != "state" and "subscription_id" in one.fields
-    ]
-    if counted.contract not in known:
-        hint = did_you_mean(counted.contract, known)
-        message = f"'{counted.contract}' is not a contract of events or months of subscriptions{hint}"
-        yield Issue("CONF_UNKNOWN_REFERENCE", message, document.at(*place, "contract"))
+    if issues := contract_issues(document, place, counted.contract, contracts):
+        yield from issues
         return
     contract = contracts[counted.contract]
     types = field_type(contract)

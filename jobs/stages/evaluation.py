@@ -71,10 +71,8 @@ def evaluate(context: RunContext, name: str, as_of: date) -> Evaluation:
 
 def _data(samples: Samples, folds: int) -> Data:
     table = samples.table
-    ids = table["subscription_id"].to_pylist()
-    numbers = {one: number for number, one in enumerate(sorted(set(ids)))}
     return Data(
-        keys=np.array([numbers[one] for one in ids]),
+        keys=samples.customers,
         base=samples.base_of_row,
         fold=folds_of(samples, folds),
         matrix=samples.matrix,

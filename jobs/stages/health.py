@@ -87,13 +87,10 @@ def learn_health(context: RunContext, name: str, as_of: date) -> Learned:
     if not priced:
         message = f"{name}: no item tells the {int(labels.sum()):,} lost customers from the others"
         raise CycleError(Issue("MODEL_NO_DATA", message))
-    ids = samples.table["subscription_id"].to_pylist()
-    numbers = {one: number for number, one in enumerate(sorted(set(ids)))}
-    keys = np.array([numbers[one] for one in ids])
     resamples = configuration.models.evaluation.resamples
 
     def judged(kind: Callable[[Ints, Floats], float], points: Floats) -> Interval:
-        return metrics.interval(lambda rows: kind(labels[rows], -points[rows]), keys, resamples)
+        return metrics.interval(lambda rows: kind(labels[rows], -points[rows]), samples.customers, resamples)
 
     return Learned(
         Title(zh=model.zh, en=model.en),

@@ -51,6 +51,7 @@ class Lookups:
         self._new: dict[str, tuple[list[Delivery], DataFrame]] = {}
         self._keys: dict[str, DataFrame | None] = {}
         self._stones: list[DataFrame] = []
+        self._held: dict[tuple[object, ...], DataFrame] = {}
         self._lock = RLock()
 
     def add(self, contract: ExtractContract, deliveries: list[Delivery], accepted: DataFrame) -> None:
@@ -131,8 +132,12 @@ class Lookups:
         owned = [name for name in OWNED if name in needed_for(contract) & set(self._context.source.contracts)]
         if not owned:
             return F.broadcast(stones.select("tombstone", F.lit(None).cast("date").alias("until")))
-        passed = reduce(DataFrame.unionByName, (self._passed_on(stones, name) for name in owned))
-        return F.broadcast(settled(stones.join(passed, "tombstone", "left").select("tombstone", "until")))
+        # The rows of these contracts have come before those of any that needs them.
+        place = (*owned, len(self._stones))
+        if place not in self._held:
+            passed = reduce(DataFrame.unionByName, (self._passed_on(stones, name) for name in owned))
+            self._held[place] = settled(stones.join(passed, "tombstone", "left").select("tombstone", "until"))
+        return F.broadcast(self._held[place])
 
     def _passed_on(self, stones: DataFrame, name: str) -> DataFrame:
         key = self._context.configuration.contracts[name].key[0]

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-
-import numpy as np
 
 from jobs.contracts.supply import ItemStatus
 from jobs.expressions.sql import literal, quote
 from jobs.kernel.titles import Title
-from jobs.modelling.arrays import Ints
 from jobs.modelling.conditions import Condition, plain
 from jobs.modelling.mining import Cases, Kind, Mined, mine
 from jobs.rulelang.compile import EvaluableRule, evaluable, predicate_sql
@@ -75,7 +72,7 @@ def mine_moments(context: RunContext, name: str, as_of: date) -> Mining:
         labels=samples.labels,
         date=samples.base_of_row,
         city=table["city"].to_pylist(),
-        customer=_numbers(samples.table["subscription_id"].to_pylist()),
+        customer=samples.customers,
         # Whole customers: those of one date would tell of themselves on another.
         searched=folds_of(samples, 2) == 0,
         moments={one.rule.id: table[f"{MOMENT}{one.rule.id}"].to_numpy() for one in rules},
@@ -90,11 +87,6 @@ def mine_moments(context: RunContext, name: str, as_of: date) -> Mining:
         mine(cases, configuration.mining.search),
         untold,
     )
-
-
-def _numbers(ids: Sequence[str]) -> Ints:
-    numbers = {one: number for number, one in enumerate(sorted(set(ids)))}
-    return np.array([numbers[one] for one in ids])
 
 
 def _column(one: EvaluableRule) -> str:

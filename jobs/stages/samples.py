@@ -84,6 +84,11 @@ class Samples:
         return np.asarray(self.table["label"].to_numpy(), dtype=np.int64)
 
     @cached_property
+    def customers(self) -> npt.NDArray[np.int64]:
+        """The number of each row's subscription: equal on all of its dates."""
+        return np.unique(np.asarray(self.table["subscription_id"].to_pylist()), return_inverse=True)[1]
+
+    @cached_property
     def base_of_row(self) -> npt.NDArray[np.int64]:
         """Place in bases of each row's base."""
         places = {base: place for place, base in enumerate(self.bases)}
