@@ -7,7 +7,6 @@ that is killed can be run again.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -19,30 +18,40 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.config.formats import JOINED
-from jobs.config.person_text import Clear, PersonText, built_ids, owner_of, tombstone_of
+from jobs.config.person_text import PersonText, owner_of, tombstone_of
 from jobs.contracts.columns import Table
-from jobs.contracts.extracts import PERSON_FIELDS, ExtractContract
-from jobs.domain.privacy import tombstone
+from jobs.contracts.extracts import PERSON_FIELDS
 from jobs.domain.tiles import tiles_of
-from jobs.expressions.sql import literal
 from jobs.kernel.errors import Issue, StorageError
 from jobs.stages.context import RunContext
 from jobs.stages.delivery_ledger import known_deliveries, record_deliveries
-from jobs.stages.tombstones import NEVER_HELD, OWNED, TABLE, buried, bury, held_until, passed_on, stones_of
+from jobs.stages.person import (
+    IDENTITY,
+    NO_IDS,
+    QUARANTINE,
+    Ids,
+    among,
+    ids_of,
+    in_identity,
+    personal_contracts,
+    text_of,
+)
+from jobs.stages.tombstones import (
+    NEVER_HELD,
+    TABLE,
+    bury,
+    held_until,
+    stones_of,
+)
 from jobs.storage.begun import read_begun
 from jobs.storage.frames import frame_of
 from jobs.storage.ledger import LedgerRow
 from jobs.storage.warehouse import settled
 
-QUARANTINE, IDENTITY, ALERTS = "quarantine", "identity", "alerts"
+ALERTS = "alerts"
 # They tell what is whose, so their rows go last; before them refused rows, which may tell it too, and the
 # numbers by which these name people.
 _PEOPLE = ("accounts", "subscriptions", "customers")
-
-_NO_IDS = "cast(NULL AS MAP<STRING, STRING>) AS ids"
-"""What an earlier release kept of the ids of refused rows."""
-Ids = Mapping[str, Sequence[str]]
-"""Ids of a person by field: customer_id, account_id, subscription_id."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +81,8 @@ def erase(context: RunContext, customer_id: str) -> Erased:
         StorageError: When no table knows the customer.
     """
     started = context.clock()
-    ids = _ids_of(context, customer_id)
-    text = _text_of(context, ids)
+    ids = ids_of(context, customer_id)
+    text = text_of(context, ids)
     tables = _tables(context)
     found = {table.name: _of_person(context, table, ids, text) for table in tables}
     counts = {table.name: found[table.name].count() for table in tables}
@@ -85,11 +94,10 @@ def erase(context: RunContext, customer_id: str) -> Erased:
     files = sorted(_files_with(context, found) | told.files)
     issued = sorted(_issued(context, found) | told.issued)
     _bury(context, ids, files, issued)
-    rows: dict[str, int] = {}
+    rows = {name: count for name, count in counts.items() if count}
     for table in tables:
-        context.progress(f"  {table.name}")
-        if counts[table.name]:
-            rows[table.name] = counts[table.name]
+        if table.name in rows:
+            context.progress(f"  {table.name}")
             _delete(context, table, found[table.name])
     context.warehouse.forget_history(tables)
     _recount(context)
@@ -112,7 +120,7 @@ def _recount(context: RunContext) -> None:
 
     From nothing but these, so that an erasure that was killed counts the same when it is run again.
     """
-    warehouse, personal = context.warehouse, _personal(context)
+    warehouse, personal = context.warehouse, personal_contracts(context)
 
     def rows_of(table: Table) -> dict[str, int]:
         rows = warehouse.read_or_empty(table).groupBy("delivery_id").count()
@@ -133,50 +141,6 @@ def _recount(context: RunContext) -> None:
             row["rows_duplicate"] = mine - row["rows_loaded"]
             row["rows_erased"] = row["rows_read"] - row["rows_quarantined"] - mine
     record_deliveries(context, deliveries)
-
-
-def _ids_of(context: RunContext, customer_id: str) -> dict[str, list[str]]:
-    """Ids of a customer, and of the accounts and subscriptions that are the customer's at last.
-
-    Where nothing else tells whose one is, a refused row does.
-    """
-    found = {"customer_id": [customer_id]}
-    for name in ("accounts", "subscriptions"):
-        contract = context.configuration.contracts[name]
-        rows, key = context.warehouse.read_or_empty(contract.clean_table()), contract.key[0]
-        last = rows.groupBy(key).agg(F.max_by("customer_id", "row_date").alias("customer_id"))
-        mine = last.where(F.col("customer_id") == customer_id).select(key)
-        told = _refused_ids(context, name, customer_id, key).join(rows, key, "left_anti")
-        later = _left_out_ids(context, customer_id, key).join(rows, key, "left_anti")
-        found[key] = sorted(row[0] for row in mine.unionByName(told).unionByName(later).distinct().collect())
-    return found
-
-
-def _left_out_ids(context: RunContext, customer_id: str, key: str) -> DataFrame:
-    """Ids that rows which ingest left out call the customer's, and that stand in rows loaded before."""
-    stones, secret = buried(context), context.keys.pseudonym
-    owner = tombstone_of("customer_id", customer_id, secret)
-    mine = stones.where(F.col("owner") == owner)
-    found = context.warehouse.none_of(context.table(TABLE)).select(F.lit("").alias(key))
-    if not mine.isEmpty():
-        for contract in _personal(context).values():
-            table = contract.raw_table()
-            if key in table.names and context.warehouse.exists(table):
-                found = found.unionByName(context.warehouse.read(table).select(key))
-    stone = tombstone(F.lit(key), F.col(key), secret)
-    held = found.where(f"{key} IS NOT NULL").distinct().withColumn("tombstone", stone)
-    return held.join(mine, "tombstone", "left_semi").select(key)
-
-
-def _refused_ids(context: RunContext, contract: str, customer_id: str, key: str) -> DataFrame:
-    """Keys that all refused rows of a contract call the customer's."""
-    rows = context.warehouse.read_or_empty(context.table(QUARANTINE)).where(F.col("contract") == contract)
-    ids = "ids" if "ids" in rows.columns else _NO_IDS
-    told = rows.selectExpr(ids).selectExpr(f"ids[{literal(key)}] AS {key}", "ids['customer_id'] AS owner")
-    owners = told.where(f"{key} IS NOT NULL").groupBy(key).agg(F.min("owner"), F.max("owner"))
-    return owners.where(
-        F.expr(f"`min(owner)` = {literal(customer_id)} AND `max(owner)` = `min(owner)`")
-    ).select(key)
 
 
 @dataclass(frozen=True)
@@ -204,32 +168,6 @@ def _issued(context: RunContext, found: Mapping[str, DataFrame]) -> set[date]:
     given = issued.join(found[ALERTS].select("alert_id"), "alert_id", "left_semi").select("dispatch_date")
     sent = found[ALERTS].where("status = 'dispatched'").select("dispatch_date")
     return {row[0] for row in given.unionByName(sent).distinct().collect()}
-
-
-def _text_of(context: RunContext, ids: Ids) -> PersonText:
-    """What tells that a refused row names the person, or one erased before, whom later files bring again."""
-    rows = context.warehouse.read_or_empty(context.table(IDENTITY))
-    mine = rows.where(_in_identity(context, ids)).select("contract", "field", "clear").distinct()
-    clear: dict[str | None, set[str]] = defaultdict(set)
-    for row in mine.collect():
-        field = context.configuration.contracts[row["contract"]].fields.get(row["field"])
-        clear[None if field is None else field.personal].add(row["clear"])
-    person = Clear(ids, clear["name"], clear["device"], clear["number"])
-    key = context.keys.pseudonym
-    stones = {tombstone_of(field, one, key) for field, mine in ids.items() for one in mine}
-    # Whose id has passed to somebody else since cannot be told by it.
-    sure = buried(context)
-    for name in OWNED:
-        contract = context.configuration.contracts[name]
-        theirs = context.warehouse.read_or_empty(contract.clean_table()).select(contract.key[0], "row_date")
-        sure = sure.join(passed_on(sure, theirs, contract.key[0], key), "tombstone", "left_anti")
-    stones |= {row[0] for row in sure.select("tombstone").distinct().collect()}
-    mappings = context.source.mapping.extracts
-    built = built_ids(mappings, context.source.contracts)
-    packed = {
-        one.contract: person.packed(built.get(one.contract, ())) for one in mappings if one.format == "fixed"
-    }
-    return PersonText(person.pattern(), frozenset(stones), key, built, packed)
 
 
 def _bury(context: RunContext, ids: Ids, files: Sequence[str], issued: Sequence[date]) -> None:
@@ -278,13 +216,13 @@ def _of_person(context: RunContext, table: Table, ids: Ids, text: PersonText) ->
     if table.name == QUARANTINE:
         return _refused_with(context, rows, text)
     if table.name == IDENTITY:
-        return rows.where(_in_identity(context, ids))
+        return rows.where(in_identity(context, ids))
     return rows.where(_is_of(_naming(table), ids))
 
 
 def _is_of(fields: Sequence[str], ids: Ids) -> str:
     """SQL of whether a row is the person's: the first id that it has tells."""
-    cases = " ".join(f"WHEN {field} IS NOT NULL THEN {_among(field, ids[field])}" for field in fields)
+    cases = " ".join(f"WHEN {field} IS NOT NULL THEN {among(field, ids[field])}" for field in fields)
     return f"CASE {cases} ELSE FALSE END"
 
 
@@ -294,7 +232,7 @@ def _refused_with(context: RunContext, rows: DataFrame, text: PersonText) -> Dat
     Where a word alone tells it, only if the row has no id that a table knows: it may be an amount.
     """
     # An earlier release kept no ids with them.
-    ids = "ids" if "ids" in rows.columns else _NO_IDS
+    ids = "ids" if "ids" in rows.columns else NO_IDS
 
     schema = pa.schema(
         [
@@ -337,20 +275,6 @@ def _known_ids(context: RunContext) -> Iterator[DataFrame]:
         ).distinct()
 
 
-def _in_identity(context: RunContext, ids: Ids) -> str:
-    """A subject is named by the first key of the contract it came with."""
-    conditions = [
-        f"(contract = {literal(name)} AND {_among('subject', ids[contract.key[0]])})"
-        for name, contract in context.configuration.contracts.items()
-        if contract.key[0] in ids
-    ]
-    return " OR ".join(conditions)
-
-
-def _among(column: str, ids: Sequence[str]) -> str:
-    return f"{column} IN ({', '.join(map(literal, ids))})" if ids else "FALSE"
-
-
 def _files_with(context: RunContext, found: Mapping[str, DataFrame]) -> set[str]:
     """Names of delivered files with rows of a person, and of those that they replaced."""
     deliveries: set[str] = set()
@@ -361,20 +285,14 @@ def _files_with(context: RunContext, found: Mapping[str, DataFrame]) -> set[str]
     slots = {_slot(row) for row in known if row["delivery_id"] in deliveries}
     # A load that was killed has left rows that the ledger does not know.
     unknown = deliveries - {row["delivery_id"] for row in known}
-    personal = _personal(context)
+    personal = personal_contracts(context)
     begun = [one for one in read_begun(context.warehouse.path) if one.contract in personal]
     return {row["file"] for row in known if _slot(row) in slots} | {one.file for one in begun if unknown}
 
 
-def _personal(context: RunContext) -> dict[str, ExtractContract]:
-    """The contracts whose rows name persons."""
-    contracts = context.configuration.contracts
-    return {name: one for name, one in contracts.items() if set(PERSON_FIELDS) & set(one.fields)}
-
-
 def _replaced_files(context: RunContext) -> set[str]:
     """Names of files with rows of persons that are in no table any more."""
-    personal = _personal(context)
+    personal = personal_contracts(context)
     return {
         row["file"]
         for row in known_deliveries(context)

@@ -21,7 +21,7 @@ from jobs.domain.privacy import tombstone
 from jobs.expressions.sql import quote
 from jobs.stages.context import RunContext
 from jobs.stages.delivery import Delivery, in_order
-from jobs.stages.tombstones import OWNED, TABLE, buried, passed_on
+from jobs.stages.tombstones import OWNED, TABLE, passed_on, stones_held
 from jobs.storage.warehouse import settled
 
 # Of so many keys every task may have a copy; of more, rows and keys are brought together.
@@ -148,7 +148,7 @@ class Lookups:
     def _buried(self) -> DataFrame | None:
         if not self._context.warehouse.exists(self._context.table(TABLE)):
             return None
-        return settled(buried(self._context).select("tombstone", "held_until"))
+        return settled(stones_held(self._context))
 
     @cached_property
     def _operators(self) -> dict[str, str]:

@@ -34,14 +34,22 @@ def stones_of(context: RunContext, customer_id: str) -> DataFrame:
     )
 
 
+def stones_held(context: RunContext) -> DataFrame:
+    """Each tombstone once, with the last date on which its id was called the erased person's."""
+    return buried(context).groupBy("tombstone").agg(F.max("held_until").alias("held_until"))
+
+
 def bury(context: RunContext, stones: DataFrame) -> None:
-    """Keeps the tombstones of ids that have none yet.
+    """Keeps tombstones that are new, or of ids that are called the erased person's later than before.
 
     Args:
         context: The run.
         stones: field, tombstone, owner, held_until, files and, as far as exports are known, issued.
     """
-    new = stones.join(buried(context).select("tombstone"), "tombstone", "left_anti")
+    kept = buried(context).selectExpr("tombstone", "held_until AS held_before")
+    # What an earlier release has buried holds for ever.
+    known = (stones["tombstone"] == kept["tombstone"]) & F.expr("coalesce(held_before >= held_until, TRUE)")
+    new = stones.join(kept, known, "left_anti")
     told = {"erased_at": F.lit(context.clock()), "run_id": F.lit(context.run_id)}
     if "issued" not in stones.columns:
         told["issued"] = F.array().cast("ARRAY<DATE>")

@@ -144,7 +144,10 @@ class Splitter:
         good[invalid] = False
         if invalid:
             raws, numbers = raws.filter(pa.array(good)), numbers.filter(pa.array(good))
-        texts = [pc.utf8_trim_whitespace(column.combine_chunks()) for column in table.columns]
+        texts = [column.combine_chunks() for column in table.columns]
+        # Looking at the whole block is cheaper than at each value.
+        if not text.isascii() or " " in text or "\t" in text:
+            texts = [pc.utf8_trim_whitespace(one) for one in texts]
         found = [self._good(numbers, raws, texts)]
         rows: list[_Row] = [
             (line + index, MALFORMED, lines[index].as_py().removesuffix("\r"), None) for index in invalid

@@ -407,3 +407,17 @@ SUBSX6,CUSTX1,ACCTX1,2026-06-05,13400000076,active
     little.run()
     july = little.table("clean_data_usage").filter(pl.col("used_on") > pl.date(2026, 7, 1))
     assert sorted(july["mb"]) == [120, 610, 620]
+    # One comes back to them: what follows stays away, and refused rows tell of it when the command is run again.
+    back = SUBSCRIPTIONS.split("\n")[0] + "\nSUBSX1,CUSTX1,ACCTX1,2026-08-01,13400000071,active\n"
+    little.put("subscriptions_202609.csv", back)
+    little.run()
+    head = MESSAGES.split("\n")[0]
+    refused = [f"SUBSX{n},2026-08-02 10:00:00,sideways,13900000003\n" for n in (1, 6, 4)]
+    little.put("messages_202608.csv", f"{head}\n{''.join(refused)}")
+    little.put("data_usage_20260803_1.csv", HEADER + "SUBSX1,2026-08-03,1\nSUBSX6,2026-08-03,6\n")
+    context = little.run()
+    august = little.table("clean_data_usage").filter(pl.col("used_on") > pl.date(2026, 8, 1))
+    assert august["mb"].to_list() == [6]
+    erase(context, "CUSTX1")
+    kept = little.table("quarantine").filter(pl.col("file") == "messages_202608.csv")
+    assert sorted(kept["line"]) == [3, 4]

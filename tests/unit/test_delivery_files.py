@@ -324,6 +324,15 @@ def test_a_file_that_the_mapping_puts_elsewhere_is_a_mistake(
     assert issue.startswith(
         "FILE_BAD_NAME bills_202605_south.csv was loaded as period 202605 and part all, which"
     )
+    # While a file is still written, nobody can say that it will not be where it was.
+    controlled = source_of(
+        contracts, "bills_{period}_{part}.csv", rest="control: {file: '{file}.ok'}\n    fields: same"
+    )
+    (tmp_path / "bills_202605_north.csv.ok").touch()
+    found = find_deliveries(controlled, str(tmp_path), [row(first)])
+    assert [one.name for one in found.new] == ["bills_202605_north.csv"]
+    assert [str(one).split(" ")[1] for one in found.waiting] == ["FILE_INCOMPLETE"]
+    (tmp_path / "bills_202605_north.csv.ok").unlink()
     # As the message says: each has an extract of its own.
     (tmp_path / "bills_202605_north.csv").rename(tmp_path / "bills_north_202605.csv")
     kept = source_of(contracts, "bills_{period}_south.csv", rest="part: all\n    fields: same")
