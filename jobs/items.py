@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.contracts.extracts import Derived, Field
+from jobs.contracts.extracts import Derived
+from jobs.contracts.fields import Field
 from jobs.contracts.view import Item
 from jobs.kernel.errors import ConfigError, Issue, StorageError, did_you_mean
 from jobs.kernel.project import Project

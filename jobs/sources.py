@@ -52,10 +52,13 @@ def check(
 
 def _print(trial: Trial) -> None:
     counts = trial.counts
-    print(
-        f"{trial.contract}: {counts.records:,} records, {counts.accepted:,} would load, "
-        f"{counts.rejected:,} would go to quarantine, {counts.not_applicable:,} are none of this contract"
+    would = (
+        f"{counts.accepted - trial.duplicates:,} would load",
+        f"{trial.duplicates:,} are duplicates",
+        f"{counts.rejected:,} would go to quarantine",
+        f"{counts.not_applicable:,} are none of this contract",
     )
+    print(f"{trial.contract}: {counts.records:,} records, {', '.join(would)}")
     for line, row in trial.rows:
         print(f"  line {line}: " + ", ".join(f"{name}={value}" for name, value in row.items()))
     for reason, rows in trial.reasons.items():

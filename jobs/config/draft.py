@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from difflib import SequenceMatcher
 
-from jobs.contracts.extracts import ExtractContract, Field
+from jobs.contracts.extracts import ExtractContract
+from jobs.contracts.fields import Field
 from jobs.expressions.sql import quote
 
 # Spark's pattern and Python's, for the ways in which operators write dates.

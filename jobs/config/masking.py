@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from jobs.config.sources import ExtractMapping, columns_used
-from jobs.contracts.extracts import ExtractContract
+from jobs.contracts.extracts import PERSON_FIELDS, ExtractContract
 
 # Records whose fields cannot be told apart: any part may be personal.
 _UNREADABLE = ("malformed", "undecodable")
@@ -52,9 +52,10 @@ def masked(
     if header is None or mapping.join is not None:
         return shape(original)
     columns = _clear_columns(mapping, contract)
+    texts = _text_columns(mapping, contract)
     strict = any(field.personal is not None for field in contract.fields.values())
     codes = {code for field in contract.fields.values() for code in field.values or ()}
-    clear = _Clear(columns, frozenset(codes))
+    clear = _Clear(columns, texts, frozenset(codes))
     if mapping.format == "jsonl":
         return _masked_object(original, clear)
     if any(reason in _UNREADABLE for reason in reasons):
@@ -74,21 +75,25 @@ class _Clear:
 
     Attributes:
         columns: The columns.
+        texts: Those of them that hold words of no id, where any number may be somebody's.
         codes: The codes of the contract's fields.
     """
 
     columns: Collection[str]
+    texts: Collection[str]
     codes: frozenset[str]
 
     def shown(self, name: str, value: str) -> str:
         """A column's value, or its shape."""
-        if name not in self.columns or _NUMBER.search(value):
+        if name not in self.columns or _NUMBER.search(value) or (name in self.texts and _LOCAL.search(value)):
             return shape(value)
         return value if value.strip() in self.codes or _WORD.match(value) else shape(value)
 
 
 # Eleven digits and more, however they are grouped, and what people write with the code of a country.
 _NUMBER = re.compile(r"(?<!\d)\d(?:[-._/ ()]{0,2}\d){10,}(?!\d)|\+\d(?:[ ()-]*\d){7,}")
+# A number of a town, with its code or without.
+_LOCAL = re.compile(r"(?<![\w.])(0\d{2,3}[ -]?)?[2-9]\d{6,7}(?![\w.])")
 # A number, a date, a time, or one word of an id or a code.
 _WORD = re.compile(r"\s*[\w:/.,+-]*([ T]\d\d:[\d:.]*)?\s*$", re.ASCII)
 
@@ -136,6 +141,18 @@ def _masked_record(original: str, header: Sequence[str], delimiter: str, quote: 
     writer = csv.writer(shown, lineterminator="", delimiter=delimiter, quotechar=quote)
     writer.writerow([clear.shown(name, value) for name, value in zip(header, values, strict=True)])
     return shown.getvalue()
+
+
+def _text_columns(mapping: ExtractMapping, contract: ExtractContract) -> set[str]:
+    """Columns of words: they fill texts that are neither ids nor in the key, and nothing else."""
+    ids = {*contract.key, *contract.references, *PERSON_FIELDS}
+    words = {name for name, field in contract.fields.items() if field.type == "string" and name not in ids}
+    if mapping.fields == "same":
+        return words
+    told = {name: text for name, text in mapping.fields.items() if name in words}
+    others = {name: text for name, text in mapping.fields.items() if name not in words}
+    of = [mapping.model_copy(update={"fields": one, "where": None, "join": None}) for one in (told, others)]
+    return set(columns_used(of[0], contract)) - set(columns_used(of[1], contract))
 
 
 def _clear_columns(mapping: ExtractMapping, contract: ExtractContract) -> set[str]:

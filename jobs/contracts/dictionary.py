@@ -35,7 +35,7 @@ def dictionary(contracts: Mapping[str, ExtractContract], tables: Mapping[str, Ta
 
 
 def _contract(contract: ExtractContract) -> list[str]:
-    facts = f"grain {contract.grain}; key {', '.join(contract.key)}; dated by {contract.date_field}; "
+    facts = f"grain {contract.grain}; key {_key(contract)}; dated by {contract.date_field}; "
     facts += f"known after {contract.available_after_days} days; stale after {contract.freshness_days} days"
     rows = [
         (f"`{name}`", field.zh, field.en, _type(field.type, field.unit), _limits(field.model_dump()))
@@ -52,6 +52,12 @@ def _contract(contract: ExtractContract) -> list[str]:
         facts += f"; {name} of {one.to}{refused}"
     head = [f"### {contract.contract}: {contract.zh} / {contract.en}", "", facts, "", _expected(contract), ""]
     return [*head, *grid(("field", "中文", "English", "type", "limits"), rows)]
+
+
+def _key(contract: ExtractContract) -> str:
+    return ", ".join(
+        f"{name}{' (or none)' if name in contract.optional_key else ''}" for name in contract.key
+    )
 
 
 def _expected(contract: ExtractContract) -> str:

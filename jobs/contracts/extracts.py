@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field as Setting
-from pydantic import model_validator
 
 from jobs.contracts.columns import Column, Table, ddl_type
+from jobs.contracts.fields import Field, FieldType, field_problems
 from jobs.contracts.quality import Quality, Reference
 from jobs.kernel.errors import ConfigError, Issue, did_you_mean
 from jobs.kernel.ids import fingerprint
 from jobs.kernel.located_yaml import Document, StrictModel, validate
 from jobs.kernel.project import Project, collect
-from jobs.kernel.units import Unit
 
 FOLDER = "schemas/extracts"
 # Whoever has no row in this contract is not in the customer view.
@@ -26,56 +24,13 @@ TILE_KEY = ("subscription_id", "row_date", "available_at")
 PERSON_FIELDS = ("customer_id", "subscription_id", "account_id")
 """The first of them that a row has tells whose it is: accounts may be shared."""
 
-OWN_COLUMNS = (
-    "alike", "applicable", "available_at", "delivery", "delivery_id", "fault", "file", "line", "part",
-    "period", "raw", "reasons", "row_date", "row_day", "run_id",
-)  # fmt: skip
-
 Grain = Literal["event", "month", "state"]
-FieldType = Literal["string", "integer", "decimal", "date", "timestamp", "boolean"]
-Personal = Literal["number", "name", "birth_date", "device"]
 Derivation = Literal[
     "date_of", "hour_of", "operator_of", "off_net_of", "segment_of", "month_day_of", "year_of", "tac_of"
 ]
 BY_PREFIX = ("operator_of", "off_net_of")
 SEGMENTS = "number_segments"
 """Derivations that look a number's prefix up, and the contract they look in."""
-
-
-class Field(StrictModel):
-    """One field of an extract.
-
-    Attributes:
-        personal: What kind of personal data it is. A number becomes a keyed pseudonym, everything
-            else leaves only its derived parts behind.
-        identity: Its clear value is kept in the restricted identity table.
-        default: What an empty or undelivered number stands for, such as one contact for a row of its own.
-    """
-
-    type: FieldType
-    zh: str
-    en: str
-    required: bool = False
-    scale: int = Setting(default=2, ge=0, le=10)
-    unit: Unit | None = None
-    min: float | None = Setting(default=None, allow_inf_nan=False)
-    max: float | None = Setting(default=None, allow_inf_nan=False)
-    values: tuple[str, ...] | None = Setting(default=None, min_length=1)
-    pattern: str | None = None
-    personal: Personal | None = None
-    identity: bool = False
-    default: int | None = None
-
-    @model_validator(mode="after")
-    def _scale_of_decimals(self) -> Field:
-        if "scale" in self.model_fields_set and self.type != "decimal":
-            raise ValueError(f"'scale' goes with type decimal, not with {self.type}")
-        return self
-
-    @property
-    def kept(self) -> bool:
-        """Whether the field (or its pseudonym) is a column of our tables."""
-        return self.personal in (None, "number")
 
 
 class Derived(StrictModel):
@@ -95,6 +50,7 @@ class ExtractContract(StrictModel):
         grain: event (a row happened on a date), month (a row sums a month up) or state (a row holds
             from its date on).
         key: Fields that name a row; of rows alike in them the last in delivery order is kept.
+        optional_key: Those of the key that may be empty; rows without them are told apart by the others.
         available_after_days: Days after the event date at which a row counts as known, where the
             delivery itself carries no date.
         freshness_days: Age of the newest row beyond which items of this source are unknown.
@@ -114,6 +70,7 @@ class ExtractContract(StrictModel):
     en: str
     grain: Grain
     key: tuple[str, ...] = Setting(min_length=1)
+    optional_key: tuple[str, ...] = ()
     event_date: str | None = None
     effective_date: str | None = None
     month: str | None = None
@@ -320,6 +277,7 @@ def _problems(contract: ExtractContract) -> list[tuple[tuple[str, ...], str]]:
     else:
         found += _date_problems(contract)
     found += [(("key",), f"key '{key}' is not a field") for key in contract.key if key not in known]
+    found += _empty_key_problems(contract)
     if contract.late_after_days is not None and contract.grain == "state":
         found.append((("late_after_days",), "rows of grain state are never late"))
     found += [
@@ -335,9 +293,29 @@ def _problems(contract: ExtractContract) -> list[tuple[tuple[str, ...], str]]:
     twice = sorted({key for key in contract.key if contract.key.count(key) > 1})
     found += [(("key",), f"'{key}' stands twice") for key in twice]
     for name, field in contract.fields.items():
-        found += [(("fields", name), message) for message in _field_problems(name, field)]
+        found += [(("fields", name), message) for message in field_problems(name, field)]
         if name in contract.key and not field.kept:
             found.append((("key",), f"'{name}' is personal and is not kept, so it cannot name a row"))
+    return found
+
+
+def _empty_key_problems(contract: ExtractContract) -> list[tuple[tuple[str, ...], str]]:
+    """Keys that may be empty unsaid: rows that lack one would all be taken for the same."""
+    found: list[tuple[tuple[str, ...], str]] = [
+        (("optional_key",), f"'{name}' is not in the key")
+        for name in contract.optional_key
+        if name not in contract.key
+    ]
+    for name in contract.key:
+        source = contract.derived[name].from_ if name in contract.derived else name
+        if source not in contract.fields or contract.fields[source].required == (
+            name not in contract.optional_key
+        ):
+            continue
+        message = f"'{source}' is in the key, so it must be required, or '{name}' stand in 'optional_key'"
+        if name in contract.optional_key:
+            message = f"'{name}' is never empty, so it has no place in 'optional_key'"
+        found.append((("fields", source), message))
     return found
 
 
@@ -354,30 +332,4 @@ def _date_problems(contract: ExtractContract) -> list[tuple[tuple[str, ...], str
     source = contract.derived[name].from_ if name in contract.derived else name
     if source in contract.fields and not contract.fields[source].required:
         found.append((("fields", source), f"'{source}' dates a row, so it must be required"))
-    return found
-
-
-def _field_problems(name: str, field: Field) -> list[str]:
-    """What a field says that does not fit together."""
-    found = []
-    if not re.fullmatch("[a-z][a-z0-9_]*", name):
-        found.append(f"'{name}' is no name of small letters, digits and underscores")
-    if name in OWN_COLUMNS:
-        found.append(f"'{name}' is a column of our own; the names taken are {', '.join(OWN_COLUMNS)}")
-    number = field.type in ("integer", "decimal")
-    for key in ("min", "max", "default"):
-        if getattr(field, key) is not None and not number:
-            found.append(f"'{key}' belongs to numbers, not to {field.type}")
-    for key in ("values", "pattern"):
-        if getattr(field, key) is not None and field.type != "string":
-            found.append(f"'{key}' belongs to strings, not to {field.type}")
-    if field.min is not None and field.max is not None and field.min > field.max:
-        found.append(f"min {field.min:g} is more than max {field.max:g}")
-    if field.pattern is not None:
-        try:
-            re.compile(field.pattern)
-        except re.error as error:
-            found.append(f"pattern is not a regular expression: {error}")
-        if "(?P" in field.pattern:
-            found.append("pattern has a group (?P...), which Spark does not know")
     return found

@@ -14,7 +14,8 @@ from typing import Literal as Choice
 from pydantic import Field as Setting
 
 from jobs.contracts.columns import Column, ddl_type
-from jobs.contracts.extracts import POPULATION, ExtractContract, FieldType
+from jobs.contracts.extracts import POPULATION, ExtractContract
+from jobs.contracts.fields import FieldType
 from jobs.contracts.leaves import MEASURE, leaf_of, split_measure, split_state
 from jobs.expressions.check import type_of
 from jobs.expressions.nodes import Call, Name, Node, names, substitute, walk

@@ -13,7 +13,8 @@ from pyspark.sql import functions as F
 from jobs.config.formats import JOINED
 from jobs.config.sources import ExtractMapping, field_expressions
 from jobs.contracts.columns import ddl_type
-from jobs.contracts.extracts import PERSON_FIELDS, Derived, ExtractContract, Field
+from jobs.contracts.extracts import PERSON_FIELDS, Derived, ExtractContract
+from jobs.contracts.fields import Field
 from jobs.domain.privacy import pseudonym, tombstone
 from jobs.expressions.nodes import Call, Name, Node
 from jobs.expressions.parse import parse

@@ -8,7 +8,8 @@ from decimal import Decimal, localcontext
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from jobs.contracts.extracts import ExtractContract, Field
+from jobs.contracts.extracts import ExtractContract
+from jobs.contracts.fields import Field
 from jobs.expressions.sql import literal, quote
 
 # The largest number whose square is a BIGINT.

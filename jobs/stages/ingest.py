@@ -132,7 +132,7 @@ def ingest(
         with ThreadPoolExecutor(PARALLEL_CONTRACTS) as pool:
             beside = [
                 pool.submit(quality.write),
-                pool.submit(_write_quarantine, context, batches, known),
+                pool.submit(_write_quarantine, context, batches, known, begun),
                 pool.submit(_write_identity, context, batches),
             ]
             groups = list(pool.map(lambda batch: _write(context, batch, known, begun), batches))
@@ -211,9 +211,10 @@ def _write(
     else:
         for table in (contract.clean_table(), *tiles_of(contract, view)):
             warehouse.ensure(table)
-    context.progress(
-        f"  {contract.contract}: {sum(c.accepted for c in batch.counts.values()):,} rows written"
-    )
+    written = sum(loaded.get(one.delivery_id, 0) for one in batch.deliveries)
+    duplicates = sum(counts.accepted for counts in batch.counts.values()) - written
+    told = f", {duplicates:,} duplicates left out" if duplicates else ""
+    context.progress(f"  {contract.contract}: {written:,} rows written{told}")
     return [
         delivery_row(
             context,
@@ -280,10 +281,12 @@ def _of(names: tuple[str, ...], slot: tuple[str, ...]) -> dict[str, list[str]]:
     return {name: [value] for name, value in zip(names, slot, strict=True)}
 
 
-def _write_quarantine(context: RunContext, batches: list[Batch], known: list[dict[str, Any]]) -> None:
-    """Refused rows; those of the deliveries that are replaced go."""
+def _write_quarantine(
+    context: RunContext, batches: list[Batch], known: list[dict[str, Any]], begun: Sequence[Begun]
+) -> None:
+    """Refused rows; those of the deliveries that are replaced go, and what a killed load has left of them."""
     run = F.lit(context.run_id).alias("run_id")
-    had = {row["contract"] for row in known if row["rows_quarantined"]}
+    had = {row["contract"] for row in known if row["rows_quarantined"]} | {load.contract for load in begun}
     frames, slots = [], set()
     for batch in batches:
         name = batch.contract.contract

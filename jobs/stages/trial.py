@@ -9,6 +9,7 @@ from typing import Any
 
 from pyspark.sql import functions as F
 
+from jobs.domain.extract_rows import row_day
 from jobs.kernel.errors import Issue, Location, SourceError
 from jobs.stages.context import RunContext
 from jobs.stages.deliveries import OVERTAKEN, is_overtaken
@@ -30,6 +31,7 @@ class Trial:
     Attributes:
         contract: The contract.
         counts: Records, those that do not apply, those rejected.
+        duplicates: Accepted rows that others further down have the key of.
         rows: The first rows that would load, by column, with the line each stands on; nulls left out.
         reasons: How many rows have each reason to be rejected.
         problems: The first rejected rows, located.
@@ -39,6 +41,7 @@ class Trial:
 
     contract: str
     counts: Counts
+    duplicates: int
     rows: list[tuple[int, dict[str, Any]]]
     reasons: dict[str, int]
     problems: list[Issue]
@@ -90,6 +93,8 @@ def _trial(
     columns = [column.name for column in batch.contract.kept_columns]
     first = mine.where(ACCEPTED).orderBy("line").select("line", *columns).limit(SHOWN).collect()
     rows = [(row["line"], {n: row[n] for n in columns if row[n] is not None}) for row in first]
+    accepted = mine.where(ACCEPTED).withColumn("row_day", row_day(batch.contract))
+    different = accepted.select("row_day", *batch.contract.dated_key).distinct().count()
     reasons = mine.where("applicable").select(F.explode("reasons").alias("reason"))
     counted = {row["reason"]: row["count"] for row in reasons.groupBy("reason").count().collect()}
     refusal = refusal_of(context, batch, delivery)
@@ -98,6 +103,7 @@ def _trial(
     return Trial(
         contract=batch.contract.contract,
         counts=counts,
+        duplicates=counts.accepted - different,
         rows=rows,
         reasons=dict(sorted(counted.items())),
         problems=problems,

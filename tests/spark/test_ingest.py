@@ -414,14 +414,36 @@ def test_nothing_is_lost_once_a_refused_file_is_mended(loaded: Little) -> None:
     assert loaded.usage() == [("S1", "2026-05-30", 10), ("S1", "2026-05-31", 3)]
 
 
+def test_terminals_without_a_model_are_told_apart_by_their_type_code(tmp_path: Path) -> None:
+    """What has neither is one terminal a day."""
+    mapping = """
+  - contract: terminals
+    files: terminals_{period}.csv
+    fields: {subscription_id: id, first_seen_on: date(day), imei: "nullif(imei, '')"}
+"""
+    little = Little(tmp_path, SOURCE + mapping)
+    seen = ["35209900000001,2026-05-03", "86409900000001,2026-05-03", "86409900000002,2026-05-03"]
+    seen += [",2026-05-03", ",2026-05-03"]
+    little.put("data_usage_202605_1.csv", HEADER)
+    little.put("terminals_202605.csv", "id,imei,day\n" + "".join(f"S1,{one}\n" for one in seen))
+    little.run()
+    assert sorted(little.table("clean_terminals")["tac"].to_list(), key=str) == ["35209900", "86409900", None]
+    [row] = [one for one in little.added if one["contract"] == "terminals"]
+    assert (row["rows_loaded"], row["rows_duplicate"]) == (3, 2)
+    assert "  terminals: 3 rows written, 2 duplicates left out" in little.said
+
+
 def test_a_file_is_tried_without_being_loaded(little: Little) -> None:
     """The rows as they would load, every problem with its place, and nothing written."""
     configuration = configure(Project(ROOT), "local", str(little.folder / "little.yaml"))
     context = open_run(configuration, str(little.folder / "warehouse"), str(little.extracts))
     good = "".join(f"S1,2026-05-{day:02},{day}\n" for day in range(1, 26))
-    path = little.put("data_usage_20260531_1.csv", HEADER + "S1,2026-05-31,x\nS1,,-4\n" + good)
+    path = little.put(
+        "data_usage_20260531_1.csv", HEADER + "S1,2026-05-31,x\nS1,,-4\n" + good + "S1,2026-05-09,99\n"
+    )
     [trial] = try_file(context, path)
-    assert (trial.contract, trial.counts.records, trial.counts.rejected) == ("data_usage", 27, 2)
+    assert (trial.contract, trial.counts.records, trial.counts.rejected) == ("data_usage", 28, 2)
+    assert (trial.counts.accepted, trial.duplicates) == (26, 1)
     assert [line for line, _ in trial.rows] == list(range(4, 24))
     assert trial.rows[0][1] == {"subscription_id": "S1", "used_on": date(2026, 5, 1), "mb": 1}
     assert trial.reasons == {"missing:used_on": 1, "range:mb": 1, "type:mb": 1}

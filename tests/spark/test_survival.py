@@ -234,7 +234,7 @@ def test_a_kill_after_any_step_is_made_good_by_running_again(
     assert results.select("delivery_id", "check", "field").is_unique().all() and results.height > 10
 
 
-@pytest.mark.parametrize("after", ["raw_data_usage", "tiles_data_usage"])
+@pytest.mark.parametrize("after", ["raw_data_usage", "tiles_data_usage", "quarantine"])
 @pytest.mark.parametrize("then", ["corrected", "withdrawn"])
 def test_what_a_killed_correction_left_behind_goes_when_another_file_holds_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str, after: str
@@ -242,11 +242,11 @@ def test_what_a_killed_correction_left_behind_goes_when_another_file_holds_in_th
     """A newer correction that has no row on the days of the killed one, or none, so that the first file holds."""
     (tmp_path / "calm").mkdir()
     (tmp_path / "shot").mkdir()
-    calm, shot = Little(tmp_path / "calm"), Little(tmp_path / "shot")
+    calm, shot = Little(tmp_path / "calm", PLENTY), Little(tmp_path / "shot", PLENTY)
     for one in (calm, shot):
         one.put("data_usage_202605_1.csv", HEADER + "S1,2026-05-01,1\nS1,2026-05-02,2\n")
         one.run()
-    wrong = shot.put("data_usage_202605_2.csv", HEADER + "S1,2026-05-02,5\nS1,2026-05-20,99\n")
+    wrong = shot.put("data_usage_202605_2.csv", HEADER + "S1,2026-05-02,5\nS1,never,7\nS1,2026-05-20,99\n")
     put = Warehouse._put
 
     def shooting(warehouse: Warehouse, rows: DataFrame, table: Table, partition: Partition) -> None:
@@ -269,6 +269,8 @@ def test_what_a_killed_correction_left_behind_goes_when_another_file_holds_in_th
     for name in ("raw_data_usage", "clean_data_usage", "tiles_data_usage", "deliveries"):
         ours, theirs = (one.table(name).drop("run_id", strict=False) for one in (shot, calm))
         assert plain(ours) == plain(theirs), name
+    # The killed one's refused row is nobody's.
+    assert shot.versions().get("quarantine") is None or shot.table("quarantine").is_empty()
     assert not (shot.folder / "warehouse" / "_loading.json").exists()
     shot.run()
     assert shot.added == []

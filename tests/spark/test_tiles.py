@@ -12,7 +12,8 @@ from chispa import assert_df_equality
 from pyspark.sql import SparkSession
 
 from jobs.contracts.columns import ddl_type
-from jobs.contracts.extracts import ExtractContract, Field
+from jobs.contracts.extracts import ExtractContract
+from jobs.contracts.fields import Field
 from jobs.contracts.view import Aggregate, CustomerView, Measure
 from jobs.domain.tiles import build_tiles
 from jobs.stages.context import Configuration

@@ -354,6 +354,16 @@ def test_an_older_sequence_that_comes_late_is_superseded(contracts: Contracts, t
     assert (first.sequence, first.superseded) == (1, True)
 
 
+def test_what_holds_is_loaded_again_after_a_kill_also_beside_an_older_file(
+    contracts: Contracts, tmp_path: Path
+) -> None:
+    put(tmp_path, "bills_202605_2.csv")
+    [second] = new_deliveries(source_of(contracts), str(tmp_path), [])
+    put(tmp_path, "bills_202605_1.csv")
+    found = find_deliveries(source_of(contracts), str(tmp_path), [row(second)], disturbed={second.slot})
+    assert [(one.sequence, one.superseded) for one in found.new] == [(1, True), (2, False)]
+
+
 def test_parts_do_not_replace_each_other(contracts: Contracts, tmp_path: Path) -> None:
     for part in ("north", "south"):
         put(tmp_path, f"bills_{part}_202605.csv")

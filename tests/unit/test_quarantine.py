@@ -121,6 +121,14 @@ def test_what_looks_personal_is_masked_in_any_column(contracts: dict[str, Extrac
         "C1,2026-05-01,南京,1980-02-30,张小白", ["type:birth_date"], names, people, contracts["customers"]
     )
     assert shown == "C1,2026-05-01,xx,9999-99-99,xxx"
+    # Numbers of a town, among words; an id may be such a number.
+    line = "62538888,2026-05-01,x,1980-02-03,025-8421234,62538888"
+    shown = masked(line, ["type:birth_date"], [*names, "county"], people, contracts["customers"])
+    assert shown == "62538888,2026-05-01,x,9999-99-99,999-9999999,99999999"
+    mapped = people.model_copy(update={"fields": {"customer_id": "`id`", "city": "concat(`place`, `id`)"}})
+    own = ["id", "place"]
+    shown = masked("62538888,62538888", ["type:x"], own, mapped, contracts["customers"])
+    assert shown == "62538888,99999999"
     # Whatever slipped there; codes, ids, dates and numbers are what a person needs to see what is wrong.
     for slipped in (
         "迪丽热巴·迪力木拉提", "Li Dashan", "张 小 白", "张小白先生", "张小白", "138-12345678", "(025)83212345",
