@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import Any
 
+from jobs.expressions import lunar
 from jobs.expressions.nodes import Literal, Name, Node, Parameter
 
 NameValue = Callable[[Name], Any]
@@ -221,6 +222,11 @@ def _add_seconds(values: Sequence[Any]) -> datetime:
     return start + timedelta(seconds=int(Decimal(seconds).to_integral_value(ROUND_DOWN)))
 
 
+def _days_until_lunar_month_day(values: Sequence[Any]) -> int | None:
+    month_day, as_of = values
+    return next(((day - as_of).days for day in lunar.days_of(month_day) if day >= as_of), None)
+
+
 def _days_until_month_day(values: Sequence[Any]) -> int | None:
     month_day, as_of = values
     for year in (as_of.year, as_of.year + 1):
@@ -265,7 +271,9 @@ _STRICT: dict[str, Callable[[Sequence[Any]], Any]] = {
     "add_days": _add_days,
     "add_seconds": _add_seconds,
     "days_until_month_day": _days_until_month_day,
+    "days_until_lunar_month_day": _days_until_lunar_month_day,
     "year": lambda values: values[0].year,
     "month": lambda values: values[0].month,
+    "day": lambda values: values[0].day,
     "weekday": lambda values: values[0].isoweekday(),
 }

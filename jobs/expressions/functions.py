@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from jobs.expressions import types
+from jobs.expressions.lunar import days_until_sql
 from jobs.expressions.types import NUMERIC, Rule, Type
 
 Sql = Callable[[Sequence[str]], str]
@@ -126,6 +127,8 @@ def _date_function(name: str) -> Function:
     return Function(1, 1, rule, _call(name))
 
 
+COUNTED_FROM_AS_OF = ("days_until_month_day", "days_until_lunar_month_day")
+"""Functions that are written without their last argument, which is as_of."""
 _TEXT = types.fixed("string", ["string"], "a text function")
 _MANY = 50
 
@@ -219,8 +222,15 @@ FUNCTIONS: dict[str, Function] = {
         types.signature(Type("integer", "day"), "days_until_month_day", ["string"], ["date"]),
         _days_until_month_day,
     ),
+    "days_until_lunar_month_day": Function(
+        2,
+        2,
+        types.signature(Type("integer", "day"), "days_until_lunar_month_day", ["string"], ["date"]),
+        lambda args: days_until_sql(*args),
+    ),
     "year": _date_function("year"),
     "month": _date_function("month"),
+    "day": _date_function("day"),
     # ISO 8601: 1 is Monday.
     "weekday": Function(
         1,

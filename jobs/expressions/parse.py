@@ -13,7 +13,7 @@ from sqlglot import Dialect, exp, parser, tokens
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import TokenType
 
-from jobs.expressions.functions import FUNCTIONS
+from jobs.expressions.functions import COUNTED_FROM_AS_OF, FUNCTIONS
 from jobs.expressions.nodes import Call, Literal, Name, Node, Parameter, walk
 from jobs.kernel.cycle import parse_date
 from jobs.kernel.errors import CycleError, did_you_mean
@@ -149,7 +149,7 @@ def _unknown_function(name: str) -> ExpressionProblem:
 def _checked(name: str, arguments: list[Node]) -> Node:
     if name in CATALOGUE_CALLS:
         return Call(name, tuple(arguments))
-    if name == "days_until_month_day":
+    if name in COUNTED_FROM_AS_OF:
         arguments = [*arguments, Name("as_of")]
     function = FUNCTIONS.get(name)
     if function is None:

@@ -24,9 +24,9 @@ BAD_ROWS: Final = (
     BadRow("voice_usage", "202605", "missing", "BAD0000004,2026-05-12 10:00:00,out,,60,false"),
     BadRow("voice_usage", "202605", "late", "BAD0000019,2026-01-28 10:00:00,out,13912345678,60,false"),
     BadRow("voice_usage", "20260531", "malformed", "BAD0000005,2026-05-31 10:00:00,out"),
-    BadRow("data_usage", "202604", "missing", "BAD0000006,2026-04-11,,0"),
-    BadRow("data_usage", "202605", "range", "BAD0000007,2026-05-11,-20,0"),
-    BadRow("data_usage", "202605", "type", "BAD0000008,2026-05-11,12.5,0"),
+    BadRow("data_usage", "202604", "missing", "BAD0000006,2026-04-11,,0,0"),
+    BadRow("data_usage", "202605", "range", "BAD0000007,2026-05-11,-20,0,0"),
+    BadRow("data_usage", "202605", "type", "BAD0000008,2026-05-11,12.5,0,0"),
     BadRow("message_usage", "202605", "set", "BAD0000009,2026-05-11 12:00:00,both,13912345678"),
     BadRow("message_usage", "202605", "type", "BAD0000010,30/05/2026 12:00,out,13912345678"),
     BadRow("network_quality", "202605", "range", "BAD0000011,2026-05-11,-1.00,,,"),
@@ -39,7 +39,7 @@ BAD_ROWS: Final = (
     BadRow(
         "subscriptions", "202511", "set", "BAD0000018,BADC000003,,2025-11-30,,,,lost,2020-01-01" + "," * 8
     ),
-    BadRow("customers", "202511", "type", "BADC000001,2025-11-30,王伟,male,1990-02-31,南京,玄武区"),
+    BadRow("customers", "202511", "type", "BADC000001,2025-11-30,王伟,male,1990-02-31,,南京,玄武区"),
     BadRow("accounts", "202511", "missing", "BADA000001,,2025-11-30,cash,B"),
     BadRow("manager_assignments", "202511", "reference", "BADC000004,2025-11-30,M99999"),
 )

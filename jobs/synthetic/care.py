@@ -124,11 +124,14 @@ def _contacts(lines: Lines) -> Batch:
     )
     seconds = np.asarray((8 + 13 * uniform(events.keys, "time")) * 3_600, dtype=np.int64)
     double = chance(events.keys, "counted twice", _DOUBLE_CONTACTS) & ~lines.told[events.line]
+    channel = pick(events.keys, "channel", (50.0, 15.0, 27.0, 8.0))
+    told_channel = np.array([CONTACT_CHANNELS.index(it.channel) if it.channel else -1 for _, it in told], int)
+    chosen = np.concatenate([np.full(len(channel) - len(told), -1), told_channel])
     columns = {
         "contact_id": event_ids(lines, "K", events),
         "subscription_id": lines.ids.take(pa.array(events.line)),
         "contacted_at": moments(events.on, seconds),
-        "channel": words(CONTACT_CHANNELS, pick(events.keys, "channel", (50.0, 15.0, 27.0, 8.0))),
+        "channel": words(CONTACT_CHANNELS, np.where(chosen < 0, channel, chosen)),
         "topic": words(TOPICS, topic),
         "count": pa.array(np.full(len(topic), 2), mask=~double),
     }

@@ -2,6 +2,8 @@
 
 from typing import Final, NamedTuple
 
+from jobs.synthetic.timeline import day
+
 
 class City(NamedTuple):
     """A city, its share of the customers in per cent, and some of its counties."""
@@ -20,6 +22,7 @@ class Plan(NamedTuple):
     fee: int
     data_mb: int | None
     voice_minutes: int
+    withdrawn_on: int | None = None
 
 
 class Handset(NamedTuple):
@@ -55,19 +58,23 @@ CITIES: Final = (
     City("宿迁", 4.5, ("宿城区", "沭阳县", "泗洪县")),
 )
 
-PLANS: Final = (
-    Plan("P018", "神州行畅听卡", "神州行", 18, 1_024, 60),
+SOLD_PLANS: Final = (
+    Plan("P018", "神州行畅听卡", "神州行", 18, 1_024, 60, day(2027, 3, 31)),
     Plan("P019", "神州行老年卡", "神州行", 19, 0, 100),
     Plan("P028", "神州行家园卡", "神州行", 28, 2_048, 120),
     Plan("P038", "动感地带潮玩卡", "动感地带", 38, 10_240, 100),
     Plan("P058", "动感地带校园卡", "动感地带", 58, 15_360, 150),
-    Plan("P068", "神州行旧版畅享卡", "神州行", 68, None, 240),
+    Plan("P068", "神州行旧版畅享卡", "神州行", 68, None, 240, day(2026, 12, 31)),
     Plan("P088", "全球通畅享套餐", "全球通", 88, 20_480, 300),
     Plan("P128", "全球通精英套餐", "全球通", 128, 30_720, 500),
     Plan("P188", "全球通金卡套餐", "全球通", 188, 51_200, 800),
     Plan("P288", "全球通白金套餐", "全球通", 288, 81_920, 1_200),
     Plan("P588", "全球通钻石套餐", "全球通", 588, 153_600, 3_000),
 )
+CLOSED_PLAN: Final = Plan("P008", "神州行体验卡", "神州行", 8, 512, 30, day(2026, 6, 8))
+"""No longer sold, and about to be withdrawn."""
+
+PLANS: Final = (*SOLD_PLANS, CLOSED_PLAN)
 PLAN_IDS: Final = tuple(plan.plan_id for plan in PLANS)
 SENIOR_PLAN: Final = PLAN_IDS.index("P019")
 OLD_PLAN: Final = PLAN_IDS.index("P068")

@@ -18,6 +18,9 @@ DATA_DAYS: Final = 0.74
 
 ROAMING_CALLS: Final = 0.015
 ROAMING_DATA_DAYS: Final = 0.01
+ROAMING_ABROAD: Final = 0.3
+"""Share of them that are in other countries."""
+
 ROAMING_PART: Final = 0.25
 """What of a roaming day's data volume is used while roaming."""
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.synthetic.arrays import Bools, Ints, Keys, dates, ids, words
-from jobs.synthetic.facts import PLAN_IDS
+from jobs.synthetic.facts import PLAN_IDS, SOLD_PLANS
 from jobs.synthetic.hashing import below, chance, child_keys, pick
 from jobs.synthetic.layout import Batch
 from jobs.synthetic.people import People
@@ -54,7 +54,7 @@ def households(people: People, since: Ints) -> Batch:
         "rival_ends_on": _ends(keys, "rival", rival & told),
         "tv": words(_WHOSE, np.where(chance(keys, "television", 0.6), whose, _NONE)),
         "bundle": words(_WHOSE, bundle),
-        "plan_id": words((None, *PLAN_IDS), (bundle == _OWN) * (1 + below(keys, "plan", len(PLAN_IDS)))),
+        "plan_id": words((None, *PLAN_IDS), (bundle == _OWN) * (1 + below(keys, "plan", len(SOLD_PLANS)))),
         "employer_id": pc.if_else(pa.array(employed), ids("E", below(keys, "employer", _EMPLOYERS), 4), None),
         "employer": words((*_WHOSE, None), np.where(employed, pick(keys, "whose", (5.0, 2.0, 1.0, 2.0)), 4)),
     }

@@ -50,13 +50,15 @@ def _old_events(columns: str) -> Layout:
 
 
 LAYOUTS: Final[Mapping[str, Layout]] = {
-    "customers": _state("customer_id updated_on name gender birth_date city county"),
+    "customers": _state("customer_id updated_on name gender birth_date lunar_birthday city county"),
     "accounts": _state("account_id customer_id updated_on payment_method credit_class"),
     "household_products": _rare_state(
         "customer_id updated_on told_by household_id household_subscriptions broadband broadband_mbps "
         "broadband_ends_on rival_operator rival_ends_on tv bundle plan_id employer_id employer"
     ),
-    "tariff_plans": _rare_state("plan_id updated_on plan_name brand monthly_fee data_mb voice_minutes"),
+    "tariff_plans": _rare_state(
+        "plan_id updated_on plan_name brand monthly_fee data_mb voice_minutes withdrawn_on"
+    ),
     "subscriptions": _state(
         "subscription_id customer_id account_id updated_on number plan_id brand status joined_on "
         "contract_ends_on star_level data_mb city gender age_years mean_spend_3m plan_fee"
@@ -82,7 +84,7 @@ LAYOUTS: Final[Mapping[str, Layout]] = {
         "subscription_id balance_date balance arrears arrears_3m_ago suspends_on", SNAPSHOT_PERIODS
     ),
     "voice_usage": _events("subscription_id started_at direction counterpart duration_s roaming"),
-    "data_usage": _events("subscription_id used_on mb roaming_mb"),
+    "data_usage": _events("subscription_id used_on mb roaming_mb abroad_mb"),
     "message_usage": _events("subscription_id sent_at direction counterpart"),
     "roaming_signalling": _events("subscription_id occurred_at kind country province"),
     "network_quality": _events(

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from jobs.synthetic.arrays import Bools, Floats, Ints, Keys
-from jobs.synthetic.facts import PLANS, RESTLESS_PREFIXES
+from jobs.synthetic.facts import PLANS, RESTLESS_PREFIXES, SOLD_PLANS
 from jobs.synthetic.hashing import below, chance, child_keys, uniform
 from jobs.synthetic.timeline import FIRST, LAST, MONTH_LENGTHS, MONTH_STARTS, NEVER, OPENING, day
 
@@ -84,7 +84,7 @@ def live(
         closed=closed,
         disconnected=(cut_off < left),
         plan_changed=np.where(changes, changed, NEVER),
-        later_plan=np.where(changes, np.clip(plan + step, 0, len(PLANS) - 1), plan),
+        later_plan=np.where(changes, np.clip(plan + step, 0, len(SOLD_PLANS) - 1), plan),
         owes_from=owes_from,
         paid_on=paid_on,
         suspension_due=due,

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.synthetic.arrays import Bools, Floats, Ints, Keys, ids, rank_in_group
-from jobs.synthetic.facts import OWN_PREFIXES, PLAN_IDS, PLANS, SENIOR_PLAN
+from jobs.synthetic.facts import OWN_PREFIXES, PLAN_IDS, SENIOR_PLAN, SOLD_PLANS
 from jobs.synthetic.hashing import below, chance, child_keys, normal, pick, uniform
 from jobs.synthetic.life import Life, live
 from jobs.synthetic.people import People
@@ -22,7 +22,7 @@ from jobs.synthetic.timeline import NEVER
 
 T = TypeVar("T")
 
-_FEES: Final = np.array([plan.fee for plan in PLANS])
+_FEES: Final = np.array([plan.fee for plan in SOLD_PLANS])
 _PREFIXES: Final = np.array(OWN_PREFIXES)
 _SLOTS: Final = 3
 _NUMBERS: Final = 100_000_000

@@ -17,10 +17,11 @@ from jobs.synthetic.arrays import Ints
 from jobs.synthetic.hashing import root_keys, uniform
 from jobs.synthetic.stories_cyclic import CYCLIC
 from jobs.synthetic.stories_daily import DAILY
+from jobs.synthetic.stories_reminders import REMINDERS
 from jobs.synthetic.story import CYCLES, Story
 from jobs.synthetic.timeline import LAST, date_of
 
-STORIES: Final[tuple[Story, ...]] = (*DAILY, *CYCLIC)
+STORIES: Final[tuple[Story, ...]] = (*DAILY, *CYCLIC, *REMINDERS)
 BLOCK: Final = 1_000
 NO_STORY: Final = -1
 

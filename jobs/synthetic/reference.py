@@ -33,6 +33,7 @@ def reference(seed: int, customers: int) -> Iterator[Batch]:
         "monthly_fee": money(np.array([plan.fee * 100 for plan in PLANS])),
         "data_mb": pa.array([plan.data_mb for plan in PLANS]),
         "voice_minutes": pa.array([plan.voice_minutes for plan in PLANS]),
+        "withdrawn_on": dates(np.array([plan.withdrawn_on or NEVER for plan in PLANS])),
     }
     yield Batch("tariff_plans", opening, plans)
     segments = sorted((prefix, operator) for operator, held in OPERATORS.items() for prefix in held)

@@ -23,12 +23,14 @@ from jobs.synthetic.layout import Batch
 from jobs.synthetic.life import DISCONNECTED, LEFT
 from jobs.synthetic.lines import Lines, first_numbers, star_levels
 from jobs.synthetic.people import People
+from jobs.synthetic.planting import STORIES
 from jobs.synthetic.timeline import FIRST, LAST, NEVER, OPENING, day
 
 _GENDERS: Final = ("male", "female", "unknown")
 _STATUSES: Final = ("active", "suspended", "closed")
 _STARS: Final = (None, "一星", "二星", "三星", "四星", "五星")
 _BRANDS: Final = tuple(plan.brand for plan in PLANS)
+_LUNAR_DAYS: Final = (None, *(f"{month:02}-{day_:02}" for month in range(1, 13) for day_ in range(1, 31)))
 _FIRST_COUNTY: Final = np.cumsum([0, *(len(city.counties) for city in CITIES[:-1])])
 _COUNTIES: Final = tuple(county for city in CITIES for county in city.counties)
 _EARLIER_LIFE: Final = 9
@@ -70,12 +72,17 @@ def _customers(people: People, updated_on: Ints, county: Ints) -> Batch:
     unknown_birth = chance(keys, "birth not known", 0.015) & (people.story[rows] < 0)
     surname, given = below(keys, "surname", len(SURNAMES)), below(keys, "given name", len(GIVEN_NAMES))
     names = np.array(SURNAMES, dtype=object)[surname] + np.array(GIVEN_NAMES, dtype=object)[given]
+    told = [None if place < 0 else STORIES[place].lunar_birthday for place in people.story[rows]]
+    told_lunar = np.array([0 if one is None else _LUNAR_DAYS.index(one) for one in told], dtype=np.int64)
+    keeps_lunar = chance(keys, "keeps the lunar birthday", 0.06) & (people.story[rows] < 0)
+    drawn_lunar = 1 + below(keys, "lunar birthday", len(_LUNAR_DAYS) - 1)
     columns = {
         "customer_id": ids("C", number, 7),
         "updated_on": dates(updated_on[rows]),
         "name": pa.array(names, pa.string()),
         "gender": words(_GENDERS, people.gender[rows]),
         "birth_date": dates(np.where(unknown_birth, NEVER, people.born[rows])),
+        "lunar_birthday": words(_LUNAR_DAYS, np.where(keeps_lunar, drawn_lunar, told_lunar)),
         "city": words(tuple(place.name for place in CITIES), city),
         "county": words(_COUNTIES, _FIRST_COUNTY[city] + county[rows]),
     }

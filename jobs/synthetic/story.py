@@ -31,6 +31,7 @@ CYCLES: Final = {
     "complaint": "daily",
     "contract_ending": "daily",
     "contract_lapse": "daily",
+    "data_enquiry_follow_up": "monthly",
     "data_package_use": "daily",
     "do_not_disturb": "daily",
     "first_bill_new_tariff": "monthly",
@@ -46,9 +47,12 @@ CYCLES: Final = {
     "network_quality_drop": "weekly",
     "new_handset": "daily",
     "off_net_drift": "weekly",
+    "order_progress": "daily",
     "package_overrun": "monthly",
     "plan_downgrade": "monthly",
+    "plan_withdrawal": "daily",
     "repeat_contact": "weekly",
+    "roaming_data_use": "daily",
     "service_unusable": "daily",
     "spend_and_call_drop": "monthly",
     "suspended": "daily",
@@ -110,10 +114,11 @@ class Quiet(NamedTuple):
 
 
 class Contact(NamedTuple):
-    """A contact with customer service."""
+    """A contact with customer service, by a channel that chance chooses when none is given."""
 
     day: int
     topic: str = "bill"
+    channel: str | None = None
 
 
 class Complaint(NamedTuple):
@@ -124,11 +129,12 @@ class Complaint(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """A fault of a service, and the day it was mended."""
+    """A fault of a service, the day it was mended, and the day for which a visit is booked at once."""
 
     reported: int
     family: str = "broadband"
     mended: int | None = None
+    visit: int | None = None
 
 
 class Signal(NamedTuple):
@@ -160,7 +166,8 @@ class Story:
 
     ``dates`` holds the as_of dates at which the moment newly fires (or, for exempt moments, holds); empty for
     a near miss. ``also`` names further moments that are true by design. ``data_mb`` is what May holds
-    before its last day and in all, ``only_data`` all the days with data there ever were.
+    before its last day and in all, ``only_data`` all the days with data there ever were, ``abroad_mb`` days
+    with data in other countries.
     """
 
     moment: str
@@ -175,6 +182,7 @@ class Story:
     out_of_package: float = 0.0
     back_charge: float = 0.0
     birthday: tuple[int, int] | None = None
+    lunar_birthday: str | None = None
     joined: int | None = None
     contract_ends: int | None = None
     plan_change: PlanChange | None = None
@@ -183,6 +191,7 @@ class Story:
     calls: tuple[Calls, ...] = ()
     data_mb: tuple[int, int] | None = None
     only_data: tuple[tuple[int, int], ...] = ()
+    abroad_mb: tuple[tuple[int, int], ...] = ()
     signals: tuple[Signal, ...] = ()
     network: tuple[tuple[int, int], ...] = ()
     contacts: tuple[Contact, ...] = ()

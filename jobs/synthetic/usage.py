@@ -13,6 +13,7 @@ from jobs.synthetic.habits import (
     DATA_DAYS,
     DAYS,
     MESSAGES_A_DAY,
+    ROAMING_ABROAD,
     ROAMING_CALLS,
     ROAMING_DATA_DAYS,
     ROAMING_PART,
@@ -75,16 +76,22 @@ def _data(lines: Lines, habit: Floats, day_keys: Keys, totals: MonthlyTotals) ->
     drawn = np.rint(a_day * (0.4 + 1.2 * uniform(day_keys, "data volume")) * habit).astype(np.int64)
     volume = np.where(chance(day_keys, "data used", DATA_DAYS), drawn, 0)
     volume = np.where(told == _FREE, volume, told)
+    told_abroad = _told_abroad(lines)
+    volume = np.maximum(volume, told_abroad)
     line, at = np.nonzero(volume)
     mb = volume[line, at]
     roaming = chance(day_keys[line, at], "data roaming", ROAMING_DATA_DAYS)
     roaming_mb = np.where(roaming, np.asarray(mb * ROAMING_PART, dtype=np.int64), 0)
+    abroad = roaming & chance(day_keys[line, at], "data abroad", ROAMING_ABROAD)
+    abroad_mb = np.where(lines.told[line], told_abroad[line, at], np.where(abroad, roaming_mb, 0))
+    roaming_mb = np.maximum(roaming_mb, abroad_mb)
     totals.add_data(line, at, mb, roaming_mb)
     columns = {
         "subscription_id": lines.ids.take(pa.array(line)),
         "used_on": dates(DAYS[at]),
         "mb": pa.array(mb),
         "roaming_mb": pa.array(roaming_mb),
+        "abroad_mb": pa.array(abroad_mb),
     }
     return Batch("data_usage", DAYS[at], columns)
 
@@ -136,6 +143,15 @@ def _told_data(lines: Lines) -> Ints:
     for line, (before, in_all) in lines.tellings(lambda story: story.data_mb):
         told[line, _MAY - EVENTS_FROM : -1] = _evenly(before, int(MONTH_LENGTHS[5]) - 1)
         told[line, LAST - EVENTS_FROM] = in_all - before
+    return told
+
+
+def _told_abroad(lines: Lines) -> Ints:
+    """Returns megabytes in other countries by line and day as stories set them."""
+    told = np.zeros((len(lines), EVENT_DAYS), dtype=np.int64)
+    for line, days in lines.tellings(lambda story: story.abroad_mb):
+        for on, mb in days:
+            told[line, on - EVENTS_FROM] = mb
     return told
 
 

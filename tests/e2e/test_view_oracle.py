@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from polars import selectors
 
 from tests.e2e.conftest import Province
 from tests.oracle.naive_view import NaiveView
@@ -30,8 +31,10 @@ def test_all_items_are_those_of_a_naive_reading(province: Province, as_of: date,
     configuration = province.configuration
     assert configuration.source is not None
     contracts = configuration.source.contracts
+    # Times as the operator's clocks show them, as Spark has them.
+    local = selectors.datetime().dt.convert_time_zone("Asia/Shanghai").dt.replace_time_zone(None)
     rows = {
-        name: pl.read_delta(str(path)).to_dicts()
+        name: pl.read_delta(str(path)).with_columns(local).to_dicts()
         for name, contract in contracts.items()
         if (path := Path(province.warehouse) / contract.clean_table().name).is_dir()
     }

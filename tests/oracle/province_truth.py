@@ -96,13 +96,14 @@ CONTRACTS = {
     ),
     "customers": (
         "customer_id updated_on",
-        """customer_id!:text updated_on!:day name:text gender:male|female|unknown birth_date:day city!:text
+        """customer_id!:text updated_on!:day name:text gender:male|female|unknown birth_date:day
+        lunar_birthday:text city!:text
         county:text""",
     ),
     "tariff_plans": (
         "plan_id updated_on",
         """plan_id!:text updated_on!:day plan_name!:text brand!:text monthly_fee!:fee data_mb:count
-        voice_minutes:count""",
+        voice_minutes:count withdrawn_on:day""",
     ),
     "household_products": (
         "customer_id updated_on",
@@ -134,7 +135,10 @@ CONTRACTS = {
         """subscription_id!:text started_at!:moment direction!:out|in counterpart!:number
         duration_s!:seconds roaming:true|false""",
     ),
-    "data_usage": ("subscription_id used_on", "subscription_id!:text used_on!:day mb!:mb roaming_mb:mb"),
+    "data_usage": (
+        "subscription_id used_on",
+        "subscription_id!:text used_on!:day mb!:mb roaming_mb:mb abroad_mb:mb",
+    ),
     "network_quality": (
         "subscription_id measured_on",
         """subscription_id!:text measured_on!:day dropped_calls:events blocked_calls:events
@@ -260,12 +264,16 @@ class Facts:
     signals: dict[str, list[Row]] = field(default_factory=_rows)
     call_seconds: Days = field(default_factory=_days)
     data_mb: Days = field(default_factory=_days)
+    abroad_mb: Days = field(default_factory=_days)
     troubles: Days = field(default_factory=_days)
     queries: dict[str, Days] = field(default_factory=lambda: defaultdict(_days))
     opened: Days = field(default_factory=_days)
     closed: Days = field(default_factory=_days)
     faults: Days = field(default_factory=_days)
     mended: Days = field(default_factory=_days)
+    order_steps: Days = field(default_factory=_days)
+    orders: dict[str, list[Row]] = field(default_factory=_rows)
+    data_enquiries: dict[str, list[date]] = field(default_factory=lambda: defaultdict(list))
     roaming_starts: Days = field(default_factory=_days)
     family_starts: dict[str, dict[str, date]] = field(default_factory=lambda: defaultdict(dict))
     terminals: dict[str, list[Row]] = field(default_factory=_rows)
@@ -304,6 +312,7 @@ def read_facts(folder: Path) -> Facts:
     for row in read(folder, "data_usage"):
         on = facts.dated("data_usage", row["used_on"])
         facts.data_mb[row["subscription_id"]][on] += row["mb"]
+        facts.abroad_mb[row["subscription_id"]][on] += row["abroad_mb"] or 0
     for row in read(folder, "network_quality"):
         on = facts.dated("network_quality", row["measured_on"])
         counts = (row["dropped_calls"], row["blocked_calls"], row["poor_quality"], row["detaches"])
@@ -311,8 +320,12 @@ def read_facts(folder: Path) -> Facts:
     for row in read(folder, "service_contacts"):
         on = facts.dated("service_contacts", row["contacted_at"].date())
         facts.queries[row["topic"]][row["subscription_id"]][on] += row["count"] or 1
+        if (row["topic"], row["channel"]) == ("data", "hotline"):
+            facts.data_enquiries[row["subscription_id"]].append(on)
     for row in read(folder, "service_orders"):
         on = facts.dated("service_orders", row["occurred_at"].date())
+        facts.order_steps[row["subscription_id"]][on] += 1
+        facts.orders[row["subscription_id"]].append(row)
         if row["kind"] == "fault" and row["stage"] == "accepted":
             facts.faults[row["subscription_id"]][on] += 1
         if row["kind"] == "fault" and row["stage"] in ("completed", "withdrawn"):
@@ -538,10 +551,13 @@ class View:
         told = [row["models_used"] or 0 for row in seen]
         return max(len({row["model"] for row in seen}), *told) if seen else None
 
-    def data_used_pct(self) -> Decimal | None:
+    def package_mb(self) -> int | None:
         plan = latest(self.facts.plans.get(self.subscription["plan_id"], []), "updated_on", self.as_of) or {}
-        package = plan.get("data_mb")
-        package = self.subscription["data_mb"] if package is None else package
+        package: int | None = plan.get("data_mb")
+        return self.subscription["data_mb"] if package is None else package
+
+    def data_used_pct(self) -> Decimal | None:
+        package = self.package_mb()
         used = self.over("data_usage", self.facts.data_mb, self.as_of.day - 1, 0)
         return None if used is None else ratio(100 * used, package)
 
@@ -721,7 +737,22 @@ def holiday(view: View) -> bool | None:
 
 
 def birthday(view: View) -> bool | None:
+    lunar, on = view.customer.get("lunar_birthday"), view.as_of + timedelta(3)
+    if lunar is not None:
+        number, begins = next(month for month in reversed(tuple(enumerate(LUNAR, 1))) if month[1] <= on)
+        # Who was born on the 30th keeps the last day of a short month.
+        following = LUNAR[number] if number < 12 else date(2027, 2, 6)
+        days = {(on - begins).days + 1} | ({30} if following - on == timedelta(1) else set())
+        return lunar in {f"{number:02}-{day:02}" for day in days}
     return is_so(view.days_to_birthday(), lambda a, b: a == b, 3)
+
+
+# The first days of the lunar months of 2026, after the calendar of the Hong Kong Observatory.
+LUNAR = (
+    *(date(2026, month, day) for month, day in ((2, 17), (3, 19), (4, 17), (5, 17), (6, 15), (7, 14))),
+    *(date(2026, month, day) for month, day in ((8, 13), (9, 11), (10, 10), (11, 9), (12, 9))),
+    date(2027, 1, 8),
+)
 
 
 def complaint(view: View) -> bool | None:
@@ -809,6 +840,48 @@ def data_package_use(view: View) -> bool | None:
     return at_least(view.data_used_pct(), 80)
 
 
+def roaming_data_use(view: View) -> bool | None:
+    return at_least(abroad_mb(view), 20)
+
+
+def abroad_mb(view: View) -> Any:
+    return view.over("data_usage", view.facts.abroad_mb, view.as_of.day - 1, 0)
+
+
+def roaming_step(view: View) -> int:
+    """Returns the highest multiple of 20 MB."""
+    return int(abroad_mb(view) // 20) * 20
+
+
+def data_enquiry_follow_up(view: View) -> bool | None:
+    asked = [on for on in view.facts.data_enquiries.get(view.id, []) if on <= view.as_of]
+    return (view.as_of - max(asked)).days <= 92 if asked else None
+
+
+def order_progress(view: View) -> bool | None:
+    steps = view.over("service_orders", view.facts.order_steps, 0, 0)
+    first, rows = view.as_of - timedelta(29), view.facts.orders.get(view.id, [])
+    rows = [row for row in rows if first <= row["occurred_at"].date() <= view.as_of]
+    booked = [(row["occurred_at"], row["visit_from"]) for row in rows if row["stage"] == "visit_booked"]
+    ends = ("visited", "completed", "failed", "withdrawn")
+    settled = [row["occurred_at"] for row in rows if row["stage"] in ends]
+    visit = max(booked) if booked else None
+    if visit is None or any(moment > visit[0] for moment in settled):
+        return any_of(at_least(steps, 1), None)
+    # Texts go out on the next day, the day before the visit.
+    return any_of(at_least(steps, 1), visit[1].date() == view.as_of + timedelta(2))
+
+
+def plan_withdrawal(view: View) -> bool | None:
+    plan = latest(view.facts.plans.get(view.subscription["plan_id"], []), "updated_on", view.as_of) or {}
+    on, dispatch = plan.get("withdrawn_on"), view.as_of + timedelta(1)
+    return None if on is None else (on - dispatch).days in (30, 7, 1)
+
+
+def package_digest(view: View) -> bool | None:
+    return all_of((view.as_of + timedelta(1)).day in (1, 16), is_so(view.package_mb(), lambda a, b: a > b, 0))
+
+
 def data_step(view: View) -> int:
     """Returns the highest step reached: 80, 100, then every further 100."""
     used = view.data_used_pct() or Decimal(0)
@@ -824,6 +897,7 @@ class Rule:
     when: Callable[[View], bool | None]
     baseline: bool = False
     exempt: bool = False
+    always: bool = False
     step: Callable[[View], int] | None = None
     again: Callable[[View], bool | None] | None = None
 
@@ -842,6 +916,7 @@ RULES = (
     Rule("daily", active, contract_lapse, baseline=True),
     Rule("daily", everyone, complaint, again=complained_today),
     Rule("daily", active, data_package_use, baseline=True, step=data_step),
+    Rule("monthly", active, data_enquiry_follow_up, always=True),
     Rule("daily", everyone, do_not_disturb, exempt=True),
     Rule("daily", mid_high, first_bill_query),
     Rule("monthly", active, first_bill_new_tariff),
@@ -857,9 +932,13 @@ RULES = (
     Rule("weekly", everyone, network_quality_drop),
     Rule("daily", everyone, new_handset),
     Rule("weekly", mid_high, off_net_drift),
+    Rule("daily", everyone, order_progress, always=True),
+    Rule("daily", active, package_digest, always=True),
     Rule("monthly", active, package_overrun),
     Rule("monthly", active, plan_downgrade),
+    Rule("daily", everyone, plan_withdrawal, always=True),
     Rule("weekly", everyone, repeat_contact),
+    Rule("daily", active, roaming_data_use, baseline=True, step=roaming_step),
     Rule("monthly", active, spend_and_call_drop),
     Rule("daily", active, service_unusable, again=reported_a_fault),
     Rule("daily", everyone, suspended, exempt=True),
@@ -906,6 +985,8 @@ def read_truth(folder: Path, runs: Iterable[Run] = RUNS) -> Truth:
             state = states[rule.moment]
             if rule.exempt:
                 truth.exempt |= {(who, rule.moment, as_of) for who, true in holds.items() if true}
+            elif rule.always:
+                truth.entered |= {(who, rule.moment, as_of) for who, true in holds.items() if true}
             elif rule.step:
                 reached = {view.id: rule.step(view) for view in views if holds[view.id]}
                 truth.entered |= {(who, rule.moment, as_of) for who in new_steps(state, reached, as_of)}

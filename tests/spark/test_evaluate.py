@@ -30,7 +30,7 @@ EXPRESSIONS = [
     "replace(s, 'a', 'xy')", "text(i)", "text(d)", "text(as_of)", "substring(s, 2, 2)", "substring(s, -2, 1)",
     "substring(s, 0, 2)", "number(t)", "parse_number(t, ',', '.')", "date(t)", "parse_date(t, 'yyyyMMdd')",
     "parse_date(t, 'yyyy-MM-dd')", "days_between(as_of, eve)", "add_days(as_of, i)", "add_days(as_of, d)", "year(as_of)",
-    "month(eve)", "weekday(eve)", "weekday(as_of)", "days_until_month_day(md)", "text(add_seconds(as_of, i))",
+    "month(eve)", "day(eve)", "weekday(eve)", "weekday(as_of)", "days_until_month_day(md)", "days_until_lunar_month_day(md)", "text(add_seconds(as_of, i))",
 ]  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def drawn(draw: random.Random) -> tuple[Any, ...]:
         draw.randrange(-9, 10), draw.choice([0, draw.randrange(-9, 10), 2**62]),
         Decimal(draw.randrange(-100_000, 100_000)).scaleb(-2), Decimal(draw.choice([0, 1, 333, -250, 99_999])).scaleb(-2),
         draw.choice(texts), draw.choice(texts), day(), day(), draw.random() < 0.5,
-        draw.choice(["02-29", "02-28", "12-31", "13-01", f"{day():%m-%d}"]),
+        draw.choice(["02-29", "02-28", "12-31", "13-01", "12-30", f"{day():%m-%d}"]),
     )  # fmt: skip
     return tuple(None if draw.random() < 0.15 else value for value in row)
 
