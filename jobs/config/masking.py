@@ -157,7 +157,7 @@ def _text_columns(mapping: ExtractMapping, contract: ExtractContract) -> set[str
 
 def _clear_columns(mapping: ExtractMapping, contract: ExtractContract) -> set[str]:
     """Columns that go into fields without personal data, and into no other."""
-    personal = {name for name, field in contract.fields.items() if field.personal is not None}
+    personal = {name for name, field in contract.fields.items() if field.personal is not None or field.masked}
     if mapping.fields == "same":
         return set(contract.fields) - personal
     hidden = {name: text for name, text in mapping.fields.items() if name in personal}

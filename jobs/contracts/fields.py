@@ -27,6 +27,7 @@ class Field(StrictModel):
         personal: What kind of personal data it is. A number becomes a keyed pseudonym, everything
             else leaves only its derived parts behind.
         identity: Its clear value is kept in the restricted identity table.
+        masked: It is kept as it is, but not shown in listings of refused rows.
         default: What an empty or undelivered number stands for, such as one contact for a row of its own.
     """
 
@@ -42,6 +43,7 @@ class Field(StrictModel):
     pattern: str | None = None
     personal: Personal | None = None
     identity: bool = False
+    masked: bool = False
     default: int | None = None
 
     @model_validator(mode="after")

@@ -36,9 +36,10 @@ def profile_columns(
         for name in referred
     ]
     for name, field in contract.fields.items():
-        if name not in filled or not field.kept:
+        if name not in filled:
             continue
-        column = quote(name)
+        # What of a person is not kept stands beside, for the restricted table.
+        column = quote(name if field.kept else f"clear__{name}")
         if not field.required and field.default is None:
             found.append(F.expr(f"count_if({accepted} AND {column} IS NULL)").alias(f"nulls:{name}"))
         if field.type in ("integer", "decimal"):

@@ -22,6 +22,7 @@ from jobs.config.person_text import PersonText, owner_of, tombstone_of
 from jobs.contracts.columns import Table
 from jobs.contracts.extracts import PERSON_FIELDS
 from jobs.domain.tiles import tiles_of
+from jobs.expressions.sql import literal
 from jobs.kernel.errors import Issue, StorageError
 from jobs.stages.context import RunContext
 from jobs.stages.delivery_ledger import known_deliveries, record_deliveries
@@ -30,10 +31,12 @@ from jobs.stages.person import (
     NO_IDS,
     QUARANTINE,
     Ids,
+    Spell,
     among,
     ids_of,
     in_identity,
     personal_contracts,
+    spells_of,
     text_of,
 )
 from jobs.stages.tombstones import (
@@ -75,16 +78,16 @@ class Erased:
 def erase(context: RunContext, customer_id: str) -> Erased:
     """Removes a customer, with accounts and subscriptions, from all tables and from their earlier versions.
 
-    A subscription that has passed to another customer stays; only its rows of the erased one go.
+    A subscription that has passed to another customer stays; only its rows of the erased one's time go.
 
     Raises:
         StorageError: When no table knows the customer.
     """
     started = context.clock()
     ids = ids_of(context, customer_id)
-    text = text_of(context, ids)
+    text, spells = text_of(context, ids), spells_of(context, customer_id)
     tables = _tables(context)
-    found = {table.name: _of_person(context, table, ids, text) for table in tables}
+    found = {table.name: _of_person(context, table, ids, spells, text) for table in tables}
     counts = {table.name: found[table.name].count() for table in tables}
     # One whose erasure was cut off may have no row any more.
     if not any(counts.values()) and stones_of(context, customer_id).isEmpty():
@@ -93,7 +96,7 @@ def erase(context: RunContext, customer_id: str) -> Erased:
     told = _told_before(context, customer_id)
     files = sorted(_files_with(context, found) | told.files)
     issued = sorted(_issued(context, found) | told.issued)
-    _bury(context, ids, files, issued)
+    _bury(context, ids, spells, files, issued)
     rows = {name: count for name, count in counts.items() if count}
     for table in tables:
         if table.name in rows:
@@ -170,7 +173,9 @@ def _issued(context: RunContext, found: Mapping[str, DataFrame]) -> set[date]:
     return {row[0] for row in given.unionByName(sent).distinct().collect()}
 
 
-def _bury(context: RunContext, ids: Ids, files: Sequence[str], issued: Sequence[date]) -> None:
+def _bury(
+    context: RunContext, ids: Ids, spells: Sequence[Spell], files: Sequence[str], issued: Sequence[date]
+) -> None:
     """Keeps the tombstones of ids."""
     key, held = context.keys.pseudonym, held_until(context, ids)
     [owner] = (tombstone_of("customer_id", one, key) for one in ids["customer_id"])
@@ -179,6 +184,8 @@ def _bury(context: RunContext, ids: Ids, files: Sequence[str], issued: Sequence[
         for field, mine in ids.items()
         for one in mine
     ]
+    last = {(one.field, one.id): one.called for one in spells}
+    rows += [(field, tombstone_of(field, one, key), owner, day) for (field, one), day in last.items()]
     stones = frame_of(context.spark, rows, "field STRING, tombstone STRING, owner STRING, held_until DATE")
     told = {
         "files": F.array(*map(F.lit, files)).cast("ARRAY<STRING>"),
@@ -210,19 +217,53 @@ def _naming(table: Table) -> list[str]:
     return [field for field in PERSON_FIELDS if field in table.names]
 
 
-def _of_person(context: RunContext, table: Table, ids: Ids, text: PersonText) -> DataFrame:
+def _of_person(
+    context: RunContext, table: Table, ids: Ids, spells: Sequence[Spell], text: PersonText
+) -> DataFrame:
     """The rows of a table that name a person; a refused row does so anywhere in its text."""
     rows = context.warehouse.read(table)
     if table.name == QUARANTINE:
         return _refused_with(context, rows, text)
     if table.name == IDENTITY:
-        return rows.where(in_identity(context, ids))
-    return rows.where(_is_of(_naming(table), ids))
+        return rows.where(in_identity(context, ids)).unionByName(_of_spells(context, rows, ids, spells))
+    return rows.where(_is_of(table, ids, spells))
 
 
-def _is_of(fields: Sequence[str], ids: Ids) -> str:
-    """SQL of whether a row is the person's: the first id that it has tells."""
-    cases = " ".join(f"WHEN {field} IS NOT NULL THEN {among(field, ids[field])}" for field in fields)
+def _of_spells(context: RunContext, rows: DataFrame, ids: Ids, spells: Sequence[Spell]) -> DataFrame:
+    """Clear values that came with rows of the person's time alone, of ids that are somebody else's by now."""
+    found = [rows.where("FALSE")]
+    for name, contract in personal_contracts(context).items():
+        key, table = contract.key[0], contract.raw_table()
+        passed = sorted({one.id for one in spells if one.field == key})
+        if passed and context.warehouse.exists(table):
+            raw = context.warehouse.read(table).where(among(key, passed))
+            others = raw.where(f"NOT ({_is_of(table, ids, spells)})").select("period", "part", key)
+            theirs = rows.where(f"contract = {literal(name)} AND {among('subject', passed)}")
+            gone = others.withColumnRenamed(key, "subject")
+            found.append(theirs.join(gone, ["period", "part", "subject"], "left_anti").select(*rows.columns))
+    return reduce(DataFrame.unionByName, found)
+
+
+def _dated(table: Table) -> str | None:
+    """What tells in a table in whose time a row lies."""
+    return next((name for name in ("row_date", "as_of") if name in table.names), None)
+
+
+def _is_of(table: Table, ids: Ids, spells: Sequence[Spell]) -> str:
+    """SQL of whether a row is the person's.
+
+    The first id that it has tells, and of an id that has passed to somebody else the date.
+    """
+    day, fields = _dated(table), _naming(table)
+
+    def mine(field: str) -> str:
+        told = [among(field, ids[field])]
+        for one in (one for one in spells if one.field == field and day is not None):
+            since = "TRUE" if one.first is None else f"{day} >= {literal(one.first)}"
+            told.append(f"({field} = {literal(one.id)} AND {since} AND {day} < {literal(one.until)})")
+        return " OR ".join(told)
+
+    cases = " ".join(f"WHEN {field} IS NOT NULL THEN {mine(field)}" for field in fields)
     return f"CASE {cases} ELSE FALSE END"
 
 
@@ -307,6 +348,7 @@ def _slot(row: Mapping[str, Any]) -> tuple[str, str, str]:
 
 def _delete(context: RunContext, table: Table, found: DataFrame) -> None:
     """Deletes a person's rows; no statement has an id in it, since a table's log keeps statements."""
-    keys = {QUARANTINE: ["delivery_id", "line"], IDENTITY: ["contract", "subject"]}
-    names = keys.get(table.name) or _naming(table)
+    keys = {QUARANTINE: ["delivery_id", "line"], IDENTITY: ["contract", "period", "part", "subject"]}
+    day = _dated(table)
+    names = keys.get(table.name) or [*_naming(table), *([] if day is None else [day])]
     context.warehouse.delete(table, settled(found.select(*names).distinct()))

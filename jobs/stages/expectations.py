@@ -37,6 +37,10 @@ class Expectation:
     most: float | None
     breach: Breach
 
+    def holds(self, figure: float) -> bool:
+        """Whether a figure lies between the bounds."""
+        return (self.least is None or figure >= self.least) and (self.most is None or figure <= self.most)
+
     @property
     def column(self) -> str:
         """Name of the figure."""
@@ -65,8 +69,6 @@ def expectations_of(contract: ExtractContract) -> list[Expectation]:
     limit = float(contract.freshness_days)
     found.append(Expectation("freshness", None, None, limit, quality.freshness.breach))
     for name, field in contract.fields.items():
-        if not field.kept:
-            continue
         if not field.required and field.default is None:
             found.append(Expectation("nulls", name, None, nulls.within, nulls.breach))
         if field.values is not None or field.type in ("integer", "decimal"):
@@ -122,13 +124,19 @@ class Validator:
             batch_parameters={"dataframe": frame.astype("float64")},
             result_format={"result_format": "BASIC", "partial_unexpected_count": len(figures)},
         )
-        unmet: dict[str, list[float]] = {
-            one.expectation_config.kwargs["column"]: one.result.get("partial_unexpected_list", [])
-            for one in outcome.results
-            if one.success is not True
+        unmet = {
+            one.expectation_config.kwargs["column"] for one in outcome.results if one.success is not True
         }
+        # Great Expectations lists the first 200 figures only, so the bounds tell which ones it means.
         return [
-            [one for one in expected if row.get(one.column) in unmet.get(one.column, [])] for row in figures
+            [
+                one
+                for one in expected
+                if one.column in unmet
+                and (figure := row.get(one.column)) is not None
+                and not one.holds(figure)
+            ]
+            for row in figures
         ]
 
     def _definition(self, contract: ExtractContract, expected: Sequence[Expectation]) -> Any:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import groupby
+from operator import itemgetter
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -22,6 +26,25 @@ Ids = Mapping[str, Sequence[str]]
 """Ids of a person by field: customer_id, account_id, subscription_id."""
 
 
+@dataclass(frozen=True)
+class Spell:
+    """A time in which an account or subscription was the person's, before it passed to somebody else.
+
+    Attributes:
+        field: What the id names.
+        id: The id.
+        first: The first day; None where nobody is known to have had it before.
+        until: The first day of the next holder.
+        called: The last day on which a row calls it the person's.
+    """
+
+    field: str
+    id: str
+    first: date | None
+    until: date
+    called: date
+
+
 def ids_of(context: RunContext, customer_id: str) -> dict[str, list[str]]:
     """Ids of a customer, and of the accounts and subscriptions that are the customer's at last.
 
@@ -37,6 +60,34 @@ def ids_of(context: RunContext, customer_id: str) -> dict[str, list[str]]:
         later = _left_out_ids(context, customer_id, key).join(rows, key, "left_anti")
         found[key] = sorted(row[0] for row in mine.unionByName(told).unionByName(later).distinct().collect())
     return found
+
+
+def spells_of(context: RunContext, customer_id: str) -> list[Spell]:
+    """The times in which accounts and subscriptions were the customer's that are somebody else's by now."""
+    found: list[Spell] = []
+    for name in OWNED:
+        contract = context.configuration.contracts[name]
+        key = contract.key[0]
+        rows = context.warehouse.read_or_empty(contract.clean_table()).select(key, "customer_id", "row_date")
+        mine = rows.where(F.col("customer_id") == customer_id).select(key).distinct()
+        held = (
+            rows.join(F.broadcast(mine), key, "left_semi").orderBy(key, "row_date", "customer_id").collect()
+        )
+        for one, told in groupby(held, key=itemgetter(0)):
+            found += _spells(key, one, customer_id, [(row["row_date"], row["customer_id"]) for row in told])
+    return found
+
+
+def _spells(field: str, one: str, customer_id: str, told: Sequence[tuple[date, str]]) -> Iterator[Spell]:
+    """The spells of one id, from its holders in order of time."""
+    first: date | None = None
+    called: date | None = None
+    for place, (day, holder) in enumerate(told):
+        if holder == customer_id:
+            first, called = (day if place and called is None else first), day
+        elif called is not None:
+            yield Spell(field, one, first, day, called)
+            first = called = None
 
 
 def _left_out_ids(context: RunContext, customer_id: str, key: str) -> DataFrame:

@@ -102,6 +102,27 @@ def test_a_column_that_is_gone_leaves_its_field_empty_where_the_mapping_says_so(
     assert rows == [(10, 3), (20, None)]
 
 
+def test_each_kind_of_change_stops_where_the_mapping_says_so(tmp_path: Path) -> None:
+    """And is told where it says nothing; the last file has all of them."""
+    lenient = MAPPED.replace("header: true", "header: true, max_bad_share: 1")
+    little = Little(tmp_path, lenient)
+    little.put("data_usage_20260530_1.csv", "who,day,mb,abroad\nS1,2026-05-30,10,3\n")
+    little.run()
+    changed = "day,who,mb,abroad,note\n" + "2026-05-31,S1,much,1,x\n" * 3
+    path = little.put("data_usage_20260531_1.csv", changed)
+    before = little.versions()
+    for kind, columns in (("new", "note"), ("retyped", "mb"), ("moved", "day, who")):
+        strict = lenient.replace("header: true", f"header: true, on_drift: {{{kind}: stop}}")
+        (tmp_path / "little.yaml").write_text(strict, encoding="utf-8")
+        with pytest.raises(SourceError) as caught:
+            little.run()
+        assert str(caught.value).startswith(f"{path} ") and f"{kind} columns: {columns}" in str(caught.value)
+        assert little.versions() == before
+    (tmp_path / "little.yaml").write_text(lenient, encoding="utf-8")
+    little.run()
+    assert little.added[0]["drift"] == ["new:note", "retyped:mb", "moved:day", "moved:who"]
+
+
 def test_a_column_that_the_contract_does_not_know_is_told_even_of_a_first_file(little: Little) -> None:
     little.put("data_usage_20260530_1.csv", "subscription_id,used_on,mb,branch\nS1,2026-05-30,10,x\n")
     little.run()

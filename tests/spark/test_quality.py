@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -102,6 +103,22 @@ def test_what_warns_is_told_and_loaded(little: Little) -> None:
         "sum:roaming_mb": 0,
         "squares:roaming_mb": 0,
     }
+
+
+def test_birthdays_that_come_empty_are_told(tmp_path: Path) -> None:
+    """Also of what is not kept of a person."""
+    mapping = "\n  - contract: customers\n    files: customers_{period}.csv\n    fields: same\n"
+    little = Little(tmp_path, SOURCE + mapping)
+    little.put("data_usage_202605_1.csv", HEADER)
+    for period, birth_date in (("20260530", "1980-02-03"), ("20260531", "")):
+        day = f"2026-05-{period[-2:]}"
+        rows = "".join(f"C{number},{day},{birth_date},南京\n" for number in range(200))
+        little.put(f"customers_{period}.csv", f"customer_id,updated_on,birth_date,city\n{rows}")
+        little.run()
+    told = [line.strip() for line in little.said if "birth_date" in line]
+    assert told == [
+        "customers_20260531.csv birth_date is empty in 100.0% more of the rows than usual; expected at most 10%"
+    ]
 
 
 def test_sums_of_large_numbers_are_exact(spark: SparkSession, configuration: Configuration) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -107,6 +108,41 @@ def test_figures_are_differences_from_the_last_four(contract: ExtractContract) -
     difference = abs(200 - statistics.fmean(seconds)) / statistics.pstdev(seconds)
     assert second["drift:seconds"] == pytest.approx(difference)
     assert second["references:who"] == 0.3
+
+
+def test_the_last_four_are_the_newest_of_the_same_part(contract: ExtractContract) -> None:
+    """Older ones, and those of another part, would tell another story."""
+    batch = batch_of(contract, d20260520=USUAL, d20260519=ODD)
+    south = replace(batch.deliveries[1], part="south")
+    batch = replace(batch, deliveries=[batch.deliveries[0], south])
+    days = [f"202605{day:02}" for day in range(1, 9)]
+    known = [
+        {
+            "contract": "calls", "part": part, "status": "active", "period": day, "rows_quarantined": 0,
+            "rows_read": 200 if part == "all" and day >= "20260505" else 9_999,
+            "profile": profiled(USUAL if part == "all" and day >= "20260505" else ODD),
+        }
+        for day in [*days, "20260518"] for part in (("south",) if day == "20260518" else ("all", "south"))
+    ]  # fmt: skip
+    found = _figures(batch, batch.deliveries[0], known)
+    assert (found["volume"], found["nulls:kind"], found["drift:kind"], found["drift:seconds"]) == (1, 0, 0, 0)
+
+
+def test_all_of_many_deliveries_that_breach_are_told(contract: ExtractContract) -> None:
+    """Great Expectations itself lists two hundred."""
+    expected = expectations_of(contract)
+    figures = [{"volume": 3.0 + number / 1000, "rows": 200.0} for number in range(365)]
+    figures[7] = {"volume": 1.0, "rows": 200.0}
+    unmet = Validator().failed(contract, expected, figures)
+    assert [[one.column for one in mine] for mine in unmet] == [
+        [] if number == 7 else ["volume"] for number in range(365)
+    ]
+
+
+def test_what_is_not_kept_of_a_person_may_not_come_empty_either(project: Project) -> None:
+    contracts = load_contracts(project)
+    expected = {one.column for name in ("customers", "terminals") for one in expectations_of(contracts[name])}
+    assert {"nulls:name", "nulls:birth_date", "nulls:imei"} <= expected
 
 
 def test_a_first_delivery_and_a_small_one_have_nothing_to_be_compared_with(contract: ExtractContract) -> None:

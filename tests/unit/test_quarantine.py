@@ -126,6 +126,12 @@ def test_what_looks_personal_is_masked_in_any_column(contracts: dict[str, Extrac
     shown = masked(line, ["type:birth_date"], [*names, "county"], people, contracts["customers"])
     assert shown == "62538888,2026-05-01,x,9999-99-99,999-9999999,99999999"
     mapped = people.model_copy(update={"fields": {"customer_id": "`id`", "city": "concat(`place`, `id`)"}})
+    # Nor is the birthday by another calendar shown.
+    kept = ["customer_id", "updated_on", "lunar_birthday"]
+    assert (
+        masked("C1,2026-13-01,08-15", ["type:x"], kept, people, contracts["customers"])
+        == "C1,2026-13-01,99-99"
+    )
     own = ["id", "place"]
     shown = masked("62538888,62538888", ["type:x"], own, mapped, contracts["customers"])
     assert shown == "62538888,99999999"
