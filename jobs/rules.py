@@ -13,6 +13,7 @@ from jobs.kernel.cycle import CycleKind, parse_date
 from jobs.kernel.errors import ConfigError, Issue, KeyMomentsError
 from jobs.kernel.project import Project
 from jobs.kernel.titles import Title
+from jobs.rulelang.bases import template_keys
 from jobs.rulelang.cases import FOLDER, Report, load_cases, run_cases
 from jobs.rulelang.draft import Wish, draft
 from jobs.rulelang.lint import lint
@@ -118,11 +119,27 @@ def new_rule(
     zh: Annotated[str, typer.Option("--zh", help="Its title in Chinese.")],
     en: Annotated[str, typer.Option("--en", help="Its title in English.")],
     plan: Annotated[str, typer.Option("--plan", help="A plan of rules/plans.yaml.")],
-    category: Annotated[Literal["first", "anomaly", "special"], typer.Option("--category")] = "anomaly",
-    cycle: Annotated[CycleKind, typer.Option("--cycle")] = CycleKind.daily,
-    audience: Annotated[str, typer.Option("--audience", help="A name of rules/audiences.yaml.")] = "active",
-    severity: Annotated[Severity, typer.Option("--severity")] = "medium",
-    urgency_days: Annotated[int, typer.Option("--urgency-days", min=0, max=62)] = 5,
+    category: Annotated[
+        Literal["first", "anomaly", "special"] | None,
+        typer.Option("--category", help="Unless a template says so: anomaly."),
+    ] = None,
+    cycle: Annotated[
+        CycleKind | None, typer.Option("--cycle", help="Unless a template says so: daily.")
+    ] = None,
+    audience: Annotated[
+        str | None,
+        typer.Option("--audience", help="A name of rules/audiences.yaml; unless a template says so: active."),
+    ] = None,
+    severity: Annotated[
+        Severity | None, typer.Option("--severity", help="Unless a template says so: medium.")
+    ] = None,
+    urgency_days: Annotated[
+        int | None,
+        typer.Option("--urgency-days", min=0, max=62, help="Unless a template says so: 5."),
+    ] = None,
+    template: Annotated[
+        str | None, typer.Option("--template", help="A template of rules/templates that it inherits from.")
+    ] = None,
     project_dir: c.ProjectOption = None,
     profile: c.ProfileOption = "local",
 ) -> None:
@@ -137,7 +154,22 @@ def new_rule(
         if rule in rule_files(project) or path.exists():
             raise ConfigError(Issue("RULE_DUPLICATE_ID", f"there is a rule '{rule}' already"))
         title = Title(zh=zh, en=en)
-        wish = Wish(rule, title, category, cycle, audience, tuple(when), plan, severity, urgency_days)
+        told = {"category": category, "cycle": cycle, "audience": audience, "severity": severity}
+        said = {name for name, value in {**told, "urgency_days": urgency_days}.items() if value is not None}
+        inherited = template_keys(project, template) if template is not None else frozenset()
+        wish = Wish(
+            id=rule,
+            title=title,
+            category=category or "anomaly",
+            cycle=cycle or CycleKind.daily,
+            audience=audience or "active",
+            when=tuple(when),
+            plan=plan,
+            severity=severity or "medium",
+            urgency_days=5 if urgency_days is None else urgency_days,
+            inherits=template,
+            inherited=inherited - said,
+        )
         path.write_text(draft(wish, view), encoding="utf-8")
         try:
             configure(project, profile)

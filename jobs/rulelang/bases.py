@@ -26,6 +26,19 @@ def template_names(project: Project) -> list[str]:
     return [path.rsplit("/", 1)[-1].removesuffix(".yaml") for path in project.files(FOLDER, optional=True)]
 
 
+def template_keys(project: Project, name: str) -> frozenset[str]:
+    """What a template says of the rules that inherit from it.
+
+    Raises:
+        ConfigError: When there is no such template.
+    """
+    known = template_names(project)
+    if name not in known:
+        message = f"there is no template '{name}' in {FOLDER}{did_you_mean(name, known)}"
+        raise ConfigError(Issue("RULE_UNKNOWN_REFERENCE", message))
+    return frozenset(project.load(f"{FOLDER}/{name}.yaml").data)
+
+
 class Bases:
     """The templates that there are."""
 

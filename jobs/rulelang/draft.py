@@ -17,6 +17,8 @@ from jobs.rulelang.model import Category, Severity
 
 _SIGNS = {"eq": "=", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _PARAMETER = "threshold"
+# What a draft says itself, whatever its template says.
+_ALWAYS = frozenset({"status", "title", "when", "parameters", "plan", "description"})
 _WHY = "Taken from the first draft; say here why"
 
 
@@ -28,6 +30,8 @@ class Wish:
         when: Comparisons of an item with a value, such as complaints_30d >= 2; all have to hold.
         why: Why the numbers are what they are.
         remarks: Lines of comment at the top of the file.
+        inherits: The template that it inherits from.
+        inherited: What it leaves to its template.
     """
 
     id: str
@@ -41,6 +45,8 @@ class Wish:
     urgency_days: int = 5
     why: str = _WHY
     remarks: tuple[str, ...] = ()
+    inherits: str | None = None
+    inherited: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -89,8 +95,9 @@ def draft(wish: Wish, view: CustomerView) -> str:
         en.append(f"{_named(view, item).en}: {place}")
     remarks = [f"# {line}" for line in wish.remarks]
     lines = "\n".join
-    return f"""# yaml-language-server: $schema=../rule.schema.json
-{lines([*remarks, f"id: {wish.id}"])}
+    parent = [] if wish.inherits is None else [f"inherits: {wish.inherits}"]
+    text = f"""# yaml-language-server: $schema=../rule.schema.json
+{lines([*remarks, f"id: {wish.id}", *parent])}
 status: draft                            # shadow tries it on every cycle, active gives alerts
 title: {{zh: {_quoted(wish.title.zh)}, en: {_quoted(wish.title.en)}}}
 category: {wish.category}
@@ -109,6 +116,9 @@ description:
   zh: {_quoted(f"{'，'.join(zh)}。")}
   en: {_quoted(f"{'; '.join(en)}.")}
 """
+    left = wish.inherited - _ALWAYS
+    kept = [line for line in text.split("\n") if line.partition(":")[0] not in left]
+    return lines(kept)
 
 
 def _comparisons(when: Sequence[str], view: CustomerView) -> Iterator[_Comparison]:

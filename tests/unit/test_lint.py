@@ -206,6 +206,39 @@ def test_problems_come_before_warnings(project_copy: ProjectCopy) -> None:
     ] > 0
 
 
+def test_a_new_rule_leaves_to_its_template_what_that_says(project_copy: ProjectCopy) -> None:
+    place = [
+        "--zh",
+        "首次",
+        "--en",
+        "First",
+        "--plan",
+        "welcome_call",
+        "--project-dir",
+        str(project_copy.root),
+    ]
+
+    def new(id_: str, *options: str) -> Result:
+        return CliRunner().invoke(
+            app, ["rules", "new", id_, "--when", "service_families_ever >= 1", *place, *options]
+        )
+
+    assert new("first_of_all", "--template", "first_time").exit_code == 0
+    text = (project_copy.root / "rules/moments/first_of_all.yaml").read_text("utf-8")
+    assert "\ninherits: first_time\n" in text and "\nstatus: draft" in text and "\nwhen:\n  all:\n" in text
+    for inherited in ("category", "fire", "on_first_run"):
+        assert f"\n{inherited}:" not in text
+    # What is said is said.
+    assert new("first_special", "--template", "first_time", "--category", "special").exit_code == 0
+    own = (project_copy.root / "rules/moments/first_special.yaml").read_text("utf-8")
+    assert "\ncategory: special\n" in own and "\nfire:" not in own
+    # Two rules that the same customers meet are told, and no problem is.
+    assert checked(project_copy).exit_code == 1
+    done = new("first_other", "--template", "first_tim")
+    assert done.exit_code == 2 and "did you mean 'first_time'?" in done.stderr
+    assert not (project_copy.root / "rules/moments/first_other.yaml").exists()
+
+
 def test_a_new_rule_is_a_draft_that_fits(project_copy: ProjectCopy) -> None:
     def new(id_: str, *when: str, plan: str = "retention_talk") -> Result:
         titles = ["--zh", '掉话"多', "--en", "Many: dropped"]
