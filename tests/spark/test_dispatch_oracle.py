@@ -89,7 +89,7 @@ def random_candidates(
     """Candidates of the date, some of moments that were served before."""
     rows = []
     pairs: set[tuple[str, str]] = set()
-    for number in range(400):
+    for number in range(600):
         rule, one = chance.choice(plan.served), chance.choice(subscriptions)
         alert = f"a{number:04}"
         if chance.random() < 0.1:
@@ -97,6 +97,10 @@ def random_candidates(
             rule = plan.rules.by_id(old["moment_id"])
             one = next(s for s in subscriptions if s["subscription_id"] == old["subscription_id"])
             alert = old["alert_id"] if chance.random() < 0.3 else alert
+        elif rows and (weaker := plan.rules.by_id(rows[-1]["moment_id"]).file.inhibits):
+            # Among so many moments hardly anybody would have two of which one mutes the other.
+            rule = plan.rules.by_id(chance.choice(weaker))
+            one = next(s for s in subscriptions if s["subscription_id"] == rows[-1]["subscription_id"])
         if (rule.id, one["subscription_id"]) in pairs:
             continue
         pairs.add((rule.id, one["subscription_id"]))
