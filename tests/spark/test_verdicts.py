@@ -29,8 +29,8 @@ from jobs.stages.context import Configuration
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
-# Three days before a festival.
-AS_OF, DISPATCH = date(2026, 6, 16), date(2026, 6, 17)
+# Three days before a festival, and dispatched on a day of digests.
+AS_OF, DISPATCH = date(2026, 6, 16), date(2026, 6, 16)
 ROWS = 400
 TEXTS = {
     "subscription_status": ["active", "active", "suspended", "closed"],
