@@ -147,20 +147,23 @@ def _text_columns(mapping: ExtractMapping, contract: ExtractContract) -> set[str
     """Columns of words: they fill texts that are neither ids nor in the key, and nothing else."""
     ids = {*contract.key, *contract.references, *PERSON_FIELDS}
     words = {name for name, field in contract.fields.items() if field.type == "string" and name not in ids}
-    if mapping.fields == "same":
-        return words
-    told = {name: text for name, text in mapping.fields.items() if name in words}
-    others = {name: text for name, text in mapping.fields.items() if name not in words}
-    of = [mapping.model_copy(update={"fields": one, "where": None, "join": None}) for one in (told, others)]
-    return set(columns_used(of[0], contract)) - set(columns_used(of[1], contract))
+    return _columns_only_of(words, mapping, contract)
 
 
 def _clear_columns(mapping: ExtractMapping, contract: ExtractContract) -> set[str]:
     """Columns that go into fields without personal data, and into no other."""
-    personal = {name for name, field in contract.fields.items() if field.personal is not None or field.masked}
+    clear = {name for name, field in contract.fields.items() if field.personal is None and not field.masked}
+    return _columns_only_of(clear, mapping, contract)
+
+
+def _columns_only_of(names: set[str], mapping: ExtractMapping, contract: ExtractContract) -> set[str]:
+    """Columns that some fields are made of, and no others; what only 'where' looks at may be anything."""
     if mapping.fields == "same":
-        return set(contract.fields) - personal
-    hidden = {name: text for name, text in mapping.fields.items() if name in personal}
-    # What only 'where' looks at may be anything.
-    told = set(columns_used(mapping.model_copy(update={"where": None, "join": None}), contract))
-    return told - set(columns_used(mapping.model_copy(update={"fields": hidden, "where": None}), contract))
+        return names
+    mine = {name: text for name, text in mapping.fields.items() if name in names}
+    others = {name: text for name, text in mapping.fields.items() if name not in names}
+    used, used_by_others = (
+        set(columns_used(mapping.model_copy(update={"fields": one, "where": None, "join": None}), contract))
+        for one in (mine, others)
+    )
+    return used - used_by_others

@@ -308,14 +308,15 @@ def _empty_key_problems(contract: ExtractContract) -> list[tuple[tuple[str, ...]
     ]
     for name in contract.key:
         source = contract.derived[name].from_ if name in contract.derived else name
-        if source not in contract.fields or contract.fields[source].required == (
-            name not in contract.optional_key
-        ):
+        if source not in contract.fields:
             continue
-        message = f"'{source}' is in the key, so it must be required, or '{name}' stand in 'optional_key'"
-        if name in contract.optional_key:
+        required, optional = contract.fields[source].required, name in contract.optional_key
+        if required and optional:
             message = f"'{name}' is never empty, so it has no place in 'optional_key'"
-        found.append((("fields", source), message))
+            found.append((("fields", source), message))
+        elif not required and not optional:
+            message = f"'{source}' is in the key, so it must be required, or '{name}' stand in 'optional_key'"
+            found.append((("fields", source), message))
     return found
 
 

@@ -51,7 +51,7 @@ def ids_of(context: RunContext, customer_id: str) -> dict[str, list[str]]:
     Where nothing else tells whose one is, a refused row does.
     """
     found = {"customer_id": [customer_id]}
-    for name in ("accounts", "subscriptions"):
+    for name in OWNED:
         contract = context.configuration.contracts[name]
         rows, key = context.warehouse.read_or_empty(contract.clean_table()), contract.key[0]
         last = rows.groupBy(key).agg(F.max_by("customer_id", "row_date").alias("customer_id"))
