@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.synthetic.arrays import constant, dates, moments, words
-from jobs.synthetic.care import both, event_ids, monthly_events, told_events, two_stages
+from jobs.synthetic.arrays import Ints, constant, dates, moments, words
+from jobs.synthetic.care import Events, both, event_ids, monthly_events, told_events, two_stages
 from jobs.synthetic.facts import FAMILIES
 from jobs.synthetic.hashing import below, chance, pick
 from jobs.synthetic.layout import Batch
@@ -44,14 +44,9 @@ def _requests(lines: Lines) -> Batch:
     row, stage, on = two_stages(placed.on, placed.on + below(placed.keys, "days to do it", 5))
     family = pick(placed.keys, "ordered family", (1.0,) * len(FAMILIES))
     columns = {
-        "order_id": event_ids(lines, "R", placed).take(pa.array(row)),
-        "subscription_id": lines.ids.take(pa.array(placed.line[row])),
+        **_told(lines, "R", placed, (row, stage, on), family),
         "kind": words(_KINDS, pick(placed.keys, "kind", (5.0, 3.0, 2.0))[row]),
-        "stage": words(_STAGES, stage),
-        "occurred_at": moments(on, _TIMES[stage]),
-        "family": words(FAMILIES, family[row]),
         "channel": words(_CHANNELS, pick(placed.keys, "ordered through", (3.0, 2.0, 5.0))[row]),
-        "promised_on": dates(np.where(stage == 0, on + _PROMISED_DAYS, NEVER)),
     }
     return Batch("service_orders", on, columns)
 
@@ -80,15 +75,33 @@ def _faults(lines: Lines) -> Batch:
     stage = np.concatenate([stage, np.full(len(booked), _BOOKED)])
     on = np.concatenate([on, events.on[booked]])
     columns = {
-        "order_id": event_ids(lines, "F", events).take(pa.array(row)),
-        "subscription_id": lines.ids.take(pa.array(events.line[row])),
+        **_told(lines, "F", events, (row, stage, on), family),
         "kind": constant("fault", len(row)),
-        "stage": words(_STAGES, stage),
-        "occurred_at": moments(on, _TIMES[stage]),
-        "family": words(FAMILIES, family[row]),
         "channel": constant("hotline", len(row)),
-        "promised_on": dates(np.where(stage == 0, on + _PROMISED_DAYS, NEVER)),
         "visit_from": pc.if_else(pa.array(stage == _BOOKED), moments(visit[row], _TIMES[0]), None),
         "symptom": words(_SYMPTOMS, below(events.keys, "symptom", len(_SYMPTOMS))[row]),
     }
     return Batch("service_orders", on, columns)
+
+
+def _told(
+    lines: Lines, prefix: str, events: Events, stages: tuple[Ints, Ints, Ints], family: Ints
+) -> dict[str, pa.Array]:
+    """Returns what every stage of orders and faults tells.
+
+    Args:
+        lines: The subscriptions.
+        prefix: Of the ids.
+        events: The orders.
+        stages: The position of the order, the stage and the day, of each stage.
+        family: The family of each order.
+    """
+    row, stage, on = stages
+    return {
+        "order_id": event_ids(lines, prefix, events).take(pa.array(row)),
+        "subscription_id": lines.ids.take(pa.array(events.line[row])),
+        "stage": words(_STAGES, stage),
+        "occurred_at": moments(on, _TIMES[stage]),
+        "family": words(FAMILIES, family[row]),
+        "promised_on": dates(np.where(stage == 0, on + _PROMISED_DAYS, NEVER)),
+    }
